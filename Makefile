@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Builds dm-scaled.ko and runs its tests; "make help" lists what there is.
+#
+# Everything generated goes to O=. The kernel's build system writes its objects beside the sources, so it
+# is given a folder of links to them, one for each kernel version.
+
+O ?= build
+override O := $(abspath $(O))
+
+# The running kernel if its headers are here, else the newest headers that are.
+ifdef KDIR
+# Not include/config/kernel.release: Debian's has the upstream version there.
+KVER ?= $(shell sed -n 's/.*UTS_RELEASE "\(.*\)".*/\1/p' $(KDIR)/include/generated/utsrelease.h)
+else
+KVER ?= $(shell . tests/vm/lib.sh; \
+	if [ -e /lib/modules/$$(uname -r)/build ]; then uname -r; else header_versions | tail -n 1; fi)
+endif
+KDIR ?= /lib/modules/$(KVER)/build
+INSTALL_MOD_DIR ?= extra
+
+SHELL := /bin/bash
+moddir := $(O)/$(KVER)/module
+testdir := $(moddir)/tests/modules
+links := $(addprefix $(moddir)/,$(wildcard Kbuild *.c *.h tests/modules/Kbuild tests/modules/*.[ch]))
+
+# What is given on the command line is passed to every sub-make, and O= means something else to the
+# kernel's: pass on only what concerns it.
+MAKEOVERRIDES :=
+kbuild_vars := W C V CF CHECK CC LLVM ARCH CROSS_COMPILE KCFLAGS KBUILD_MODPOST_WARN
+kbuild := +$(MAKE) -C $(KDIR) --no-print-directory \
+	$(foreach v,$(kbuild_vars),$(if $(filter command environment,$(firstword $(origin $(v)))),$(v)='$($(v))'))
+# For the scripts: only what was asked for, they have a default of their own.
+asked := O='$(O)' $(if $(filter command environment,$(firstword $(origin KVER))),KVER='$(KVER)')
+
+all: module
+
+$(links): $(moddir)/%: %
+	@mkdir -p $(@D)
+	@ln -sfn $(CURDIR)/$< $@
+
+headers:
+	@[ -e $(KDIR)/Makefile ] || { echo "no kernel headers in $(KDIR):" \
+		"install linux-headers-amd64, or set KVER= or KDIR=" >&2; exit 1; }
+
+module: headers $(links)
+	$(kbuild) M=$(moddir) modules
+
+# Kbuild does not see that the symbols of the module have changed.
+test-modules: module
+	@[ $(testdir)/Module.symvers -nt $(moddir)/Module.symvers ] || rm -f $(testdir)/Module.symvers
+	$(kbuild) M=$(testdir) KBUILD_EXTRA_SYMBOLS=$(moddir)/Module.symvers modules
+
+tools:
+	+$(MAKE) -C tools O='$(O)' --no-print-directory all
+
+install: module
+	$(kbuild) M=$(moddir) INSTALL_MOD_DIR=$(INSTALL_MOD_DIR) \
+		INSTALL_MOD_PATH='$(INSTALL_MOD_PATH)' modules_install
+	depmod $(if $(INSTALL_MOD_PATH),-b '$(INSTALL_MOD_PATH)') $(KVER)
+
+uninstall:
+	rm -f '$(INSTALL_MOD_PATH)'/lib/modules/$(KVER)/$(INSTALL_MOD_DIR)/dm-scaled.ko*
+	depmod $(if $(INSTALL_MOD_PATH),-b '$(INSTALL_MOD_PATH)') $(KVER)
+
+check:
+	@$(asked) TESTS='$(TESTS)' tests/check
+
+demo:
+	@$(asked) $(if $(CPUS),CPUS='$(CPUS)') $(if $(ROUNDS),ROUNDS='$(ROUNDS)') tests/bench/demo.sh
+
+bench:
+	@$(asked) $(if $(CPUS),CPUS='$(CPUS)') $(if $(ROUNDS),ROUNDS='$(ROUNDS)') tests/bench/bench.sh
+
+shell:
+	@$(asked) tests/vm/shell
+
+clean:
+	rm -rf '$(O)'
+
+help:
+	@echo 'make                build dm-scaled.ko in $$O/KVER/module/'
+	@echo 'make install        install it for the kernel; also INSTALL_MOD_PATH=, INSTALL_MOD_DIR=extra'
+	@echo 'make uninstall      remove it again'
+	@echo 'make tools          build the C++ tools in $$O/tools/'
+	@echo 'make test-modules   build the modules that only tests and benchmarks load'
+	@echo 'make check          run all tests, in a VM; TESTS="NAME..." runs some'
+	@echo 'make demo           compare with the stock snapshot in a VM, in a few minutes; CPUS=4'
+	@echo 'make bench          the same at length; CPUS="1 4 8", ROUNDS=5'
+	@echo 'make shell          a shell in a VM with the module loaded'
+	@echo 'make clean          remove $$O'
+	@echo
+	@echo 'KVER=VERSION        kernel version ($(KVER))'
+	@echo 'KDIR=FOLDER         its headers ($(KDIR))'
+	@echo 'O=FOLDER            where everything generated goes ($(O))'
+	@echo 'W=, C=, V=          as in the kernel'
+	@echo
+	@echo 'check, demo, bench and shell install the packages they need (as root, with apt-get) and'
+	@echo 'never load anything on this machine.'
+
+.PHONY: all headers module test-modules tools install uninstall check demo bench shell clean help

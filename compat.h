@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Every difference between kernel versions that this module meets, and nothing else. The sources
+ * are written for the newest kernel; what an older one lacks is supplied here.
+ */
+#ifndef DM_SCALED_COMPAT_H
+#define DM_SCALED_COMPAT_H
+
+#include <linux/bio.h>
+#include <linux/blkdev.h>
+#include <linux/device-mapper.h>
+#include <linux/version.h>
+#include <linux/workqueue.h>
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0)
+#error "dm-scaled needs Linux 6.1 or later"
+#endif
+
+/* 6.13: the namespace became a string literal. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 13, 0)
+#define EXPORT_SYMBOL_DM_SCALED(sym)	EXPORT_SYMBOL_NS_GPL(sym, DM_SCALED)
+#define DM_SCALED_IMPORT_NS()		MODULE_IMPORT_NS(DM_SCALED)
+#else
+#define EXPORT_SYMBOL_DM_SCALED(sym)	EXPORT_SYMBOL_NS_GPL(sym, "DM_SCALED")
+#define DM_SCALED_IMPORT_NS()		MODULE_IMPORT_NS("DM_SCALED")
+#endif
+
+/* 6.17: bound workqueues have to say so. */
+#ifndef WQ_PERCPU
+#define WQ_PERCPU			0
+#endif
+
+static inline struct workqueue_struct *dm_scaled_alloc_percpu_wq(const char *name)
+{
+	return alloc_workqueue("%s", WQ_MEM_RECLAIM | WQ_PERCPU, 0, name);
+}
+
+/* 6.8: host-aware devices are gone, a zoned device is host-managed. */
+static inline bool dm_scaled_bdev_writes_in_order(struct block_device *bdev)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)
+	return bdev_zoned_model(bdev) == BLK_ZONED_HM;
+#else
+	return bdev_is_zoned(bdev);
+#endif
+}
+
+/* 6.2: timers got a name space. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)
+#define timer_delete_sync		del_timer_sync
+#endif
+
+/* 6.5: how a device is opened is no longer told by fmode_t. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)
+#define DM_SCALED_MODE_READ		FMODE_READ
+#else
+#define DM_SCALED_MODE_READ		BLK_OPEN_READ
+#endif
+
+/* 6.9: drivers set the hardware limit, and max_discard_sectors is derived from it. */
+static inline void dm_scaled_set_max_discard_sectors(struct queue_limits *limits,
+						     unsigned int sectors)
+{
+	limits->max_hw_discard_sectors = sectors;
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 9, 0)
+	limits->max_discard_sectors = sectors;
+#endif
+}
+
+/*
+ * Exported by device-mapper, but declared in a header that only its own directory sees. The first
+ * returns with the device's suspend lock held, the second releases it.
+ */
+void dm_internal_suspend_fast(struct mapped_device *md);
+void dm_internal_resume_fast(struct mapped_device *md);
+
+#endif /* DM_SCALED_COMPAT_H */

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the files of dm-kcopyd-mq share: clients, jobs, and where their memory comes from.
+ */
+#ifndef DM_KCOPYD_MQ_JOB_H
+#define DM_KCOPYD_MQ_JOB_H
+
+#include <linux/bio.h>
+#include <linux/completion.h>
+#include <linux/list.h>
+#include <linux/mempool.h>
+#include <linux/percpu-refcount.h>
+#include <linux/spinlock.h>
+#include <linux/workqueue.h>
+
+#include "dm-kcopyd-mq.h"
+
+/* Vectors inside a job: a copy of up to this many pages is a single allocation. */
+#define KMQ_INLINE_VECS		16
+
+/* Limits of the module parameter for the size of a sub-job, KiB. */
+#define KMQ_SUBJOB_KB_DEFAULT	512
+#define KMQ_SUBJOB_KB_MAX	1024
+#define KMQ_MAX_VECS		((KMQ_SUBJOB_KB_MAX << 10) / PAGE_SIZE)
+
+/**
+ * enum kmq_state - what a job does next when its CPU's worker sees it
+ *
+ * A job that is copied in one piece, or a sub-job that copies one segment after another::
+ *
+ *    NEW --(pages)--> READ --> WRITE --> END
+ *     |                 |        ^
+ *     |                 +--> SALVAGE     (read error, errors are ignored)
+ *     +---(zeroes)--------------->
+ *
+ * NEW:      needs leave by the throttle and pages, then reads
+ * READ:     the read came back, writes are next
+ * SALVAGE:  one page of a failed read came back
+ * WRITE:    the writes came back
+ * CALLBACK: a prepared callback was triggered; there is no I/O
+ *
+ * kmq_run() makes every transition but the first one of a small copy, which
+ * dm_kcopyd_mq_copy() makes for it in the context of the caller.
+ */
+enum kmq_state {
+	KMQ_NEW,
+	KMQ_READ,
+	KMQ_SALVAGE,
+	KMQ_WRITE,
+	KMQ_CALLBACK,
+};
+
+/**
+ * struct kmq_cpu - a client on one CPU
+ * @items:   work for this CPU; any CPU adds, only @work takes
+ * @running: @work is going to look at @items again, so there is no need to queue it
+ * @work:    runs the items on this CPU
+ * @kc:      the client
+ * @task:    thread that runs @work at the moment
+ * @spare:   job whose callback is running, kept for a job that the callback submits; @task only
+ * @submitter: who last submitted something on this CPU; only compared
+ * @lazy:    @lazy_node is in use
+ * @lazy_since: jiffies when it was put to use
+ * @hasty:   how often not to be lazy, as it would only cost time
+ * @backoff: what @hasty was set to when being lazy last cost time
+ * @lazy_node: in the list of those to be kicked when the CPU has nothing better to do
+ * @cpu:     number of the CPU
+ *
+ * @items is the only one that another CPU writes to, and only when a completion arrives on the
+ * wrong CPU.
+ */
+struct kmq_cpu {
+	struct llist_head items;
+	bool running;
+	struct work_struct work;
+	struct dm_kcopyd_mq_client *kc;
+	struct task_struct *task;
+	struct kmq_job *spare;
+	struct task_struct *submitter;
+	bool lazy;
+	unsigned long lazy_since;
+	unsigned int hasty;
+	unsigned int backoff;
+	struct llist_node lazy_node;
+	unsigned int cpu;
+};
+
+/**
+ * struct kmq_reserve - what lets a client progress without memory
+ * @lock:     protects all fields, nests inside nothing; not taken while memory lasts
+ * @low:      something is missing or somebody waits: whoever frees pages calls kmq_refill()
+ * @pages:    reserved pages, linked by page->lru
+ * @nr_pages: length of @pages
+ * @size:     number of pages when complete
+ * @vecs:     reserved vector arrays; one for each job that could hold reserved pages and needs one
+ * @nr_vecs:  entries of @vecs that are filled
+ * @vecs_size: number of arrays when complete
+ * @waiting:  jobs that found no memory, oldest first, by kmq_job.list
+ */
+struct kmq_reserve {
+	spinlock_t lock;	/* protects all fields */
+	bool low;
+	struct list_head pages;
+	unsigned int nr_pages;
+	unsigned int size;
+	struct bio_vec **vecs;
+	unsigned int nr_vecs;
+	unsigned int vecs_size;
+	struct list_head waiting;
+};
+
+/**
+ * struct dm_kcopyd_mq_client - a user of the engine
+ * @cpus:         its per-CPU part
+ * @wq:           runs kmq_cpu.work; one per client, so that stacked clients do not share a rescuer
+ * @sub_job_size: sectors that a job copies at once
+ * @throttle:     or NULL
+ * @refs:         one for each job, prepared callback and held item
+ * @drained:      completed when @refs is gone
+ * @jobs:         jobs for when memory is exhausted
+ * @bios:         bios for the second and later destinations
+ * @reserve:      pages for when memory is exhausted
+ * @delay_lock:   protects @delayed
+ * @delayed:      jobs that the throttle holds back, oldest first, by kmq_job.list
+ * @delay_work:   gives them another try
+ *
+ * All but @reserve, @delayed and @jobs is read-only between creation and destruction.
+ */
+struct dm_kcopyd_mq_client {
+	struct kmq_cpu __percpu *cpus;
+	struct workqueue_struct *wq;
+	unsigned int sub_job_size;
+	struct dm_kcopyd_mq_throttle *throttle;
+	struct percpu_ref refs;
+	struct completion drained;
+	mempool_t jobs;
+	struct bio_set bios;
+
+	struct kmq_reserve reserve;
+
+	spinlock_t delay_lock;	/* protects @delayed */
+	struct list_head delayed;
+	struct delayed_work delay_work;
+};
+
+/**
+ * struct kmq_job - a copy, a part of one, or a prepared callback
+ * @item:       in the list of @cpu
+ * @kc:         client
+ * @cpu:        where the job lives
+ * @state:      see there
+ * @op:         how to write: REQ_OP_WRITE or REQ_OP_WRITE_ZEROES
+ * @num_dests:  destinations, of the whole copy
+ * @flags:      as given to dm_kcopyd_mq_copy()
+ * @zero:       writes zeroes, has no source
+ * @accounted:  counted by the throttle
+ * @delays:     how often the throttle held it back
+ * @read_err:   of the segment; in the first job of a copy, of all segments that have ended
+ * @write_err:  likewise, a bit for each destination
+ * @unsupported: destinations that refused REQ_OP_WRITE_ZEROES
+ * @writes:     writes of the segment that have not come back; used with several destinations
+ * @fn:         callback
+ * @context:    for @fn
+ * @first:      the job that stands for the whole copy; itself, unless this is one of its helpers
+ * @offset:     the segment's start, sectors from the start of the copy
+ * @count:      the segment's length in sectors
+ * @progress:   first job: sectors handed out as segments so far
+ * @write_pos:  first job: with WRITE_SEQ, offset of the segment to be written next
+ * @live:       first job: jobs at work on this copy
+ * @seq_wait:   first job: with WRITE_SEQ, jobs whose segment was read too early, by @list
+ * @list:       in @seq_wait, kmq_reserve.waiting or dm_kcopyd_mq_client.delayed
+ * @nr_pages:   pages in @vecs
+ * @salvaged:   pages dealt with after a failed read
+ * @vecs:       @inline_vecs, or an array of the client's sub-job size
+ * @source:     first job: what to copy
+ * @dests:      first job: where to
+ * @bio:        reads, then writes to the first destination
+ *
+ * Between submission and callback a job and its helpers are touched by its CPU's worker and by the
+ * completions of its own bios, never by two of them at a time; so nothing here needs a lock.
+ */
+struct kmq_job {
+	struct dm_kcopyd_mq_item item;
+	struct dm_kcopyd_mq_client *kc;
+	unsigned int cpu;
+	enum kmq_state state;
+	enum req_op op;
+	u8 num_dests;
+	u8 flags;
+	bool zero;
+	bool accounted;
+	u8 delays;
+	int read_err;
+	unsigned long write_err;
+	unsigned long unsupported;
+	atomic_t writes;
+
+	dm_kcopyd_notify_fn fn;
+	void *context;
+
+	struct kmq_job *first;
+	sector_t offset;
+	unsigned int count;
+	unsigned int nr_pages;
+	unsigned int salvaged;
+	struct bio_vec *vecs;
+	struct bio bio;
+
+	struct dm_io_region source;
+	struct dm_io_region dests[DM_KCOPYD_MAX_REGIONS];
+
+	sector_t progress;
+	sector_t write_pos;
+	unsigned int live;
+	struct list_head seq_wait;
+	struct list_head list;
+
+	struct bio_vec inline_vecs[KMQ_INLINE_VECS];
+};
+
+/* dm-kcopyd-mq-mem.c */
+
+/**
+ * kmq_job_alloc() - get a job
+ * @kc:     the client, held by the caller for this job
+ * @direct: set to true if the job may be submitted in the context of the caller, false if it comes
+ *          from a reserve and must be left to the worker, which has no current->bio_list
+ *
+ * Context: process context; waits for another job to end if there is no memory.
+ * Return: a job whose contents are undefined, but for @inline_vecs' pages: there are none.
+ */
+struct kmq_job *kmq_job_alloc(struct dm_kcopyd_mq_client *kc, bool *direct);
+
+/**
+ * kmq_job_try_alloc() - get a job if there is memory
+ * @kc: the client, held by the caller for this job
+ *
+ * Context: process context, does not sleep.
+ * Return: a job as kmq_job_alloc() returns it, or NULL.
+ */
+struct kmq_job *kmq_job_try_alloc(struct dm_kcopyd_mq_client *kc);
+
+/**
+ * kmq_job_free() - return a job
+ * @job: without pages
+ *
+ * Context: process context, does not sleep.
+ */
+void kmq_job_free(struct kmq_job *job);
+
+/**
+ * kmq_job_is_short() - whether other jobs may wait for this one's memory
+ * @kc: the client
+ *
+ * Return: true if the client's reserve of jobs is not complete.
+ */
+bool kmq_job_is_short(struct dm_kcopyd_mq_client *kc);
+
+/**
+ * kmq_pages_try_get() - get pages for a segment if there is memory
+ * @job: with @count set; holds no pages
+ *
+ * Context: process context, does not sleep.
+ * Return: true if @vecs and @nr_pages are set up.
+ */
+bool kmq_pages_try_get(struct kmq_job *job);
+
+/**
+ * kmq_pages_get() - get pages for a segment, or wait for them
+ * @job: with @count set; holds no pages
+ *
+ * When it returns false the job is the reserve's: it comes back to its CPU in state KMQ_NEW,
+ * holding its pages, as soon as enough are free.
+ *
+ * Context: process context, does not sleep.
+ * Return: true if @vecs and @nr_pages are set up.
+ */
+bool kmq_pages_get(struct kmq_job *job);
+
+/**
+ * kmq_pages_put() - return a job's pages
+ * @job: may hold none
+ *
+ * Context: process context, does not sleep.
+ */
+void kmq_pages_put(struct kmq_job *job);
+
+int kmq_reserve_init(struct dm_kcopyd_mq_client *kc);
+void kmq_reserve_exit(struct dm_kcopyd_mq_client *kc);
+int kmq_mem_init(void);
+void kmq_mem_exit(void);
+
+/* dm-kcopyd-mq-throttle.c */
+
+/**
+ * kmq_throttle_start() - ask for leave to start a job
+ * @t:     throttle
+ * @force: start whatever the throttle says
+ * @now:   jiffies
+ *
+ * Context: any; takes t->lock.
+ * Return: true if the job is now accounted, false if it has to wait.
+ */
+bool kmq_throttle_start(struct dm_kcopyd_mq_throttle *t, bool force, unsigned int now);
+
+/**
+ * kmq_throttle_finish() - an accounted job has ended
+ * @t:   throttle
+ * @now: jiffies
+ *
+ * Context: any; takes t->lock.
+ */
+void kmq_throttle_finish(struct dm_kcopyd_mq_throttle *t, unsigned int now);
+
+/* dm-kcopyd-mq-kick.c */
+
+/**
+ * kmq_kick_lazily() - have a worker started when its submitter pauses
+ * @kcc: a CPU's part of a client
+ *
+ * Context: any; in an RCU read section.
+ * Return: true if the worker is going to be started, false if the caller has to start it: the
+ * submitter is not running here, or is not one that pauses.
+ */
+bool kmq_kick_lazily(struct kmq_cpu *kcc);
+
+/**
+ * kmq_kick_all() - start all workers that kmq_kick_lazily() was called for
+ *
+ * After a grace period of RCU nobody uses the struct kmq_cpu of a client that has no jobs.
+ */
+void kmq_kick_all(void);
+
+int kmq_kick_init(void);
+void kmq_kick_exit(void);
+
+/* dm-kcopyd-mq.c */
+
+/**
+ * kmq_queue() - have a job's CPU look at it
+ * @job: with @state saying what is next; its CPU owns it from now on
+ *
+ * Context: any.
+ */
+void kmq_queue(struct kmq_job *job);
+
+#endif /* DM_KCOPYD_MQ_JOB_H */

@@ -1,0 +1,454 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Memory of dm-kcopyd-mq: jobs and pages.
+ *
+ * What a job gives back goes to a magazine of the CPU, from which the next job on that CPU takes
+ * it: neither the slab nor the page allocator is called for a small copy, and nothing is cleared
+ * that is about to be overwritten. A magazine holds at most KMQ_MAGAZINE_JOBS jobs and
+ * KMQ_MAGAZINE_PAGES pages; it is emptied when its CPU goes offline and when the last client is
+ * destroyed.
+ *
+ * Under memory exhaustion a job is taken from the client's mempool, and its pages from the client's
+ * reserve, all that it needs at once. Whoever gives memory back completes the reserves first, and
+ * then serves the jobs that wait, oldest first. A job holds reserved pages only while it has I/O in
+ * flight, so that they always come back.
+ */
+#include <linux/cpu.h>
+#include <linux/cpuhotplug.h>
+#include <linux/local_lock.h>
+#include <linux/mutex.h>
+#include <linux/percpu.h>
+#include <linux/slab.h>
+
+#include "dm-kcopyd-mq-job.h"
+
+#define KMQ_MAGAZINE_JOBS	64
+#define KMQ_MAGAZINE_PAGES	128
+#define KMQ_MIN_JOBS		16
+
+#define KMQ_GFP_TRY	(GFP_NOWAIT | __GFP_NOWARN | __GFP_NOMEMALLOC)
+
+/**
+ * struct kmq_magazine - free jobs and pages of one CPU
+ * @lock:     protects all fields; process context of this CPU only
+ * @nr_jobs:  length of @jobs
+ * @nr_pages: entries of @pages that are used
+ * @jobs:     linked by item.node
+ * @pages:    the pages
+ */
+struct kmq_magazine {
+	local_lock_t lock;
+	unsigned int nr_jobs;
+	unsigned int nr_pages;
+	struct llist_node *jobs;
+	struct page *pages[KMQ_MAGAZINE_PAGES];
+};
+
+static DEFINE_PER_CPU(struct kmq_magazine, kmq_magazines) = {
+	.lock = INIT_LOCAL_LOCK(lock),
+};
+
+static struct kmem_cache *kmq_job_cache;
+static enum cpuhp_state kmq_cpuhp_state;
+
+/* Counts the clients, so that the last one empties the magazines. */
+static DEFINE_MUTEX(kmq_clients_lock);
+static unsigned int kmq_clients;
+
+static struct kmq_job *kmq_job_of(struct llist_node *node)
+{
+	return container_of(node, struct kmq_job, item.node);
+}
+
+/* A constructor tells the slab allocator that there is no need to clear an object. */
+static void kmq_job_ctor(void *object)
+{
+	struct kmq_job *job = object;
+
+	job->nr_pages = 0;
+}
+
+/* A mempool's own functions for slabs refuse one with a constructor. */
+static void *kmq_pool_alloc(gfp_t gfp, void *cache)
+{
+	return kmem_cache_alloc(cache, gfp);
+}
+
+static void kmq_pool_free(void *job, void *cache)
+{
+	kmem_cache_free(cache, job);
+}
+
+static void kmq_magazine_empty(struct kmq_magazine *m)
+{
+	while (m->jobs) {
+		struct kmq_job *job = kmq_job_of(m->jobs);
+
+		m->jobs = m->jobs->next;
+		kmem_cache_free(kmq_job_cache, job);
+	}
+	m->nr_jobs = 0;
+
+	while (m->nr_pages)
+		__free_page(m->pages[--m->nr_pages]);
+}
+
+static long kmq_magazine_empty_local(void *unused)
+{
+	local_lock(&kmq_magazines.lock);
+	kmq_magazine_empty(this_cpu_ptr(&kmq_magazines));
+	local_unlock(&kmq_magazines.lock);
+	return 0;
+}
+
+static void kmq_magazines_empty(void)
+{
+	int cpu;
+
+	cpus_read_lock();
+	for_each_online_cpu(cpu) {
+		struct kmq_magazine *m = per_cpu_ptr(&kmq_magazines, cpu);
+
+		if (READ_ONCE(m->nr_jobs) || READ_ONCE(m->nr_pages))
+			work_on_cpu(cpu, kmq_magazine_empty_local, NULL);
+	}
+	cpus_read_unlock();
+}
+
+/* The CPU is gone, so nobody else is at its magazine. */
+static int kmq_cpu_dead(unsigned int cpu)
+{
+	kmq_magazine_empty(per_cpu_ptr(&kmq_magazines, cpu));
+	return 0;
+}
+
+struct kmq_job *kmq_job_try_alloc(struct dm_kcopyd_mq_client *kc)
+{
+	struct kmq_magazine *m;
+	struct kmq_job *job = NULL;
+
+	local_lock(&kmq_magazines.lock);
+	m = this_cpu_ptr(&kmq_magazines);
+	if (m->jobs) {
+		job = kmq_job_of(m->jobs);
+		m->jobs = m->jobs->next;
+		m->nr_jobs--;
+	}
+	local_unlock(&kmq_magazines.lock);
+
+	if (!job)
+		job = kmem_cache_alloc(kmq_job_cache, KMQ_GFP_TRY);
+	return job;
+}
+
+struct kmq_job *kmq_job_alloc(struct dm_kcopyd_mq_client *kc, bool *direct)
+{
+	struct kmq_job *job = kmq_job_try_alloc(kc);
+	struct kmq_cpu *kcc;
+
+	if (likely(job)) {
+		*direct = true;
+		return job;
+	}
+
+	/*
+	 * A worker that waited for a job could wait for one that itself has to end. Its callback
+	 * may have the job that has just ended.
+	 */
+	*direct = false;
+	kcc = raw_cpu_ptr(kc->cpus);
+	if (READ_ONCE(kcc->task) == current && kcc->spare) {
+		job = kcc->spare;
+		kcc->spare = NULL;
+		return job;
+	}
+	return mempool_alloc(&kc->jobs, GFP_NOIO);
+}
+
+bool kmq_job_is_short(struct dm_kcopyd_mq_client *kc)
+{
+	return unlikely(READ_ONCE(kc->jobs.curr_nr) < kc->jobs.min_nr);
+}
+
+void kmq_job_free(struct kmq_job *job)
+{
+	struct dm_kcopyd_mq_client *kc = job->kc;
+	struct kmq_magazine *m;
+	bool full;
+
+	if (kmq_job_is_short(kc)) {
+		mempool_free(job, &kc->jobs);
+		return;
+	}
+
+	local_lock(&kmq_magazines.lock);
+	m = this_cpu_ptr(&kmq_magazines);
+	full = m->nr_jobs >= KMQ_MAGAZINE_JOBS;
+	if (!full) {
+		job->item.node.next = m->jobs;
+		m->jobs = &job->item.node;
+		m->nr_jobs++;
+	}
+	local_unlock(&kmq_magazines.lock);
+
+	if (full)
+		kmem_cache_free(kmq_job_cache, job);
+}
+
+static unsigned int kmq_pages_needed(const struct kmq_job *job)
+{
+	return DIV_ROUND_UP(job->count, PAGE_SECTORS);
+}
+
+static void kmq_set_page(struct kmq_job *job, struct page *page)
+{
+	struct bio_vec *vec = &job->vecs[job->nr_pages++];
+
+	vec->bv_page = page;
+	vec->bv_len = PAGE_SIZE;
+	vec->bv_offset = 0;
+}
+
+/* Gives pages to the magazine, or back to the system. */
+static void kmq_free_pages(struct kmq_job *job)
+{
+	unsigned int i = 0;
+	struct kmq_magazine *m;
+
+	local_lock(&kmq_magazines.lock);
+	m = this_cpu_ptr(&kmq_magazines);
+	while (i < job->nr_pages && m->nr_pages < KMQ_MAGAZINE_PAGES)
+		m->pages[m->nr_pages++] = job->vecs[i++].bv_page;
+	local_unlock(&kmq_magazines.lock);
+
+	for (; i < job->nr_pages; i++)
+		__free_page(job->vecs[i].bv_page);
+	job->nr_pages = 0;
+}
+
+static void kmq_free_vecs(struct kmq_job *job)
+{
+	if (job->vecs != job->inline_vecs) {
+		kfree(job->vecs);
+		job->vecs = job->inline_vecs;
+	}
+}
+
+bool kmq_pages_try_get(struct kmq_job *job)
+{
+	unsigned int needed = kmq_pages_needed(job);
+	struct kmq_magazine *m;
+	struct page *page;
+
+	job->vecs = job->inline_vecs;
+	if (needed > KMQ_INLINE_VECS) {
+		job->vecs = kmalloc_array(job->kc->reserve.size, sizeof(*job->vecs), KMQ_GFP_TRY);
+		if (!job->vecs) {
+			job->vecs = job->inline_vecs;
+			return false;
+		}
+	}
+
+	local_lock(&kmq_magazines.lock);
+	m = this_cpu_ptr(&kmq_magazines);
+	while (job->nr_pages < needed && m->nr_pages)
+		kmq_set_page(job, m->pages[--m->nr_pages]);
+	local_unlock(&kmq_magazines.lock);
+
+	while (job->nr_pages < needed) {
+		page = alloc_page(KMQ_GFP_TRY);
+		if (!page)
+			goto no_memory;
+		kmq_set_page(job, page);
+	}
+	return true;
+
+no_memory:
+	while (job->nr_pages)
+		__free_page(job->vecs[--job->nr_pages].bv_page);
+	kmq_free_vecs(job);
+	return false;
+}
+
+/* Takes all that a job needs from the reserve, or nothing. */
+static bool kmq_reserve_take(struct kmq_reserve *r, struct kmq_job *job)
+{
+	unsigned int needed = kmq_pages_needed(job);
+	bool wants_vecs = needed > KMQ_INLINE_VECS;
+
+	lockdep_assert_held(&r->lock);
+
+	if (r->nr_pages < needed || (wants_vecs && !r->nr_vecs))
+		return false;
+
+	if (wants_vecs)
+		job->vecs = r->vecs[--r->nr_vecs];
+	while (job->nr_pages < needed) {
+		struct page *page = list_first_entry(&r->pages, struct page, lru);
+
+		list_del(&page->lru);
+		r->nr_pages--;
+		kmq_set_page(job, page);
+	}
+	return true;
+}
+
+/* Gives a job's memory to the reserve as far as it lacks any, and serves those who wait. */
+static void kmq_refill(struct kmq_job *job)
+{
+	struct kmq_reserve *r = &job->kc->reserve;
+	struct kmq_job *next, *tmp;
+	LIST_HEAD(served);
+
+	spin_lock(&r->lock);
+	while (job->nr_pages && r->nr_pages < r->size) {
+		list_add(&job->vecs[--job->nr_pages].bv_page->lru, &r->pages);
+		r->nr_pages++;
+	}
+	kmq_free_pages(job);
+	if (job->vecs != job->inline_vecs && r->nr_vecs < r->vecs_size) {
+		r->vecs[r->nr_vecs++] = job->vecs;
+		job->vecs = job->inline_vecs;
+	}
+
+	list_for_each_entry_safe(next, tmp, &r->waiting, list) {
+		if (!kmq_reserve_take(r, next))
+			break;
+		list_move_tail(&next->list, &served);
+	}
+	if (list_empty(&r->waiting) && r->nr_pages == r->size && r->nr_vecs == r->vecs_size)
+		WRITE_ONCE(r->low, false);
+	spin_unlock(&r->lock);
+
+	list_for_each_entry_safe(next, tmp, &served, list) {
+		list_del(&next->list);
+		kmq_queue(next);
+	}
+}
+
+bool kmq_pages_get(struct kmq_job *job)
+{
+	struct kmq_reserve *r = &job->kc->reserve;
+	bool got;
+
+	if (likely(kmq_pages_try_get(job)))
+		return true;
+
+	spin_lock(&r->lock);
+	WRITE_ONCE(r->low, true);
+	got = list_empty(&r->waiting) && kmq_reserve_take(r, job);
+	if (!got)
+		list_add_tail(&job->list, &r->waiting);
+	spin_unlock(&r->lock);
+
+	return got;
+}
+
+void kmq_pages_put(struct kmq_job *job)
+{
+	if (!job->nr_pages)
+		return;
+
+	/*
+	 * Whoever took reserved pages has set @low before, and sees it when giving them back; so an
+	 * unlocked look is enough.
+	 */
+	if (unlikely(READ_ONCE(job->kc->reserve.low)))
+		kmq_refill(job);
+	else
+		kmq_free_pages(job);
+	kmq_free_vecs(job);
+}
+
+int kmq_reserve_init(struct dm_kcopyd_mq_client *kc)
+{
+	struct kmq_reserve *r = &kc->reserve;
+	unsigned int i;
+	int err;
+
+	spin_lock_init(&r->lock);
+	INIT_LIST_HEAD(&r->pages);
+	INIT_LIST_HEAD(&r->waiting);
+	r->size = DIV_ROUND_UP(kc->sub_job_size, PAGE_SECTORS);
+	r->vecs_size = r->size / (KMQ_INLINE_VECS + 1);
+
+	err = mempool_init(&kc->jobs, KMQ_MIN_JOBS, kmq_pool_alloc, kmq_pool_free, kmq_job_cache);
+	if (err)
+		return err;
+
+	mutex_lock(&kmq_clients_lock);
+	kmq_clients++;
+	mutex_unlock(&kmq_clients_lock);
+
+	for (i = 0; i < r->size; i++) {
+		struct page *page = alloc_page(GFP_KERNEL);
+
+		if (!page)
+			goto no_memory;
+		list_add(&page->lru, &r->pages);
+		r->nr_pages++;
+	}
+
+	r->vecs = kcalloc(r->vecs_size, sizeof(*r->vecs), GFP_KERNEL);
+	if (!r->vecs)
+		goto no_memory;
+	for (i = 0; i < r->vecs_size; i++) {
+		r->vecs[i] = kmalloc_array(r->size, sizeof(*r->vecs[i]), GFP_KERNEL);
+		if (!r->vecs[i])
+			goto no_memory;
+		r->nr_vecs++;
+	}
+	return 0;
+
+no_memory:
+	kmq_reserve_exit(kc);
+	return -ENOMEM;
+}
+
+void kmq_reserve_exit(struct dm_kcopyd_mq_client *kc)
+{
+	struct kmq_reserve *r = &kc->reserve;
+	struct page *page, *tmp;
+
+	list_for_each_entry_safe(page, tmp, &r->pages, lru)
+		__free_page(page);
+	while (r->nr_vecs)
+		kfree(r->vecs[--r->nr_vecs]);
+	kfree(r->vecs);
+	mempool_exit(&kc->jobs);
+
+	mutex_lock(&kmq_clients_lock);
+	if (!--kmq_clients)
+		kmq_magazines_empty();
+	mutex_unlock(&kmq_clients_lock);
+}
+
+int kmq_mem_init(void)
+{
+	int r;
+
+	kmq_job_cache = kmem_cache_create("dm_kcopyd_mq_job", sizeof(struct kmq_job),
+					  __alignof__(struct kmq_job), SLAB_HWCACHE_ALIGN,
+					  kmq_job_ctor);
+	if (!kmq_job_cache)
+		return -ENOMEM;
+
+	r = cpuhp_setup_state_nocalls(CPUHP_BP_PREPARE_DYN, "dm/kcopyd-mq:prepare", NULL,
+				      kmq_cpu_dead);
+	if (r < 0) {
+		kmem_cache_destroy(kmq_job_cache);
+		return r;
+	}
+	kmq_cpuhp_state = r;
+	return 0;
+}
+
+void kmq_mem_exit(void)
+{
+	int cpu;
+
+	cpuhp_remove_state_nocalls(kmq_cpuhp_state);
+	for_each_possible_cpu(cpu)
+		kmq_magazine_empty(per_cpu_ptr(&kmq_magazines, cpu));
+	kmem_cache_destroy(kmq_job_cache);
+}

@@ -1,0 +1,909 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * dm-kcopyd-mq: a copy engine in which every job stays on the CPU that submitted it.
+ *
+ * A small copy is read by its submitter. When the read has come back, its completion puts the job
+ * on the lock-less list of the job's CPU; the worker of that CPU, which is started only if the list
+ * was empty, takes the whole list at once, and under one plug writes what was read and calls back
+ * what was written. Under load a worker finds many jobs at a time and the block layer merges their
+ * writes; without load it finds one.
+ */
+#define DM_MSG_PREFIX "kcopyd-mq"
+
+#include <linux/blk-cgroup.h>
+#include <linux/highmem.h>
+#include <linux/module.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+
+#include "compat.h"
+#include "dm-kcopyd-mq-job.h"
+
+/* Segments of one copy that are in flight at a time. */
+#define KMQ_SPLIT		8
+/* How often, and for how long, the throttle may hold a job back. */
+#define KMQ_MAX_DELAYS		10
+#define KMQ_DELAY		(HZ / 10)
+/* Lists that a worker takes before others get their turn on the CPU. */
+#define KMQ_MAX_ROUNDS		64
+#define KMQ_MIN_BIOS		DM_KCOPYD_MAX_REGIONS
+
+static unsigned int kcopyd_subjob_size_kb = KMQ_SUBJOB_KB_DEFAULT;
+module_param(kcopyd_subjob_size_kb, uint, 0644);
+MODULE_PARM_DESC(kcopyd_subjob_size_kb, "KiB that a job copies at once, for clients created later");
+
+/* Every write of zeroes has this table. */
+static struct bio_vec *kmq_zero_vecs;
+
+/* Keeps the slab cache for struct kmq_bio, which would else come and go with the clients. */
+static struct bio_set kmq_keep_bios;
+
+/**
+ * struct kmq_bio - write to a second or later destination
+ * @job:  whose write
+ * @dest: number of the destination
+ * @bio:  the write
+ */
+struct kmq_bio {
+	struct kmq_job *job;
+	unsigned int dest;
+	struct bio bio;
+};
+
+static struct kmq_job *kmq_job_of(struct dm_kcopyd_mq_item *item)
+{
+	return container_of(item, struct kmq_job, item);
+}
+
+/*
+ *------------------------------------------------------------
+ * Per-CPU lists and their workers
+ *------------------------------------------------------------
+ */
+
+/* Takes a reference for something that is going to be run on this CPU. */
+static unsigned int kmq_enter(struct dm_kcopyd_mq_client *kc)
+{
+	unsigned int cpu = raw_smp_processor_id();
+
+	percpu_ref_get(&kc->refs);
+	WRITE_ONCE(per_cpu_ptr(kc->cpus, cpu)->submitter, current);
+	return cpu;
+}
+
+unsigned int dm_kcopyd_mq_hold(struct dm_kcopyd_mq_client *kc)
+{
+	return kmq_enter(kc);
+}
+EXPORT_SYMBOL_DM_SCALED(dm_kcopyd_mq_hold);
+
+void dm_kcopyd_mq_release(struct dm_kcopyd_mq_client *kc)
+{
+	percpu_ref_put(&kc->refs);
+}
+EXPORT_SYMBOL_DM_SCALED(dm_kcopyd_mq_release);
+
+static void kmq_push(struct dm_kcopyd_mq_client *kc, struct dm_kcopyd_mq_item *item,
+		     unsigned int cpu)
+{
+	struct kmq_cpu *kcc = per_cpu_ptr(kc->cpus, cpu);
+
+	/*
+	 * A worker that is running may take the item at once, and it may have been the client's
+	 * last: the RCU section keeps the client until we are done with it.
+	 */
+	rcu_read_lock();
+	/* Pairs with the barrier in kmq_work(): either it sees the item, or we see it stopped. */
+	if (llist_add(&item->node, &kcc->items) && !READ_ONCE(kcc->running)) {
+		if (!kmq_kick_lazily(kcc))
+			queue_work_on(cpu, kc->wq, &kcc->work);
+	}
+	rcu_read_unlock();
+}
+
+void kmq_queue(struct kmq_job *job)
+{
+	kmq_push(job->kc, &job->item, job->cpu);
+}
+
+static void kmq_run_list(struct llist_node *list)
+{
+	struct dm_kcopyd_mq_item *item, *next;
+	struct blk_plug plug;
+
+	list = llist_reverse_order(list);
+
+	blk_start_plug(&plug);
+	llist_for_each_entry_safe(item, next, list, node) {
+		item->fn(item);
+		cond_resched();
+	}
+	blk_finish_plug(&plug);
+}
+
+static void kmq_work(struct work_struct *work)
+{
+	struct kmq_cpu *kcc = container_of(work, struct kmq_cpu, work);
+	unsigned int rounds = 0;
+	struct llist_node *list;
+
+	WRITE_ONCE(kcc->task, current);
+	WRITE_ONCE(kcc->running, true);
+	for (;;) {
+		list = llist_del_all(&kcc->items);
+		if (list) {
+			kmq_run_list(list);
+			if (++rounds < KMQ_MAX_ROUNDS)
+				continue;
+		}
+
+		WRITE_ONCE(kcc->running, false);
+		/* Pairs with the atomic operation of llist_add() in kmq_push(). */
+		smp_mb();
+		if (llist_empty(&kcc->items))
+			break;
+		if (rounds >= KMQ_MAX_ROUNDS) {
+			queue_work(kcc->kc->wq, work);
+			break;
+		}
+		WRITE_ONCE(kcc->running, true);
+	}
+	WRITE_ONCE(kcc->task, NULL);
+}
+
+/*
+ *------------------------------------------------------------
+ * Bios
+ *------------------------------------------------------------
+ */
+
+/*
+ * Copies serve whoever wrote to the device, not only the task in whose context they are submitted;
+ * so they are the root group's, and a limit of that task's group does not hold up others.
+ */
+static void kmq_bio_aim(struct bio *bio, struct block_device *bdev, sector_t sector)
+{
+	bio->bi_bdev = bdev;
+	bio->bi_iter.bi_sector = sector;
+	bio_associate_blkg_from_css(bio, blkcg_root_css);
+}
+
+static void kmq_read_endio(struct bio *bio)
+{
+	struct kmq_job *job = bio->bi_private;
+
+	if (unlikely(bio->bi_status))
+		job->read_err = 1;
+	kmq_queue(job);
+}
+
+/* Reads @count sectors, from @skip on, of the job's segment into its pages from @vecs on. */
+static void kmq_submit_read(struct kmq_job *job, struct bio_vec *vecs, unsigned int nr_vecs,
+			    unsigned int skip, unsigned int count, enum kmq_state next)
+{
+	const struct dm_io_region *source = &job->first->source;
+	struct bio *bio = &job->bio;
+
+	bio_init(bio, NULL, vecs, nr_vecs, REQ_OP_READ);
+	bio->bi_vcnt = nr_vecs;
+	bio->bi_iter.bi_size = count << SECTOR_SHIFT;
+	kmq_bio_aim(bio, source->bdev, source->sector + job->offset + skip);
+	bio->bi_end_io = kmq_read_endio;
+	bio->bi_private = job;
+	job->state = next;
+	submit_bio_noacct(bio);
+}
+
+static void kmq_read(struct kmq_job *job)
+{
+	unsigned int nr_vecs = DIV_ROUND_UP(job->count, PAGE_SECTORS);
+
+	job->vecs[nr_vecs - 1].bv_len =
+		(job->count - (nr_vecs - 1) * PAGE_SECTORS) << SECTOR_SHIFT;
+	kmq_submit_read(job, job->vecs, nr_vecs, 0, job->count, KMQ_READ);
+}
+
+static void kmq_write_done(struct kmq_job *job, unsigned int dest, blk_status_t status)
+{
+	if (unlikely(status)) {
+		if (status == BLK_STS_NOTSUPP && job->op == REQ_OP_WRITE_ZEROES)
+			set_bit(dest, &job->unsupported);
+		else
+			set_bit(dest, &job->write_err);
+	}
+	if (job->first->num_dests == 1 || atomic_dec_and_test(&job->writes))
+		kmq_queue(job);
+}
+
+static void kmq_write_endio(struct bio *bio)
+{
+	kmq_write_done(bio->bi_private, 0, bio->bi_status);
+}
+
+static void kmq_extra_write_endio(struct bio *bio)
+{
+	struct kmq_bio *kb = container_of(bio, struct kmq_bio, bio);
+	struct kmq_job *job = kb->job;
+	unsigned int dest = kb->dest;
+	blk_status_t status = bio->bi_status;
+
+	bio_put(bio);
+	kmq_write_done(job, dest, status);
+}
+
+static void kmq_setup_write(struct kmq_job *job, struct bio *bio, unsigned int dest)
+{
+	const struct dm_io_region *to = &job->first->dests[dest];
+
+	if (job->op == REQ_OP_WRITE) {
+		/* The table is not the bio's: bi_max_vecs stays 0, or bio_put() frees it. */
+		bio->bi_io_vec = job->zero ? kmq_zero_vecs : job->vecs;
+		bio->bi_vcnt = DIV_ROUND_UP(job->count, PAGE_SECTORS);
+	}
+	bio->bi_iter.bi_size = job->count << SECTOR_SHIFT;
+	kmq_bio_aim(bio, to->bdev, to->sector + job->offset);
+}
+
+/* Writes the job's segment to those destinations whose bit is set. */
+static void kmq_write(struct kmq_job *job, unsigned long which)
+{
+	unsigned int dest, n = job->first->num_dests;
+
+	job->state = KMQ_WRITE;
+	if (n > 1)
+		atomic_set(&job->writes, hweight_long(which));
+
+	/* The first destination comes last: it is the job's own bio that keeps the job alive. */
+	for (dest = n - 1; dest > 0; dest--) {
+		struct kmq_bio *kb;
+		struct bio *bio;
+
+		if (!(which & BIT(dest)))
+			continue;
+
+		/* May sleep, but not for long: each earlier bio is with the block layer. */
+		bio = bio_alloc_bioset(NULL, 0, job->op, GFP_NOIO, &job->kc->bios);
+		kb = container_of(bio, struct kmq_bio, bio);
+		kb->job = job;
+		kb->dest = dest;
+		kmq_setup_write(job, bio, dest);
+		bio->bi_end_io = kmq_extra_write_endio;
+		which &= ~BIT(dest);
+		submit_bio_noacct(bio);
+		if (!which)
+			return;
+	}
+
+	bio_init(&job->bio, NULL, NULL, 0, job->op);
+	kmq_setup_write(job, &job->bio, 0);
+	job->bio.bi_end_io = kmq_write_endio;
+	job->bio.bi_private = job;
+	submit_bio_noacct(&job->bio);
+}
+
+/*
+ *------------------------------------------------------------
+ * Jobs
+ *------------------------------------------------------------
+ */
+
+static bool kmq_is_throttled(const struct dm_kcopyd_mq_client *kc)
+{
+	return unlikely(kc->throttle && READ_ONCE(kc->throttle->throttle) < 100);
+}
+
+static bool kmq_ignores_errors(const struct kmq_job *job)
+{
+	return job->first->flags & BIT(DM_KCOPYD_IGNORE_ERROR);
+}
+
+static bool kmq_writes_in_order(const struct kmq_job *job)
+{
+	return job->first->flags & BIT(DM_KCOPYD_WRITE_SEQ);
+}
+
+static bool kmq_has_failed(const struct kmq_job *job)
+{
+	return job->read_err || job->write_err;
+}
+
+/* The copy is over; @job stands for it. */
+static void kmq_finish(struct kmq_job *job)
+{
+	struct dm_kcopyd_mq_client *kc = job->kc;
+	struct kmq_cpu *kcc = per_cpu_ptr(kc->cpus, job->cpu);
+	dm_kcopyd_notify_fn fn = job->fn;
+	void *context = job->context;
+	unsigned long write_err = job->write_err;
+	int read_err = job->read_err;
+	bool spare = kmq_job_is_short(kc);
+
+	if (job->accounted)
+		kmq_throttle_finish(kc->throttle, jiffies);
+
+	/* The callback may submit a job: if it had to wait for one, that could be this one. */
+	if (spare)
+		kcc->spare = job;
+	else
+		kmq_job_free(job);
+
+	fn(read_err, write_err, context);
+
+	if (spare && kcc->spare) {
+		kcc->spare = NULL;
+		kmq_job_free(job);
+	}
+	percpu_ref_put(&kc->refs);
+}
+
+/* Gives the job its next segment. */
+static bool kmq_next_segment(struct kmq_job *job)
+{
+	struct kmq_job *first = job->first;
+	sector_t left = first->source.count - first->progress;
+
+	if (!left)
+		return false;
+	if (kmq_has_failed(first) && !kmq_ignores_errors(first))
+		return false;
+
+	job->offset = first->progress;
+	job->count = min_t(sector_t, left, job->kc->sub_job_size);
+	first->progress += job->count;
+	return true;
+}
+
+static void kmq_begin(struct kmq_job *job);
+static void kmq_release_ordered(struct kmq_job *first);
+
+static void kmq_segment_end(struct kmq_job *job)
+{
+	struct kmq_job *first = job->first;
+
+	if (job != first) {
+		first->read_err |= job->read_err;
+		first->write_err |= job->write_err;
+		job->read_err = 0;
+		job->write_err = 0;
+	}
+	/* Somebody may be short of the pages of this segment; then the next one gets new ones. */
+	kmq_pages_put(job);
+
+	if (kmq_next_segment(job)) {
+		kmq_begin(job);
+		return;
+	}
+
+	if (job != first)
+		kmq_job_free(job);
+	if (!--first->live)
+		kmq_finish(first);
+}
+
+/* Writes what was read, when it is this segment's turn. */
+static void kmq_write_segment(struct kmq_job *job)
+{
+	struct kmq_job *first = job->first;
+
+	if (likely(!kmq_writes_in_order(job))) {
+		kmq_write(job, GENMASK(first->num_dests - 1, 0));
+		return;
+	}
+
+	list_add_tail(&job->list, &first->seq_wait);
+	kmq_release_ordered(first);
+}
+
+/*
+ * Starts those writes whose turn has come. After an error there are no more turns: segments end
+ * without being written. The count in @live keeps the copy from being finished meanwhile.
+ */
+static void kmq_release_ordered(struct kmq_job *first)
+{
+	struct kmq_job *job, *next;
+
+	first->live++;
+restart:
+	list_for_each_entry_safe(job, next, &first->seq_wait, list) {
+		if (kmq_has_failed(first) || kmq_has_failed(job)) {
+			list_del(&job->list);
+			kmq_segment_end(job);
+			goto restart;
+		}
+		if (job->offset == first->write_pos) {
+			list_del(&job->list);
+			first->write_pos += job->count;
+			kmq_write(job, GENMASK(first->num_dests - 1, 0));
+			goto restart;
+		}
+	}
+	if (!--first->live)
+		kmq_finish(first);
+}
+
+static void kmq_begin(struct kmq_job *job)
+{
+	if (job->first->zero) {
+		kmq_write_segment(job);
+		return;
+	}
+
+	job->state = KMQ_NEW;
+	if (job->nr_pages || kmq_pages_get(job))
+		kmq_read(job);
+}
+
+static void kmq_read_end(struct kmq_job *job)
+{
+	/* Not read_err, which in the first job may be that of an earlier segment. */
+	if (likely(!job->bio.bi_status)) {
+		kmq_write_segment(job);
+		return;
+	}
+
+	if (!kmq_ignores_errors(job)) {
+		if (kmq_writes_in_order(job)) {
+			job->first->read_err = 1;
+			kmq_write_segment(job);
+			return;
+		}
+		kmq_segment_end(job);
+		return;
+	}
+
+	/* What can be read is copied, page by page. */
+	job->salvaged = 0;
+	kmq_submit_read(job, job->vecs, 1, 0, job->vecs[0].bv_len >> SECTOR_SHIFT, KMQ_SALVAGE);
+}
+
+/* One page of a failed read is back. What cannot be read becomes zeroes: no old contents leak. */
+static void kmq_salvage_end(struct kmq_job *job)
+{
+	unsigned int nr_vecs = DIV_ROUND_UP(job->count, PAGE_SECTORS);
+	struct bio_vec *vec = &job->vecs[job->salvaged];
+
+	if (job->bio.bi_status)
+		memzero_page(vec->bv_page, 0, PAGE_SIZE);
+
+	if (++job->salvaged < nr_vecs) {
+		vec++;
+		kmq_submit_read(job, vec, 1, job->salvaged * PAGE_SECTORS,
+				vec->bv_len >> SECTOR_SHIFT, KMQ_SALVAGE);
+		return;
+	}
+	kmq_write_segment(job);
+}
+
+static void kmq_write_end(struct kmq_job *job)
+{
+	unsigned long refused = job->unsupported;
+
+	if (unlikely(refused)) {
+		job->unsupported = 0;
+		job->op = REQ_OP_WRITE;
+		kmq_write(job, refused);
+		return;
+	}
+
+	if (unlikely(kmq_writes_in_order(job)) && job->write_err) {
+		struct kmq_job *first = job->first;
+
+		first->live++;
+		first->write_err |= job->write_err;
+		kmq_segment_end(job);
+		kmq_release_ordered(first);
+		if (!--first->live)
+			kmq_finish(first);
+		return;
+	}
+	kmq_segment_end(job);
+}
+
+/* Starts a job: alone, or with helpers if the copy has several segments. */
+static void kmq_start(struct kmq_job *job)
+{
+	struct dm_kcopyd_mq_client *kc = job->kc;
+	unsigned int i;
+
+	if (kmq_is_throttled(kc) && !job->accounted) {
+		if (!kmq_throttle_start(kc->throttle, job->delays >= KMQ_MAX_DELAYS, jiffies)) {
+			job->delays++;
+			spin_lock(&kc->delay_lock);
+			list_add_tail(&job->list, &kc->delayed);
+			spin_unlock(&kc->delay_lock);
+			queue_delayed_work(kc->wq, &kc->delay_work, KMQ_DELAY);
+			return;
+		}
+		job->accounted = true;
+	}
+
+	/*
+	 * In ascending order: with WRITE_SEQ a segment holds its pages until those before it are
+	 * written, so those before it must not wait for pages behind it.
+	 */
+	job->live = 1;
+	kmq_begin(job);
+	for (i = 1; i < KMQ_SPLIT && job->progress < job->source.count; i++) {
+		struct kmq_job *helper = kmq_job_try_alloc(kc);
+
+		if (!helper)
+			break;
+
+		helper->item.fn = job->item.fn;
+		helper->kc = kc;
+		helper->cpu = job->cpu;
+		helper->op = job->op;
+		helper->zero = job->zero;
+		helper->accounted = false;
+		helper->read_err = 0;
+		helper->write_err = 0;
+		helper->unsupported = 0;
+		helper->vecs = helper->inline_vecs;
+		helper->first = job;
+		if (!kmq_next_segment(helper)) {
+			kmq_job_free(helper);
+			break;
+		}
+		job->live++;
+		kmq_begin(helper);
+	}
+}
+
+static void kmq_run(struct dm_kcopyd_mq_item *item)
+{
+	struct kmq_job *job = kmq_job_of(item);
+
+	switch (job->state) {
+	case KMQ_NEW:
+		if (job->first != job || job->live)
+			kmq_begin(job);
+		else
+			kmq_start(job);
+		break;
+	case KMQ_READ:
+		kmq_read_end(job);
+		break;
+	case KMQ_SALVAGE:
+		kmq_salvage_end(job);
+		break;
+	case KMQ_WRITE:
+		kmq_write_end(job);
+		break;
+	case KMQ_CALLBACK:
+		kmq_finish(job);
+		break;
+	}
+}
+
+/* Jobs that the throttle held back ask again, oldest first. */
+static void kmq_delay_work(struct work_struct *work)
+{
+	struct dm_kcopyd_mq_client *kc =
+		container_of(work, struct dm_kcopyd_mq_client, delay_work.work);
+	struct kmq_job *job, *next;
+	LIST_HEAD(jobs);
+
+	spin_lock(&kc->delay_lock);
+	list_splice_init(&kc->delayed, &jobs);
+	spin_unlock(&kc->delay_lock);
+
+	list_for_each_entry_safe(job, next, &jobs, list) {
+		list_del(&job->list);
+		kmq_queue(job);
+	}
+}
+
+/*
+ *------------------------------------------------------------
+ * Interface
+ *------------------------------------------------------------
+ */
+
+static struct kmq_job *kmq_prepare(struct dm_kcopyd_mq_client *kc, dm_kcopyd_notify_fn fn,
+				   void *context, bool *direct)
+{
+	unsigned int cpu = kmq_enter(kc);
+	struct kmq_job *job;
+
+	job = kmq_job_alloc(kc, direct);
+	job->item.fn = kmq_run;
+	job->kc = kc;
+	job->cpu = cpu;
+	job->flags = 0;
+	job->zero = false;
+	job->accounted = false;
+	job->delays = 0;
+	job->read_err = 0;
+	job->write_err = 0;
+	job->unsupported = 0;
+	job->fn = fn;
+	job->context = context;
+	job->first = job;
+	job->live = 0;
+	job->vecs = job->inline_vecs;
+	return job;
+}
+
+static void kmq_submit(struct dm_kcopyd_mq_client *kc, const struct dm_io_region *from,
+		       unsigned int num_dests, const struct dm_io_region *dests,
+		       unsigned int flags, dm_kcopyd_notify_fn fn, void *context)
+{
+	struct kmq_job *job;
+	unsigned int i;
+	bool direct;
+
+	job = kmq_prepare(kc, fn, context, &direct);
+
+	if (unlikely(!num_dests || num_dests > DM_KCOPYD_MAX_REGIONS)) {
+		DMERR_LIMIT("Copy to %u destinations: must be 1 to %d", num_dests,
+			    DM_KCOPYD_MAX_REGIONS);
+		job->read_err = 1;
+		job->write_err = ~0UL;
+		job->state = KMQ_CALLBACK;
+		kmq_queue(job);
+		return;
+	}
+
+	job->num_dests = num_dests;
+	memcpy(job->dests, dests, num_dests * sizeof(*dests));
+	for (i = 0; i < num_dests; i++)
+		if (dm_scaled_bdev_writes_in_order(dests[i].bdev))
+			flags |= BIT(DM_KCOPYD_WRITE_SEQ);
+	if (flags & BIT(DM_KCOPYD_WRITE_SEQ))
+		flags &= ~BIT(DM_KCOPYD_IGNORE_ERROR);
+	job->flags = flags;
+
+	job->op = REQ_OP_WRITE;
+	if (from) {
+		job->source = *from;
+	} else {
+		job->zero = true;
+		job->source.count = dests[0].count;
+		job->op = REQ_OP_WRITE_ZEROES;
+		for (i = 0; i < num_dests; i++)
+			if (!bdev_write_zeroes_sectors(dests[i].bdev))
+				job->op = REQ_OP_WRITE;
+	}
+
+	job->progress = 0;
+	if (unlikely(!kmq_next_segment(job))) {
+		job->state = KMQ_CALLBACK;
+		kmq_queue(job);
+		return;
+	}
+
+	if (flags & BIT(DM_KCOPYD_WRITE_SEQ)) {
+		job->write_pos = 0;
+		INIT_LIST_HEAD(&job->seq_wait);
+	}
+
+	job->state = KMQ_NEW;
+	if (likely(direct && from && job->progress == job->source.count) &&
+	    !kmq_is_throttled(kc) && kmq_pages_try_get(job)) {
+		job->live = 1;
+		kmq_read(job);
+		return;
+	}
+	kmq_queue(job);
+}
+
+void dm_kcopyd_mq_copy(struct dm_kcopyd_mq_client *kc, const struct dm_io_region *from,
+		       unsigned int num_dests, const struct dm_io_region *dests,
+		       unsigned int flags, dm_kcopyd_notify_fn fn, void *context)
+{
+	kmq_submit(kc, from, num_dests, dests, flags, fn, context);
+}
+EXPORT_SYMBOL_DM_SCALED(dm_kcopyd_mq_copy);
+
+void dm_kcopyd_mq_zero(struct dm_kcopyd_mq_client *kc, unsigned int num_dests,
+		       const struct dm_io_region *dests, unsigned int flags,
+		       dm_kcopyd_notify_fn fn, void *context)
+{
+	kmq_submit(kc, NULL, num_dests, dests, flags, fn, context);
+}
+EXPORT_SYMBOL_DM_SCALED(dm_kcopyd_mq_zero);
+
+void *dm_kcopyd_mq_prepare_callback(struct dm_kcopyd_mq_client *kc, dm_kcopyd_notify_fn fn,
+				    void *context)
+{
+	bool direct;
+	struct kmq_job *job = kmq_prepare(kc, fn, context, &direct);
+
+	job->state = KMQ_CALLBACK;
+	return job;
+}
+EXPORT_SYMBOL_DM_SCALED(dm_kcopyd_mq_prepare_callback);
+
+void dm_kcopyd_mq_do_callback(void *prepared, int read_err, unsigned long write_err)
+{
+	struct kmq_job *job = prepared;
+
+	job->read_err = read_err;
+	job->write_err = write_err;
+	kmq_queue(job);
+}
+EXPORT_SYMBOL_DM_SCALED(dm_kcopyd_mq_do_callback);
+
+void dm_kcopyd_mq_queue_item(struct dm_kcopyd_mq_client *kc, struct dm_kcopyd_mq_item *item,
+			     unsigned int cpu)
+{
+	kmq_push(kc, item, cpu);
+}
+EXPORT_SYMBOL_DM_SCALED(dm_kcopyd_mq_queue_item);
+
+/**
+ * struct kmq_marker - has passed when everything that stood before it on a CPU's list has run
+ * @item:   in the list
+ * @passed: completed when it is run
+ */
+struct kmq_marker {
+	struct dm_kcopyd_mq_item item;
+	struct completion passed;
+};
+
+static void kmq_marker_run(struct dm_kcopyd_mq_item *item)
+{
+	complete(&container_of(item, struct kmq_marker, item)->passed);
+}
+
+void dm_kcopyd_mq_client_flush(struct dm_kcopyd_mq_client *kc)
+{
+	struct kmq_marker marker;
+	int cpu;
+
+	marker.item.fn = kmq_marker_run;
+	for_each_possible_cpu(cpu) {
+		struct kmq_cpu *kcc = per_cpu_ptr(kc->cpus, cpu);
+
+		/* A worker says that it is at work before it takes the list. */
+		if (llist_empty(&kcc->items)) {
+			/* The list is looked at first. */
+			smp_rmb();
+			if (!READ_ONCE(kcc->task))
+				continue;
+		}
+		init_completion(&marker.passed);
+		kmq_push(kc, &marker.item, cpu);
+		wait_for_completion(&marker.passed);
+	}
+}
+EXPORT_SYMBOL_DM_SCALED(dm_kcopyd_mq_client_flush);
+
+static void kmq_refs_gone(struct percpu_ref *ref)
+{
+	complete(&container_of(ref, struct dm_kcopyd_mq_client, refs)->drained);
+}
+
+static unsigned int kmq_sub_job_sectors(void)
+{
+	unsigned int kb = READ_ONCE(kcopyd_subjob_size_kb);
+
+	if (!kb)
+		kb = KMQ_SUBJOB_KB_DEFAULT;
+	kb = min_t(unsigned int, kb, KMQ_SUBJOB_KB_MAX);
+	/* A segment must not split a logical block, the largest of which is a page. */
+	return round_up(kb << (10 - SECTOR_SHIFT), PAGE_SECTORS);
+}
+
+struct dm_kcopyd_mq_client *dm_kcopyd_mq_client_create(struct dm_kcopyd_mq_throttle *throttle)
+{
+	struct dm_kcopyd_mq_client *kc;
+	int cpu, r = -ENOMEM;
+
+	kc = kzalloc(sizeof(*kc), GFP_KERNEL);
+	if (!kc)
+		return ERR_PTR(-ENOMEM);
+
+	kc->throttle = throttle;
+	kc->sub_job_size = kmq_sub_job_sectors();
+	init_completion(&kc->drained);
+	spin_lock_init(&kc->delay_lock);
+	INIT_LIST_HEAD(&kc->delayed);
+	INIT_DELAYED_WORK(&kc->delay_work, kmq_delay_work);
+
+	kc->cpus = alloc_percpu(struct kmq_cpu);
+	if (!kc->cpus)
+		goto bad_cpus;
+	for_each_possible_cpu(cpu) {
+		struct kmq_cpu *kcc = per_cpu_ptr(kc->cpus, cpu);
+
+		init_llist_head(&kcc->items);
+		INIT_WORK(&kcc->work, kmq_work);
+		kcc->kc = kc;
+		kcc->cpu = cpu;
+	}
+
+	kc->wq = dm_scaled_alloc_percpu_wq("kcopyd-mq");
+	if (!kc->wq)
+		goto bad_wq;
+
+	r = kmq_reserve_init(kc);
+	if (r)
+		goto bad_reserve;
+
+	r = bioset_init(&kc->bios, KMQ_MIN_BIOS, offsetof(struct kmq_bio, bio), 0);
+	if (r)
+		goto bad_bios;
+
+	r = percpu_ref_init(&kc->refs, kmq_refs_gone, 0, GFP_KERNEL);
+	if (r)
+		goto bad_refs;
+
+	return kc;
+
+bad_refs:
+	bioset_exit(&kc->bios);
+bad_bios:
+	kmq_reserve_exit(kc);
+bad_reserve:
+	destroy_workqueue(kc->wq);
+bad_wq:
+	free_percpu(kc->cpus);
+bad_cpus:
+	kfree(kc);
+	return ERR_PTR(r);
+}
+EXPORT_SYMBOL_DM_SCALED(dm_kcopyd_mq_client_create);
+
+void dm_kcopyd_mq_client_destroy(struct dm_kcopyd_mq_client *kc)
+{
+	percpu_ref_kill(&kc->refs);
+	wait_for_completion(&kc->drained);
+	/* For whoever is still in kmq_push(), or dropping the last reference. */
+	synchronize_rcu();
+	/* Nobody is put in the list of a CPU any more; wait for those who go through one. */
+	kmq_kick_all();
+	synchronize_rcu();
+
+	/* No job is left, so nothing is delayed any more; the work may still be under way. */
+	cancel_delayed_work_sync(&kc->delay_work);
+	destroy_workqueue(kc->wq);
+	percpu_ref_exit(&kc->refs);
+	bioset_exit(&kc->bios);
+	kmq_reserve_exit(kc);
+	free_percpu(kc->cpus);
+	kfree(kc);
+}
+EXPORT_SYMBOL_DM_SCALED(dm_kcopyd_mq_client_destroy);
+
+int dm_kcopyd_mq_init(void)
+{
+	unsigned int i;
+	int r;
+
+	kmq_zero_vecs = kmalloc_array(KMQ_MAX_VECS, sizeof(*kmq_zero_vecs), GFP_KERNEL);
+	if (!kmq_zero_vecs)
+		return -ENOMEM;
+	for (i = 0; i < KMQ_MAX_VECS; i++) {
+		kmq_zero_vecs[i].bv_page = ZERO_PAGE(0);
+		kmq_zero_vecs[i].bv_len = PAGE_SIZE;
+		kmq_zero_vecs[i].bv_offset = 0;
+	}
+
+	r = bioset_init(&kmq_keep_bios, 1, offsetof(struct kmq_bio, bio), 0);
+	if (r)
+		goto bad_bios;
+	r = kmq_mem_init();
+	if (r)
+		goto bad_mem;
+	r = kmq_kick_init();
+	if (r)
+		goto bad_kick;
+	return 0;
+
+bad_kick:
+	kmq_mem_exit();
+bad_mem:
+	bioset_exit(&kmq_keep_bios);
+bad_bios:
+	kfree(kmq_zero_vecs);
+	return r;
+}
+
+void dm_kcopyd_mq_exit(void)
+{
+	kmq_kick_exit();
+	kmq_mem_exit();
+	bioset_exit(&kmq_keep_bios);
+	kfree(kmq_zero_vecs);
+}
