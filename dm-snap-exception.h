@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Completed exceptions: which chunk of the origin was copied to which chunk of the COW device.
+ */
+#ifndef DM_SNAP_EXCEPTION_H
+#define DM_SNAP_EXCEPTION_H
+
+#include <linux/spinlock.h>
+#include <linux/types.h>
+
+/* Chunk numbers of the COW device fit into this many bits of an exception. */
+#define SNAP_NEW_CHUNK_BITS	48
+
+struct snap_exception_group;
+struct snap_exception_lock;
+
+/**
+ * struct snap_exceptions - the completed exceptions of a snapshot
+ * @groups:    hash table of lists of groups, each for 256 neighbouring chunks of the origin
+ * @hash_bits: number of lists is a power of two
+ * @locks:     locks for adding; each serves many lists
+ *
+ * Looking up takes no lock and writes nothing. Adding takes one of @locks.
+ */
+struct snap_exceptions {
+	struct snap_exception_group __rcu **groups;
+	unsigned int hash_bits;
+	struct snap_exception_lock *locks;
+};
+
+/**
+ * snap_exceptions_init() - set up an empty table
+ * @et:      the table
+ * @origin_chunks: chunks that can be looked up
+ * @cow_chunks:    chunks that can be found; at most this many are added
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int snap_exceptions_init(struct snap_exceptions *et, u64 origin_chunks, u64 cow_chunks);
+
+/**
+ * snap_exceptions_exit() - free the table
+ * @et: the table; nobody uses it any more
+ */
+void snap_exceptions_exit(struct snap_exceptions *et);
+
+/**
+ * snap_exception_lookup() - find where a chunk was copied to
+ * @et:   the table
+ * @old:  chunk of the origin
+ * @new:  set to the chunk of the COW device if there is one
+ *
+ * An exception that was added before the call is found. Waits, for a few hundred instructions, for
+ * an addition next to @old that is under way on another CPU.
+ *
+ * Context: any but NMI.
+ * Return: true if there is an exception.
+ */
+bool snap_exception_lookup(struct snap_exceptions *et, u64 old, u64 *new);
+
+/**
+ * snap_exception_room() - get the memory that adding an exception may need
+ *
+ * It is got by whoever is going to cause an exception, who can wait for it, and not when the chunk
+ * has
+ * been copied: then a write is waiting which memory may be waiting for.
+ *
+ * Context: process context, may sleep; no I/O is needed to get memory.
+ * Return: what is to be given to snap_exception_add(), or to kfree(), or NULL.
+ */
+struct snap_exception_group *snap_exception_room(void);
+
+/**
+ * snap_exception_add() - add an exception
+ * @et:   the table
+ * @old:  chunk of the origin
+ * @new:  chunk of the COW device
+ * @room: from snap_exception_room(); set to NULL if it was used
+ *
+ * Context: process context, does not sleep.
+ * Return: 0, or -EEXIST if @old has an exception already.
+ */
+int snap_exception_add(struct snap_exceptions *et, u64 old, u64 new,
+		       struct snap_exception_group **room);
+
+#endif /* DM_SNAP_EXCEPTION_H */

@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Origins: the registry, the way of a write, and the target that maps it.
+ *
+ * A write to an origin walks the snapshots that see it. Where all have an exception for the chunk,
+ * it takes no lock and writes to no memory but its own CPU's: it reads each snapshot's table and
+ * goes on.
+ */
+#define DM_MSG_PREFIX "origin-scaled"
+
+#include <linux/hashtable.h>
+#include <linux/module.h>
+#include <linux/rculist.h>
+#include <linux/slab.h>
+
+#include "dm-snap-scaled.h"
+
+#define SNAP_ORIGIN_HASH_BITS	6
+/* No write is as long as this many sectors, a power of two: writes are not split. */
+#define SNAP_NO_SPLIT		BIT(31)
+
+/* Protects the registry, and which target has which snapshot; see dm-snap-scaled.h. */
+DEFINE_MUTEX(snap_registry_lock);
+static DEFINE_HASHTABLE(snap_origins, SNAP_ORIGIN_HASH_BITS);
+
+/**
+ * struct snap_origin_target - an origin target
+ * @ti:     the target
+ * @dev:    its device
+ * @origin: the origin
+ * @list:   in snap_origin.origins, unless suspended
+ */
+struct snap_origin_target {
+	struct dm_target *ti;
+	struct dm_dev *dev;
+	struct snap_origin *origin;
+	struct list_head list;
+};
+
+struct snap_origin *snap_origin_get(struct block_device *bdev)
+{
+	struct snap_origin *origin;
+
+	lockdep_assert_held(&snap_registry_lock);
+
+	hash_for_each_possible(snap_origins, origin, hash, (unsigned long)bdev) {
+		if (origin->bdev == bdev) {
+			origin->refs++;
+			return origin;
+		}
+	}
+
+	origin = kzalloc(sizeof(*origin), GFP_KERNEL);
+	if (!origin)
+		return NULL;
+	if (init_srcu_struct(&origin->srcu)) {
+		kfree(origin);
+		return NULL;
+	}
+	origin->bdev = bdev;
+	origin->split = SNAP_NO_SPLIT;
+	origin->refs = 1;
+	INIT_LIST_HEAD(&origin->snapshots);
+	INIT_LIST_HEAD(&origin->targets);
+	INIT_LIST_HEAD(&origin->origins);
+	hash_add(snap_origins, &origin->hash, (unsigned long)bdev);
+	return origin;
+}
+
+void snap_origin_put(struct snap_origin *origin)
+{
+	lockdep_assert_held(&snap_registry_lock);
+
+	if (--origin->refs)
+		return;
+	hash_del(&origin->hash);
+	cleanup_srcu_struct(&origin->srcu);
+	kfree(origin);
+}
+
+static void snap_origin_set_split(struct snap_origin *origin)
+{
+	struct dm_snapshot *snap;
+	unsigned int split = SNAP_NO_SPLIT;
+
+	/* The last one has the smallest chunks. */
+	if (!list_empty(&origin->snapshots)) {
+		snap = list_last_entry(&origin->snapshots, struct dm_snapshot, list);
+		split = snap->store.chunk_size;
+	}
+	WRITE_ONCE(origin->split, split);
+}
+
+void snap_origin_attach(struct snap_origin *origin, struct dm_snapshot *snap)
+{
+	struct dm_snapshot *other;
+
+	lockdep_assert_held(&snap_registry_lock);
+
+	list_for_each_entry(other, &origin->snapshots, list)
+		if (other->store.chunk_size < snap->store.chunk_size)
+			break;
+	list_add_tail_rcu(&snap->list, &other->list);
+	snap->active = true;
+	snap_origin_set_split(origin);
+}
+
+void snap_origin_detach(struct snap_origin *origin, struct dm_snapshot *snap)
+{
+	lockdep_assert_held(&snap_registry_lock);
+
+	list_del_rcu(&snap->list);
+	snap->active = false;
+	snap_origin_set_split(origin);
+}
+
+struct mapped_device *snap_origin_quiesce(struct snap_origin *origin,
+					  struct mapped_device *except)
+{
+	struct snap_origin_target *o;
+	struct mapped_device *md = NULL;
+
+	mutex_lock(&snap_registry_lock);
+	o = list_first_entry_or_null(&origin->origins, struct snap_origin_target, list);
+	if (o)
+		md = dm_table_get_md(o->ti->table);
+	if (md == except || (md && dm_hold(md)))
+		md = NULL;
+	mutex_unlock(&snap_registry_lock);
+
+	if (md)
+		dm_internal_suspend_fast(md);
+	return md;
+}
+
+void snap_origin_resume(struct mapped_device *md)
+{
+	if (!md)
+		return;
+	dm_internal_resume_fast(md);
+	dm_put(md);
+}
+
+/* Whether a write at @sector has to be preceded by a copy for this snapshot. */
+static bool snap_wants_copy(struct dm_snapshot *snap, sector_t sector)
+{
+	u64 unused;
+
+	return sector < snap->size && READ_ONCE(snap->valid) &&
+	       !snap_exception_lookup(&snap->exceptions, snap_chunk(snap, sector), &unused);
+}
+
+/* Lets a bio wait for a pending exception that somebody else has made. */
+static bool snap_origin_join(struct snap_origin *origin, struct bio *bio)
+{
+	sector_t sector = bio->bi_iter.bi_sector;
+	struct dm_snapshot *snap;
+	bool joined = false;
+	int idx;
+
+	idx = srcu_read_lock(&origin->srcu);
+	list_for_each_entry_srcu(snap, &origin->snapshots, list,
+				 srcu_read_lock_held(&origin->srcu)) {
+		if (sector < snap->size && READ_ONCE(snap->valid)) {
+			joined = snap_pending_join(snap, snap_chunk(snap, sector), bio);
+			if (joined)
+				break;
+		}
+	}
+	srcu_read_unlock(&origin->srcu, idx);
+
+	return joined;
+}
+
+int snap_origin_write(struct snap_origin *origin, struct bio *bio, bool retry)
+{
+	sector_t sector = bio->bi_iter.bi_sector;
+	struct snap_pending *pe, *list = NULL;
+	struct dm_snapshot *snap;
+	bool wait = false, throttle = !retry;
+	int idx;
+
+restart:
+	idx = srcu_read_lock(&origin->srcu);
+	list_for_each_entry_srcu(snap, &origin->snapshots, list,
+				 srcu_read_lock_held(&origin->srcu)) {
+		if (!snap_wants_copy(snap, sector))
+			continue;
+
+		if (unlikely(snap_copies_exceeded(snap)) && throttle && !list) {
+			snap_copies_wait(snap);
+			throttle = false;
+			srcu_read_unlock(&origin->srcu, idx);
+			goto restart;
+		}
+
+		/* The bio waits for the first that is ours: it cannot end before all are made. */
+		if (!snap_pending_find(snap, snap_chunk(snap, sector), list ? NULL : bio, &pe))
+			continue;
+		wait = true;
+		if (pe)
+			snap_pending_chain(&list, pe);
+	}
+	srcu_read_unlock(&origin->srcu, idx);
+
+	if (list) {
+		snap_pending_start(list);
+		return DM_MAPIO_SUBMITTED;
+	}
+	if (wait && snap_origin_join(origin, bio))
+		return DM_MAPIO_SUBMITTED;
+	return DM_MAPIO_REMAPPED;
+}
+
+/*
+ *------------------------------------------------------------
+ * Origin target
+ *------------------------------------------------------------
+ */
+
+/* <device> */
+static int snap_origin_ctr(struct dm_target *ti, unsigned int argc, char **argv)
+{
+	struct snap_origin_target *o;
+	int r;
+
+	if (argc != 1) {
+		ti->error = "Wrong number of arguments: needs one, the origin device";
+		return -EINVAL;
+	}
+
+	o = kzalloc(sizeof(*o), GFP_KERNEL);
+	if (!o) {
+		ti->error = "No memory for the origin target";
+		return -ENOMEM;
+	}
+
+	r = dm_get_device(ti, argv[0], dm_table_get_mode(ti->table), &o->dev);
+	if (r) {
+		ti->error = "Cannot open the origin device";
+		goto bad_device;
+	}
+
+	mutex_lock(&snap_registry_lock);
+	o->origin = snap_origin_get(o->dev->bdev);
+	mutex_unlock(&snap_registry_lock);
+	if (!o->origin) {
+		ti->error = "No memory for the origin";
+		r = -ENOMEM;
+		goto bad_origin;
+	}
+
+	INIT_LIST_HEAD(&o->list);
+	o->ti = ti;
+	ti->private = o;
+	ti->num_flush_bios = 1;
+	return 0;
+
+bad_origin:
+	dm_put_device(ti, o->dev);
+bad_device:
+	kfree(o);
+	return r;
+}
+
+static void snap_origin_dtr(struct dm_target *ti)
+{
+	struct snap_origin_target *o = ti->private;
+
+	mutex_lock(&snap_registry_lock);
+	list_del(&o->list);
+	snap_origin_put(o->origin);
+	mutex_unlock(&snap_registry_lock);
+
+	dm_put_device(ti, o->dev);
+	kfree(o);
+}
+
+static int snap_origin_map(struct dm_target *ti, struct bio *bio)
+{
+	struct snap_origin_target *o = ti->private;
+	struct snap_origin *origin = o->origin;
+	unsigned int split, room;
+
+	bio_set_dev(bio, o->dev->bdev);
+
+	if (bio->bi_opf & REQ_PREFLUSH || bio_data_dir(bio) == READ ||
+	    list_empty(&origin->snapshots))
+		return DM_MAPIO_REMAPPED;
+
+	split = READ_ONCE(origin->split);
+	room = split - ((unsigned int)bio->bi_iter.bi_sector & (split - 1));
+	if (bio_sectors(bio) > room)
+		dm_accept_partial_bio(bio, room);
+
+	return snap_origin_write(origin, bio, false);
+}
+
+static void snap_origin_resumed(struct dm_target *ti)
+{
+	struct snap_origin_target *o = ti->private;
+
+	mutex_lock(&snap_registry_lock);
+	list_add_tail(&o->list, &o->origin->origins);
+	mutex_unlock(&snap_registry_lock);
+}
+
+static void snap_origin_postsuspend(struct dm_target *ti)
+{
+	struct snap_origin_target *o = ti->private;
+
+	mutex_lock(&snap_registry_lock);
+	list_del_init(&o->list);
+	mutex_unlock(&snap_registry_lock);
+}
+
+static void snap_origin_status(struct dm_target *ti, status_type_t type, unsigned int flags,
+			       char *result, unsigned int maxlen)
+{
+	struct snap_origin_target *o = ti->private;
+	unsigned int sz = 0;
+
+	result[0] = '\0';
+	if (type == STATUSTYPE_TABLE)
+		DMEMIT("%s", o->dev->name);
+}
+
+static int snap_origin_iterate_devices(struct dm_target *ti, iterate_devices_callout_fn fn,
+				       void *data)
+{
+	struct snap_origin_target *o = ti->private;
+
+	return fn(ti, o->dev, 0, ti->len, data);
+}
+
+struct target_type snap_origin_target_type = {
+	.name = "origin-scaled",
+	.version = {1, 9, 0},
+	.module = THIS_MODULE,
+	.ctr = snap_origin_ctr,
+	.dtr = snap_origin_dtr,
+	.map = snap_origin_map,
+	.resume = snap_origin_resumed,
+	.postsuspend = snap_origin_postsuspend,
+	.status = snap_origin_status,
+	.iterate_devices = snap_origin_iterate_devices,
+};

@@ -1,0 +1,638 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Chunks on their way from the origin to the COW device.
+ *
+ * The first write to a chunk makes a pending exception, which is in a bucket from then until the
+ * chunk has been copied and no snapshot read of the origin's chunk is under way any more. Then a
+ * completed exception takes its place, in one step under the bucket's lock:
+ *
+ *   new ----> copying ----> copied ------------------> replaced
+ *    |                        |                            ^
+ *    +-----> full write ------+---> waiting for readers ---+
+ *
+ * So a completed exception tells a writer to the origin all that he needs to know, and is looked up
+ * without the lock. Whoever finds none takes the lock and looks at both again: a chunk that is in
+ * neither has not been copied, and stays so while the lock is held.
+ */
+#define DM_MSG_PREFIX "snapshot-scaled"
+
+#include <linux/log2.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+
+#include "dm-snap-scaled.h"
+
+#define SNAP_MIN_PENDING	256
+#define SNAP_MIN_BUCKETS	64
+#define SNAP_MAX_BUCKETS	4096
+#define SNAP_DEFAULT_COPIES	2048
+#define SNAP_MAX_COPIES_BATCH	32U
+
+static unsigned int snapshot_cow_threshold = SNAP_DEFAULT_COPIES;
+module_param(snapshot_cow_threshold, uint, 0644);
+MODULE_PARM_DESC(snapshot_cow_threshold, "Chunks of a snapshot that may be copied at a time");
+
+/**
+ * struct snap_bucket - some of the chunks of a snapshot
+ * @lock:    protects all fields and the pending exceptions; taken with interrupts off, as reads end
+ *           in interrupt handlers
+ * @pending: pending exceptions
+ * @reads:   reads of the origin by the snapshot
+ */
+struct snap_bucket {
+	spinlock_t lock;	/* protects all fields */
+	struct hlist_head pending;
+	struct hlist_head reads;
+} __aligned(32);
+
+/**
+ * struct snap_pending - a chunk that is being copied
+ * @node:       in snap_bucket.pending
+ * @old:        chunk of the origin
+ * @new:        chunk of the COW device
+ * @snap:       snapshot; @snap->pending_refs is held
+ * @next:       pending exception of another snapshot for the same origin write
+ * @origin_bios:   origin writes that wait
+ * @snapshot_bios: snapshot writes that wait, already pointing at the COW device
+ * @readers:    reads of the origin's chunk that have to end before it may be written
+ * @copied:     the snapshot finds the chunk in the COW device
+ * @room:       memory for the completed exception
+ * @cpu:        where to go on after a completion
+ * @full_bio:   snapshot write that fills the chunk, so that no copying is needed
+ * @full_end_io:  its own
+ * @full_private: its own
+ * @item:       runs what comes after @full_bio or after the last reader
+ *
+ * @node, @origin_bios, @snapshot_bios, @readers and @copied are protected by the bucket's lock as
+ * long as
+ * @node is in the bucket. The other fields belong to whoever drives the exception on.
+ */
+struct snap_pending {
+	struct hlist_node node;
+	u64 old;
+	u64 new;
+	struct dm_snapshot *snap;
+	struct snap_pending *next;
+	struct bio_list origin_bios;
+	struct bio_list snapshot_bios;
+	unsigned int readers;
+	struct snap_exception_group *room;
+	bool copied;
+	unsigned int cpu;
+	struct bio *full_bio;
+	bio_end_io_t *full_end_io;
+	void *full_private;
+	struct dm_kcopyd_mq_item item;
+};
+
+static struct kmem_cache *snap_pending_cache;
+
+/*
+ *------------------------------------------------------------
+ * How many chunks are being copied
+ *------------------------------------------------------------
+ */
+
+/*
+ * The counter is exact to a quarter of the threshold without anybody looking at other CPUs' parts;
+ * a small threshold makes it exact.
+ */
+static void snap_copies_add(struct dm_snapshot *snap, int n)
+{
+	unsigned int batch = READ_ONCE(snapshot_cow_threshold) / (4 * num_online_cpus());
+
+	percpu_counter_add_batch(&snap->copies, n, clamp(batch, 1U, SNAP_MAX_COPIES_BATCH));
+}
+
+bool snap_copies_exceeded(struct dm_snapshot *snap)
+{
+	return percpu_counter_read(&snap->copies) > READ_ONCE(snapshot_cow_threshold);
+}
+
+static bool snap_copies_exceeded_exactly(struct dm_snapshot *snap)
+{
+	return percpu_counter_sum(&snap->copies) > READ_ONCE(snapshot_cow_threshold);
+}
+
+static void snap_copies_wake(struct dm_snapshot *snap)
+{
+	/* Pairs with the barrier of prepare_to_wait_exclusive(). */
+	smp_mb();
+	/* Nobody waits: the usual case. */
+	if (unlikely(waitqueue_active(&snap->copies_wait)) && !snap_copies_exceeded_exactly(snap))
+		wake_up(&snap->copies_wait);
+}
+
+static void snap_copy_begin(struct dm_snapshot *snap)
+{
+	snap_copies_add(snap, 1);
+}
+
+static void snap_copy_end(struct dm_snapshot *snap)
+{
+	snap_copies_add(snap, -1);
+	snap_copies_wake(snap);
+}
+
+void snap_copies_wait(struct dm_snapshot *snap)
+{
+	DEFINE_WAIT(wait);
+
+	for (;;) {
+		prepare_to_wait_exclusive(&snap->copies_wait, &wait, TASK_UNINTERRUPTIBLE);
+		if (!snap_copies_exceeded_exactly(snap))
+			break;
+		io_schedule();
+	}
+	finish_wait(&snap->copies_wait, &wait);
+
+	/* The next one's turn, in case that we do not start a copy whose end would wake it. */
+	snap_copies_wake(snap);
+}
+
+/*
+ *------------------------------------------------------------
+ * Buckets
+ *------------------------------------------------------------
+ */
+
+static struct snap_bucket *snap_bucket_of(struct dm_snapshot *snap, u64 chunk)
+{
+	return &snap->buckets[chunk & snap->bucket_mask];
+}
+
+static struct snap_pending *snap_bucket_find(struct snap_bucket *bucket, u64 chunk)
+{
+	struct snap_pending *pe;
+
+	lockdep_assert_held(&bucket->lock);
+
+	hlist_for_each_entry(pe, &bucket->pending, node)
+		if (pe->old == chunk)
+			return pe;
+	return NULL;
+}
+
+/* A mempool's own functions for slabs refuse one with a constructor. */
+static void *snap_pool_alloc(gfp_t gfp, void *cache)
+{
+	return kmem_cache_alloc(cache, gfp);
+}
+
+static void snap_pool_free(void *pe, void *cache)
+{
+	kmem_cache_free(cache, pe);
+}
+
+int snap_buckets_init(struct dm_snapshot *snap)
+{
+	u64 chunks = bdev_nr_sectors(snap->store.cow) >> snap->store.chunk_shift;
+	unsigned int i, nr;
+	int r;
+
+	nr = roundup_pow_of_two(clamp_t(u64, chunks, SNAP_MIN_BUCKETS, SNAP_MAX_BUCKETS));
+	snap->bucket_mask = nr - 1;
+	snap->buckets = kvmalloc_array(nr, sizeof(*snap->buckets), GFP_KERNEL);
+	if (!snap->buckets)
+		return -ENOMEM;
+	for (i = 0; i < nr; i++) {
+		spin_lock_init(&snap->buckets[i].lock);
+		INIT_HLIST_HEAD(&snap->buckets[i].pending);
+		INIT_HLIST_HEAD(&snap->buckets[i].reads);
+	}
+
+	r = mempool_init(&snap->pending_pool, SNAP_MIN_PENDING, snap_pool_alloc, snap_pool_free,
+			 snap_pending_cache);
+	if (r)
+		kvfree(snap->buckets);
+	return r;
+}
+
+void snap_buckets_exit(struct dm_snapshot *snap)
+{
+	mempool_exit(&snap->pending_pool);
+	kvfree(snap->buckets);
+}
+
+static struct snap_pending *snap_pending_alloc(struct dm_snapshot *snap)
+{
+	struct snap_pending *pe = mempool_alloc(&snap->pending_pool, GFP_NOIO);
+
+	percpu_ref_get(&snap->pending_refs);
+	pe->room = snap_exception_room();
+	pe->snap = snap;
+	pe->next = NULL;
+	bio_list_init(&pe->origin_bios);
+	bio_list_init(&pe->snapshot_bios);
+	pe->readers = 0;
+	pe->copied = false;
+	pe->full_bio = NULL;
+	return pe;
+}
+
+static void snap_pending_free(struct snap_pending *pe)
+{
+	struct dm_snapshot *snap = pe->snap;
+
+	kfree(pe->room);
+	mempool_free(pe, &snap->pending_pool);
+	percpu_ref_put(&snap->pending_refs);
+}
+
+/*
+ *------------------------------------------------------------
+ * The end of a pending exception
+ *------------------------------------------------------------
+ */
+
+/* Ends or submits snapshot writes that waited for the copy. */
+static void snap_release_snapshot_bios(struct bio_list *bios, struct bio *full, bool failed)
+{
+	struct bio *bio;
+
+	if (full) {
+		if (failed)
+			bio_io_error(full);
+		else
+			bio_endio(full);
+	}
+	while ((bio = bio_list_pop(bios))) {
+		if (failed)
+			bio_io_error(bio);
+		else
+			submit_bio_noacct(bio);
+	}
+}
+
+/*
+ * Under the bucket's lock the completed exception takes the place of the pending one. From then on
+ * writes to the origin go ahead without looking into the bucket.
+ */
+static void snap_pending_replace(struct snap_pending *pe)
+{
+	struct dm_snapshot *snap = pe->snap;
+
+	lockdep_assert_held(&snap_bucket_of(snap, pe->old)->lock);
+
+	hlist_del(&pe->node);
+	if (pe->copied && snap_exception_add(&snap->exceptions, pe->old, pe->new, &pe->room))
+		DMERR_LIMIT("Chunk %llu was copied twice", (unsigned long long)pe->old);
+}
+
+/* Nobody finds the pending exception any more: maps again those who waited to write the origin. */
+static void snap_pending_finish(struct snap_pending *pe)
+{
+	struct snap_origin *origin = pe->snap->origin;
+	struct bio *bio;
+
+	while ((bio = bio_list_pop(&pe->origin_bios)))
+		if (snap_origin_write(origin, bio, true) == DM_MAPIO_REMAPPED)
+			submit_bio_noacct(bio);
+
+	snap_pending_free(pe);
+}
+
+static void snap_readers_gone(struct dm_kcopyd_mq_item *item)
+{
+	struct snap_pending *pe = container_of(item, struct snap_pending, item);
+	struct snap_bucket *bucket = snap_bucket_of(pe->snap, pe->old);
+	struct dm_kcopyd_mq_client *kcopyd = pe->snap->kcopyd;
+
+	spin_lock_irq(&bucket->lock);
+	snap_pending_replace(pe);
+	spin_unlock_irq(&bucket->lock);
+
+	snap_pending_finish(pe);
+	dm_kcopyd_mq_release(kcopyd);
+}
+
+static unsigned int snap_count_readers(struct snap_bucket *bucket, u64 chunk)
+{
+	struct snap_bio *sb;
+	unsigned int nr = 0;
+
+	hlist_for_each_entry(sb, &bucket->reads, node)
+		if (sb->chunk == chunk)
+			nr++;
+	return nr;
+}
+
+/*
+ * From here on the snapshot finds the chunk in the COW device. The origin may be written as soon as
+ * those who read it for the snapshot are done; if there are any, the last of them goes on.
+ */
+static void snap_pending_complete(struct snap_pending *pe, bool failed)
+{
+	struct dm_snapshot *snap = pe->snap;
+	struct snap_bucket *bucket = snap_bucket_of(snap, pe->old);
+	struct bio_list snapshot_bios;
+	struct bio *full = pe->full_bio;
+	unsigned int readers = 0;
+
+	if (failed)
+		snap_invalidate(snap, "a chunk could not be copied");
+	else if (!pe->room)
+		snap_invalidate(snap, "no memory for an exception");
+
+	if (full) {
+		full->bi_end_io = pe->full_end_io;
+		full->bi_private = pe->full_private;
+	}
+
+	/* Reads of an invalid snapshot fail when they end: no need to wait for them. */
+	failed = !READ_ONCE(snap->valid);
+
+	spin_lock_irq(&bucket->lock);
+	snapshot_bios = pe->snapshot_bios;
+	bio_list_init(&pe->snapshot_bios);
+	if (likely(!failed)) {
+		pe->copied = true;
+		readers = snap_count_readers(bucket, pe->old);
+	}
+	if (unlikely(readers)) {
+		pe->readers = readers;
+		pe->item.fn = snap_readers_gone;
+		pe->cpu = dm_kcopyd_mq_hold(snap->kcopyd);
+	} else {
+		snap_pending_replace(pe);
+	}
+	spin_unlock_irq(&bucket->lock);
+
+	/* If it waits for readers, the pending exception is no longer ours. */
+	snap_release_snapshot_bios(&snapshot_bios, full, failed);
+	if (likely(!readers))
+		snap_pending_finish(pe);
+}
+
+/* Under the lock: where the snapshot finds a chunk, if it has been copied. */
+static bool snap_bucket_lookup(struct dm_snapshot *snap, struct snap_bucket *bucket, u64 chunk,
+			       u64 *new)
+{
+	struct snap_pending *pe = snap_bucket_find(bucket, chunk);
+
+	if (pe && pe->copied) {
+		*new = pe->new;
+		return true;
+	}
+	return snap_exception_lookup(&snap->exceptions, chunk, new);
+}
+
+bool snap_read_track(struct dm_snapshot *snap, u64 chunk, struct snap_bio *sb, u64 *new)
+{
+	struct snap_bucket *bucket = snap_bucket_of(snap, chunk);
+	bool copied;
+
+	spin_lock_irq(&bucket->lock);
+	copied = snap_bucket_lookup(snap, bucket, chunk, new);
+	if (!copied) {
+		sb->chunk = chunk;
+		sb->tracked = true;
+		hlist_add_head(&sb->node, &bucket->reads);
+	}
+	spin_unlock_irq(&bucket->lock);
+
+	return !copied;
+}
+
+void snap_read_done(struct dm_snapshot *snap, struct snap_bio *sb)
+{
+	struct snap_bucket *bucket = snap_bucket_of(snap, sb->chunk);
+	struct snap_pending *pe;
+	unsigned long flags;
+	bool last;
+
+	spin_lock_irqsave(&bucket->lock, flags);
+	hlist_del(&sb->node);
+	pe = snap_bucket_find(bucket, sb->chunk);
+	last = unlikely(pe) && pe->readers && !--pe->readers;
+	spin_unlock_irqrestore(&bucket->lock, flags);
+
+	if (last)
+		dm_kcopyd_mq_queue_item(snap->kcopyd, &pe->item, pe->cpu);
+}
+
+/*
+ *------------------------------------------------------------
+ * Copying
+ *------------------------------------------------------------
+ */
+
+static void snap_copy_done(int read_err, unsigned long write_err, void *context)
+{
+	struct snap_pending *pe = context, *next;
+	unsigned int dest;
+
+	for (dest = 0; pe; dest++, pe = next) {
+		next = pe->next;
+		snap_copy_end(pe->snap);
+		snap_pending_complete(pe, read_err || write_err & BIT(dest));
+	}
+}
+
+void snap_pending_chain(struct snap_pending **list, struct snap_pending *pe)
+{
+	while (*list)
+		list = &(*list)->next;
+	*list = pe;
+}
+
+/* Reads a chunk once for all those at the head of the list that have the same chunk size. */
+static struct snap_pending *snap_pending_start_some(struct snap_pending *first)
+{
+	struct dm_io_region from, to[DM_KCOPYD_MAX_REGIONS];
+	struct snap_pending *pe = first, *last = NULL;
+	struct dm_snapshot *snap = first->snap;
+	unsigned int shift = snap->store.chunk_shift, nr = 0;
+
+	from.bdev = snap->origin_bdev;
+	from.sector = first->old << shift;
+	from.count = min_t(sector_t, snap->store.chunk_size,
+			   bdev_nr_sectors(from.bdev) - from.sector);
+
+	while (pe && nr < ARRAY_SIZE(to) && pe->snap->store.chunk_shift == shift) {
+		to[nr].bdev = pe->snap->store.cow;
+		to[nr].sector = pe->new << shift;
+		to[nr].count = from.count;
+		nr++;
+		snap_copy_begin(pe->snap);
+		last = pe;
+		pe = pe->next;
+	}
+	last->next = NULL;
+
+	/* A snapshot whose COW device fails does not take the others with it. */
+	dm_kcopyd_mq_copy(snap->kcopyd, &from, nr, to, nr > 1 ? BIT(DM_KCOPYD_IGNORE_ERROR) : 0,
+			  snap_copy_done, first);
+	return pe;
+}
+
+void snap_pending_start(struct snap_pending *list)
+{
+	while (list)
+		list = snap_pending_start_some(list);
+}
+
+/*
+ * Looks, under the lock, for an exception; makes a pending one if there is none.
+ * Returns the pending exception, or NULL with @copied telling why there is none.
+ */
+static struct snap_pending *snap_bucket_enter(struct dm_snapshot *snap, struct snap_bucket *bucket,
+					      u64 chunk, struct snap_pending *fresh,
+					      u64 *new, bool *copied)
+{
+	struct snap_pending *pe;
+
+	*copied = false;
+	pe = snap_bucket_find(bucket, chunk);
+	if (pe)
+		return pe;
+
+	*copied = snap_exception_lookup(&snap->exceptions, chunk, new);
+	if (*copied)
+		return NULL;
+
+	if (!snap_store_alloc(&snap->store, &fresh->new))
+		return NULL;
+	fresh->old = chunk;
+	hlist_add_head(&fresh->node, &bucket->pending);
+	return fresh;
+}
+
+bool snap_pending_find(struct dm_snapshot *snap, u64 chunk, struct bio *bio,
+		       struct snap_pending **new_pe)
+{
+	struct snap_bucket *bucket = snap_bucket_of(snap, chunk);
+	struct snap_pending *fresh = snap_pending_alloc(snap), *pe;
+	bool copied;
+	u64 new;
+
+	spin_lock_irq(&bucket->lock);
+	pe = snap_bucket_enter(snap, bucket, chunk, fresh, &new, &copied);
+	if (pe == fresh && bio)
+		bio_list_add(&pe->origin_bios, bio);
+	spin_unlock_irq(&bucket->lock);
+
+	*new_pe = NULL;
+	if (likely(pe == fresh)) {
+		*new_pe = pe;
+		return true;
+	}
+
+	snap_pending_free(fresh);
+	if (!pe && !copied)
+		snap_invalidate(snap, "the COW device is full");
+	return pe;
+}
+
+bool snap_pending_join(struct dm_snapshot *snap, u64 chunk, struct bio *bio)
+{
+	struct snap_bucket *bucket = snap_bucket_of(snap, chunk);
+	struct snap_pending *pe;
+
+	spin_lock_irq(&bucket->lock);
+	pe = snap_bucket_find(bucket, chunk);
+	if (pe)
+		bio_list_add(&pe->origin_bios, bio);
+	spin_unlock_irq(&bucket->lock);
+
+	return pe;
+}
+
+static void snap_full_write_done(struct dm_kcopyd_mq_item *item)
+{
+	struct snap_pending *pe = container_of(item, struct snap_pending, item);
+	struct dm_snapshot *snap = pe->snap;
+	struct dm_kcopyd_mq_client *kcopyd = snap->kcopyd;
+
+	snap_copy_end(snap);
+	snap_pending_complete(pe, pe->full_bio->bi_status);
+	dm_kcopyd_mq_release(kcopyd);
+}
+
+static void snap_full_write_endio(struct bio *bio)
+{
+	struct snap_pending *pe = bio->bi_private;
+
+	dm_kcopyd_mq_queue_item(pe->snap->kcopyd, &pe->item, pe->cpu);
+}
+
+/* Writes a whole chunk of the snapshot: there is nothing to copy. */
+static void snap_full_write(struct snap_pending *pe, struct bio *bio)
+{
+	struct dm_snapshot *snap = pe->snap;
+
+	pe->cpu = dm_kcopyd_mq_hold(snap->kcopyd);
+	pe->item.fn = snap_full_write_done;
+	pe->full_end_io = bio->bi_end_io;
+	pe->full_private = bio->bi_private;
+	bio->bi_end_io = snap_full_write_endio;
+	bio->bi_private = pe;
+
+	snap_copy_begin(snap);
+	submit_bio_noacct(bio);
+}
+
+int snap_pending_write(struct dm_snapshot *snap, u64 chunk, struct bio *bio)
+{
+	struct snap_bucket *bucket = snap_bucket_of(snap, chunk);
+	bool full = bio->bi_iter.bi_size == snap->store.chunk_size << SECTOR_SHIFT;
+	struct snap_pending *fresh, *pe;
+	bool copied;
+	u64 new;
+
+	fresh = snap_pending_alloc(snap);
+	bio_set_dev(bio, snap->store.cow);
+
+	spin_lock_irq(&bucket->lock);
+	pe = snap_bucket_enter(snap, bucket, chunk, fresh, &new, &copied);
+	if (unlikely(pe && pe->copied)) {
+		new = pe->new;
+		copied = true;
+		pe = NULL;
+	}
+	if (pe) {
+		snap_remap_sector(snap, bio, pe->new);
+		if (pe == fresh && full)
+			pe->full_bio = bio;
+		else
+			bio_list_add(&pe->snapshot_bios, bio);
+	}
+	spin_unlock_irq(&bucket->lock);
+
+	if (likely(pe == fresh)) {
+		if (full)
+			snap_full_write(pe, bio);
+		else
+			snap_pending_start(pe);
+		return DM_MAPIO_SUBMITTED;
+	}
+
+	snap_pending_free(fresh);
+	if (pe)
+		return DM_MAPIO_SUBMITTED;
+	if (copied) {
+		snap_remap_sector(snap, bio, new);
+		return DM_MAPIO_REMAPPED;
+	}
+	snap_invalidate(snap, "the COW device is full");
+	return DM_MAPIO_KILL;
+}
+
+static void snap_pending_ctor(void *object)
+{
+	/* That there is a constructor spares the slab allocator the clearing of each object. */
+}
+
+int snap_pending_init(void)
+{
+	snap_pending_cache = kmem_cache_create("dm_snap_scaled_pending",
+					       sizeof(struct snap_pending),
+					       __alignof__(struct snap_pending), 0,
+					       snap_pending_ctor);
+	return snap_pending_cache ? 0 : -ENOMEM;
+}
+
+void snap_pending_exit(void)
+{
+	kmem_cache_destroy(snap_pending_cache);
+}

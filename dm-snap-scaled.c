@@ -1,0 +1,703 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The snapshot target: table lines, the way of a bio, and the life of a snapshot.
+ */
+#define DM_MSG_PREFIX "snapshot-scaled"
+
+#include <linux/ctype.h>
+#include <linux/kstrtox.h>
+#include <linux/log2.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+
+#include "dm-snap-scaled.h"
+
+DECLARE_DM_KCOPYD_MQ_THROTTLE_WITH_MODULE_PARM(snapshot_copy_throttle,
+					       "Percentage of time in which chunks are copied");
+
+/*
+ *------------------------------------------------------------
+ * Snapshots
+ *------------------------------------------------------------
+ */
+
+void snap_invalidate(struct dm_snapshot *snap, const char *reason)
+{
+	mutex_lock(&snap->lock);
+	if (snap->valid) {
+		DMERR("%s: Snapshot is now invalid: %s",
+		      dm_table_device_name(snap->ti->table), reason);
+		WRITE_ONCE(snap->valid, false);
+		dm_table_event(snap->ti->table);
+	}
+	mutex_unlock(&snap->lock);
+}
+
+static void snap_pending_gone(struct percpu_ref *ref)
+{
+	complete(&container_of(ref, struct dm_snapshot, pending_refs)->pending_gone);
+}
+
+/* Makes the empty snapshot of a target. */
+static struct dm_snapshot *snap_create(struct snap_target *t)
+{
+	struct dm_target *ti = t->ti;
+	struct dm_snapshot *snap;
+	int r;
+
+	snap = kzalloc(sizeof(*snap), GFP_KERNEL);
+	if (!snap) {
+		ti->error = "No memory for the snapshot";
+		return ERR_PTR(-ENOMEM);
+	}
+
+	snap->valid = true;
+	snap->ti = ti;
+	snap->size = ti->len;
+	snap->origin = t->origin;
+	snap->origin_bdev = t->origin_dev->bdev;
+	mutex_init(&snap->lock);
+	init_completion(&snap->pending_gone);
+	init_waitqueue_head(&snap->copies_wait);
+
+	r = snap_store_init(&snap->store, t->cow_dev->bdev, t->chunk_size);
+	if (r) {
+		ti->error = "No memory for the exception store";
+		goto bad_store;
+	}
+
+	r = snap_exceptions_init(&snap->exceptions,
+				 bdev_nr_sectors(snap->origin_bdev) >> snap->store.chunk_shift,
+				 bdev_nr_sectors(snap->store.cow) >> snap->store.chunk_shift);
+	if (r) {
+		ti->error = "No memory for the table of exceptions";
+		goto bad_exceptions;
+	}
+
+	r = snap_buckets_init(snap);
+	if (r) {
+		ti->error = "No memory for pending exceptions";
+		goto bad_buckets;
+	}
+
+	r = percpu_counter_init(&snap->copies, 0, GFP_KERNEL);
+	if (r) {
+		ti->error = "No memory for the counter of copies";
+		goto bad_copies;
+	}
+
+	r = percpu_ref_init(&snap->pending_refs, snap_pending_gone, 0, GFP_KERNEL);
+	if (r) {
+		ti->error = "No memory for the counter of pending exceptions";
+		goto bad_refs;
+	}
+
+	snap->kcopyd = dm_kcopyd_mq_client_create(&dm_kcopyd_mq_throttle);
+	if (IS_ERR(snap->kcopyd)) {
+		r = PTR_ERR(snap->kcopyd);
+		ti->error = "Cannot create a client of the copy engine";
+		goto bad_kcopyd;
+	}
+	return snap;
+
+bad_kcopyd:
+	percpu_ref_exit(&snap->pending_refs);
+bad_refs:
+	percpu_counter_destroy(&snap->copies);
+bad_copies:
+	snap_buckets_exit(snap);
+bad_buckets:
+	snap_exceptions_exit(&snap->exceptions);
+bad_exceptions:
+	snap_store_exit(&snap->store);
+bad_store:
+	kfree(snap);
+	return ERR_PTR(r);
+}
+
+/* The snapshot has no target any more, and the origin does not see it. */
+static void snap_destroy(struct dm_snapshot *snap)
+{
+	percpu_ref_kill(&snap->pending_refs);
+	wait_for_completion(&snap->pending_gone);
+	/* This waits for a grace period, too: somebody may still be dropping the last reference. */
+	dm_kcopyd_mq_client_destroy(snap->kcopyd);
+	percpu_ref_exit(&snap->pending_refs);
+	percpu_counter_destroy(&snap->copies);
+	snap_buckets_exit(snap);
+	snap_exceptions_exit(&snap->exceptions);
+	snap_store_exit(&snap->store);
+	kfree(snap);
+}
+
+/*
+ *------------------------------------------------------------
+ * Which target has the snapshot
+ *------------------------------------------------------------
+ */
+
+/**
+ * struct snap_pair - targets of one snapshot
+ * @from: has the active snapshot, or NULL
+ * @to:   waits to take it over, or is not active yet, or NULL
+ */
+struct snap_pair {
+	struct snap_target *from;
+	struct snap_target *to;
+};
+
+static struct snap_pair snap_find_pair(const struct snap_target *t)
+{
+	struct snap_pair pair = { NULL, NULL };
+	struct snap_target *other;
+
+	lockdep_assert_held(&snap_registry_lock);
+
+	list_for_each_entry(other, &t->origin->targets, list) {
+		if (other->cow_dev->bdev != t->cow_dev->bdev || other->handed_over)
+			continue;
+		if (other->snap && other->snap->active)
+			pair.from = other;
+		else
+			pair.to = other;
+	}
+	return pair;
+}
+
+/*
+ * Enters a target in the registry. If another one has the snapshot, that is handed over when this
+ * target is resumed; else there is a new snapshot.
+ */
+static int snap_target_register(struct snap_target *t)
+{
+	struct dm_snapshot *snap;
+	struct snap_pair pair;
+	int r = 0;
+
+	mutex_lock(&snap_registry_lock);
+	t->origin = snap_origin_get(t->origin_dev->bdev);
+	if (!t->origin) {
+		t->ti->error = "No memory for the origin";
+		r = -ENOMEM;
+		goto out;
+	}
+
+	pair = snap_find_pair(t);
+	if (pair.to) {
+		t->ti->error = "Another table for this COW device is waiting to be resumed";
+		r = -EBUSY;
+		goto bad;
+	}
+
+	if (!pair.from) {
+		snap = snap_create(t);
+		if (IS_ERR(snap)) {
+			r = PTR_ERR(snap);
+			goto bad;
+		}
+		t->snap = snap;
+	}
+	list_add_tail(&t->list, &t->origin->targets);
+	goto out;
+
+bad:
+	snap_origin_put(t->origin);
+out:
+	mutex_unlock(&snap_registry_lock);
+	return r;
+}
+
+static void snap_target_unregister(struct snap_target *t)
+{
+	struct dm_snapshot *snap = t->snap;
+	struct snap_pair pair;
+
+	mutex_lock(&snap_registry_lock);
+	pair = snap_find_pair(t);
+	if (pair.from == t && pair.to)
+		DMERR("%s: Snapshot was removed before %s could take it over",
+		      dm_table_device_name(t->ti->table),
+		      dm_table_device_name(pair.to->ti->table));
+	list_del(&t->list);
+	if (snap && snap->active)
+		snap_origin_detach(t->origin, snap);
+	mutex_unlock(&snap_registry_lock);
+
+	if (snap) {
+		synchronize_srcu(&t->origin->srcu);
+		snap_destroy(snap);
+	}
+
+	mutex_lock(&snap_registry_lock);
+	snap_origin_put(t->origin);
+	mutex_unlock(&snap_registry_lock);
+}
+
+/*
+ *------------------------------------------------------------
+ * Table lines
+ *------------------------------------------------------------
+ */
+
+static int snap_parse_features(struct snap_target *t, struct dm_arg_set *as)
+{
+	static const struct dm_arg args[] = {
+		{0, 2, "Wrong number of features: must be 0 to 2, and as many must follow"},
+	};
+	struct dm_target *ti = t->ti;
+	unsigned int nr;
+	const char *name;
+
+	if (!as->argc)
+		return 0;
+	if (dm_read_arg_group(args, as, &nr, &ti->error))
+		return -EINVAL;
+
+	while (nr--) {
+		name = dm_shift_arg(as);
+		if (!strcasecmp(name, "discard_zeroes_cow")) {
+			t->discard_zeroes_cow = true;
+		} else if (!strcasecmp(name, "discard_passdown_origin")) {
+			t->discard_passdown_origin = true;
+		} else {
+			ti->error = "Unknown feature";
+			return -EINVAL;
+		}
+	}
+
+	if (as->argc) {
+		ti->error = "Arguments left over after the features";
+		return -EINVAL;
+	}
+	if (t->discard_passdown_origin && !t->discard_zeroes_cow) {
+		ti->error = "Feature discard_passdown_origin needs discard_zeroes_cow";
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int snap_parse_store(struct snap_target *t, const char *type)
+{
+	switch (toupper(type[0])) {
+	case 'N':
+		if (!type[1])
+			return 0;
+		t->ti->error = "Exception store N takes no options";
+		return -EINVAL;
+	case 'P':
+		t->ti->error = "Persistent exception store (P, PO) is not supported yet: must be N";
+		return -EINVAL;
+	default:
+		t->ti->error = "Unknown type of exception store: must be N";
+		return -EINVAL;
+	}
+}
+
+static int snap_parse_chunk_size(struct snap_target *t, const char *arg)
+{
+	char **error = &t->ti->error;
+
+	if (kstrtouint(arg, 10, &t->chunk_size)) {
+		*error = "Invalid chunk size: must be a number of sectors";
+		return -EINVAL;
+	}
+	if (!is_power_of_2(t->chunk_size)) {
+		*error = "Invalid chunk size: must be a power of 2";
+		return -EINVAL;
+	}
+	if (t->chunk_size > INT_MAX >> SECTOR_SHIFT) {
+		*error = "Chunk size too large: must be at most 2097152 sectors";
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/* What can only be checked against the devices. */
+static int snap_check_devices(struct snap_target *t)
+{
+	struct block_device *origin = t->origin_dev->bdev, *cow = t->cow_dev->bdev;
+	unsigned int block = max(bdev_logical_block_size(origin), bdev_logical_block_size(cow));
+	char **error = &t->ti->error;
+
+	if (origin == cow) {
+		*error = "COW device must not be the origin device";
+		return -EINVAL;
+	}
+	if (t->chunk_size < block >> SECTOR_SHIFT) {
+		*error = "Chunk size too small: must be a multiple of the logical block sizes";
+		return -EINVAL;
+	}
+	if (bdev_nr_sectors(cow) / t->chunk_size >= 1ULL << SNAP_NEW_CHUNK_BITS) {
+		*error = "COW device has too many chunks: chunk size must be larger";
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/* <origin> <COW device> N <chunk size> [<number of features> <feature>...] */
+static int snap_ctr(struct dm_target *ti, unsigned int argc, char **argv)
+{
+	struct dm_arg_set as = { .argc = argc, .argv = argv };
+	struct snap_target *t;
+	int r;
+
+	if (argc < 4) {
+		ti->error = "Too few arguments: needs origin, COW device, N and chunk size";
+		return -EINVAL;
+	}
+
+	t = kzalloc(sizeof(*t), GFP_KERNEL);
+	if (!t) {
+		ti->error = "No memory for the snapshot target";
+		return -ENOMEM;
+	}
+	t->ti = ti;
+
+	dm_consume_args(&as, 4);
+	r = snap_parse_features(t, &as);
+	if (!r)
+		r = snap_parse_store(t, argv[2]);
+	if (!r)
+		r = snap_parse_chunk_size(t, argv[3]);
+	if (r)
+		goto bad_args;
+
+	r = dm_get_device(ti, argv[0], DM_SCALED_MODE_READ, &t->origin_dev);
+	if (r) {
+		ti->error = "Cannot open the origin device";
+		goto bad_args;
+	}
+	r = dm_get_device(ti, argv[1], dm_table_get_mode(ti->table), &t->cow_dev);
+	if (r) {
+		ti->error = "Cannot open the COW device";
+		goto bad_cow;
+	}
+
+	r = snap_check_devices(t);
+	if (r)
+		goto bad_devices;
+	r = dm_set_target_max_io_len(ti, t->chunk_size);
+	if (r)
+		goto bad_devices;
+	r = snap_target_register(t);
+	if (r)
+		goto bad_devices;
+
+	ti->private = t;
+	ti->num_flush_bios = 1;
+	if (t->discard_zeroes_cow)
+		ti->num_discard_bios = t->discard_passdown_origin ? 2 : 1;
+	ti->per_io_data_size = sizeof(struct snap_bio);
+	return 0;
+
+bad_devices:
+	dm_put_device(ti, t->cow_dev);
+bad_cow:
+	dm_put_device(ti, t->origin_dev);
+bad_args:
+	kfree(t);
+	return r;
+}
+
+static void snap_dtr(struct dm_target *ti)
+{
+	struct snap_target *t = ti->private;
+
+	snap_target_unregister(t);
+	dm_put_device(ti, t->cow_dev);
+	dm_put_device(ti, t->origin_dev);
+	kfree(t);
+}
+
+/*
+ *------------------------------------------------------------
+ * The way of a bio
+ *------------------------------------------------------------
+ */
+
+static void snap_zero_done(int read_err, unsigned long write_err, void *context)
+{
+	struct bio *bio = context;
+
+	bio->bi_status = write_err ? BLK_STS_IOERR : BLK_STS_OK;
+	bio_endio(bio);
+}
+
+/*
+ * A discard of a chunk that was copied zeroes the copy, or discards a part of it. A chunk that was
+ * not stays as it is.
+ */
+static int snap_map_discard(struct snap_target *t, struct bio *bio, u64 chunk)
+{
+	struct dm_snapshot *snap = t->snap;
+	struct dm_io_region region;
+	u64 new;
+
+	if (!snap_exception_lookup(&snap->exceptions, chunk, &new)) {
+		bio_endio(bio);
+		return DM_MAPIO_SUBMITTED;
+	}
+
+	if (bio_sectors(bio) < snap->store.chunk_size) {
+		snap_remap(snap, bio, new);
+		return DM_MAPIO_REMAPPED;
+	}
+
+	region.bdev = snap->store.cow;
+	region.sector = new << snap->store.chunk_shift;
+	region.count = snap->store.chunk_size;
+	dm_kcopyd_mq_zero(snap->kcopyd, 1, &region, 0, snap_zero_done, bio);
+	return DM_MAPIO_SUBMITTED;
+}
+
+static int snap_map(struct dm_target *ti, struct bio *bio)
+{
+	struct snap_target *t = ti->private;
+	struct dm_snapshot *snap = t->snap;
+	struct snap_bio *sb = dm_per_bio_data(bio, sizeof(*sb));
+	u64 chunk, new;
+
+	sb->tracked = false;
+
+	if (unlikely(bio->bi_opf & REQ_PREFLUSH)) {
+		bio_set_dev(bio, t->cow_dev->bdev);
+		return DM_MAPIO_REMAPPED;
+	}
+
+	if (unlikely(!snap || !READ_ONCE(snap->valid)))
+		return DM_MAPIO_KILL;
+
+	chunk = snap_chunk(snap, bio->bi_iter.bi_sector);
+	if (unlikely(bio_op(bio) == REQ_OP_DISCARD)) {
+		/* The second of two goes to the origin, and causes no copying there. */
+		if (dm_bio_get_target_bio_nr(bio)) {
+			bio_set_dev(bio, t->origin_dev->bdev);
+			return DM_MAPIO_REMAPPED;
+		}
+		return snap_map_discard(t, bio, chunk);
+	}
+
+	if (snap_exception_lookup(&snap->exceptions, chunk, &new)) {
+		snap_remap(snap, bio, new);
+		return DM_MAPIO_REMAPPED;
+	}
+
+	if (bio_data_dir(bio) == WRITE) {
+		if (unlikely(snap_copies_exceeded(snap)))
+			snap_copies_wait(snap);
+		return snap_pending_write(snap, chunk, bio);
+	}
+
+	if (snap_read_track(snap, chunk, sb, &new))
+		bio_set_dev(bio, t->origin_dev->bdev);
+	else
+		snap_remap(snap, bio, new);
+	return DM_MAPIO_REMAPPED;
+}
+
+static int snap_end_io(struct dm_target *ti, struct bio *bio, blk_status_t *error)
+{
+	struct snap_bio *sb = dm_per_bio_data(bio, sizeof(*sb));
+	struct snap_target *t = ti->private;
+
+	if (!sb->tracked)
+		return DM_ENDIO_DONE;
+
+	snap_read_done(t->snap, sb);
+	/* The origin may have been written, without a copy, since the snapshot became invalid. */
+	if (unlikely(!READ_ONCE(t->snap->valid)) && !*error)
+		*error = BLK_STS_IOERR;
+	return DM_ENDIO_DONE;
+}
+
+/*
+ *------------------------------------------------------------
+ * Suspend and resume, status
+ *------------------------------------------------------------
+ */
+
+static int snap_preresume(struct dm_target *ti)
+{
+	struct snap_target *t = ti->private;
+	struct snap_pair pair;
+	int r = 0;
+
+	mutex_lock(&snap_registry_lock);
+	pair = snap_find_pair(t);
+	if (pair.from && pair.to) {
+		if (pair.from == t) {
+			DMERR("%s: Cannot resume: a new table is waiting to take the snapshot over",
+			      dm_table_device_name(ti->table));
+			r = -EINVAL;
+		} else if (!dm_suspended(pair.from->ti)) {
+			DMERR("%s: Cannot take the snapshot over: %s is not suspended",
+			      dm_table_device_name(ti->table),
+			      dm_table_device_name(pair.from->ti->table));
+			r = -EINVAL;
+		}
+	}
+	mutex_unlock(&snap_registry_lock);
+	return r;
+}
+
+static void snap_hand_over(struct snap_target *from, struct snap_target *to)
+{
+	struct dm_snapshot *snap = from->snap;
+
+	from->snap = NULL;
+	from->handed_over = true;
+	to->snap = snap;
+	snap->size = to->ti->len;
+	to->ti->max_io_len = snap->store.chunk_size;
+	to->chunk_size = snap->store.chunk_size;
+
+	mutex_lock(&snap->lock);
+	snap->ti = to->ti;
+	mutex_unlock(&snap->lock);
+}
+
+static void snap_resume(struct dm_target *ti)
+{
+	struct snap_target *t = ti->private;
+	struct mapped_device *md;
+	struct snap_pair pair;
+
+	md = snap_origin_quiesce(t->origin, dm_table_get_md(ti->table));
+
+	mutex_lock(&snap_registry_lock);
+	pair = snap_find_pair(t);
+	if (!t->snap && pair.from)
+		snap_hand_over(pair.from, t);
+	else if (t->snap && !t->snap->active)
+		snap_origin_attach(t->origin, t->snap);
+	mutex_unlock(&snap_registry_lock);
+
+	snap_origin_resume(md);
+}
+
+static void snap_status_info(struct snap_target *t, char *result, unsigned int maxlen)
+{
+	sector_t allocated, total, metadata;
+	unsigned int sz = 0;
+
+	if (!t->snap || !READ_ONCE(t->snap->valid)) {
+		DMEMIT("Invalid");
+		return;
+	}
+	snap_store_usage(&t->snap->store, &allocated, &total, &metadata);
+	DMEMIT("%llu/%llu %llu", (unsigned long long)allocated, (unsigned long long)total,
+	       (unsigned long long)metadata);
+}
+
+static void snap_status(struct dm_target *ti, status_type_t type, unsigned int flags, char *result,
+			unsigned int maxlen)
+{
+	struct snap_target *t = ti->private;
+	unsigned int sz = 0;
+
+	mutex_lock(&snap_registry_lock);
+	switch (type) {
+	case STATUSTYPE_INFO:
+		snap_status_info(t, result, maxlen);
+		break;
+	case STATUSTYPE_TABLE:
+		DMEMIT("%s %s N %u", t->origin_dev->name, t->cow_dev->name, t->chunk_size);
+		if (t->discard_zeroes_cow)
+			DMEMIT(" %u discard_zeroes_cow", t->discard_passdown_origin ? 2 : 1);
+		if (t->discard_passdown_origin)
+			DMEMIT(" discard_passdown_origin");
+		break;
+	case STATUSTYPE_IMA:
+		DMEMIT_TARGET_NAME_VERSION(ti->type);
+		DMEMIT(",snap_origin_name=%s", t->origin_dev->name);
+		DMEMIT(",snap_cow_name=%s", t->cow_dev->name);
+		DMEMIT(",snap_valid=%c", t->snap && !READ_ONCE(t->snap->valid) ? 'n' : 'y');
+		DMEMIT(",snap_merge_failed=n");
+		DMEMIT(",snapshot_overflowed=n;");
+		break;
+	}
+	mutex_unlock(&snap_registry_lock);
+}
+
+static int snap_iterate_devices(struct dm_target *ti, iterate_devices_callout_fn fn, void *data)
+{
+	struct snap_target *t = ti->private;
+	int r;
+
+	r = fn(ti, t->origin_dev, 0, ti->len, data);
+	if (!r)
+		r = fn(ti, t->cow_dev, 0, bdev_nr_sectors(t->cow_dev->bdev), data);
+	return r;
+}
+
+static void snap_io_hints(struct dm_target *ti, struct queue_limits *limits)
+{
+	struct snap_target *t = ti->private;
+	struct snap_pair pair;
+	unsigned int chunk_size;
+
+	if (!t->discard_zeroes_cow)
+		return;
+
+	/* The chunk size that counts is that of the snapshot which is going to be handed over. */
+	mutex_lock(&snap_registry_lock);
+	pair = snap_find_pair(t);
+	chunk_size = pair.from ? pair.from->chunk_size : t->chunk_size;
+	mutex_unlock(&snap_registry_lock);
+
+	limits->discard_granularity = chunk_size << SECTOR_SHIFT;
+	dm_scaled_set_max_discard_sectors(limits, chunk_size);
+}
+
+static struct target_type snap_target_type = {
+	.name = "snapshot-scaled",
+	.version = {1, 16, 0},
+	.module = THIS_MODULE,
+	.ctr = snap_ctr,
+	.dtr = snap_dtr,
+	.map = snap_map,
+	.end_io = snap_end_io,
+	.preresume = snap_preresume,
+	.resume = snap_resume,
+	.status = snap_status,
+	.iterate_devices = snap_iterate_devices,
+	.io_hints = snap_io_hints,
+};
+
+int dm_snap_scaled_init(void)
+{
+	int r;
+
+	r = snap_pending_init();
+	if (r) {
+		DMERR("No memory for the cache of pending exceptions");
+		return r;
+	}
+
+	r = dm_register_target(&snap_target_type);
+	if (r < 0) {
+		DMERR("Cannot register target %s: error %d", snap_target_type.name, r);
+		goto bad_snapshot;
+	}
+
+	r = dm_register_target(&snap_origin_target_type);
+	if (r < 0) {
+		DMERR("Cannot register target %s: error %d", snap_origin_target_type.name, r);
+		goto bad_origin;
+	}
+	return 0;
+
+bad_origin:
+	dm_unregister_target(&snap_target_type);
+bad_snapshot:
+	snap_pending_exit();
+	return r;
+}
+
+void dm_snap_scaled_exit(void)
+{
+	dm_unregister_target(&snap_origin_target_type);
+	dm_unregister_target(&snap_target_type);
+	snap_pending_exit();
+}

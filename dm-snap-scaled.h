@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the files of the snapshot targets share.
+ *
+ * An origin is a block device of which snapshots are taken. A snapshot is what it has copied, and
+ * how it copies; a target is a line of a device-mapper table that gives access to a snapshot. When
+ * a table is reloaded, the snapshot passes from the old target to the new one.
+ */
+#ifndef DM_SNAP_SCALED_H
+#define DM_SNAP_SCALED_H
+
+#include <linux/completion.h>
+#include <linux/device-mapper.h>
+#include <linux/list.h>
+#include <linux/mempool.h>
+#include <linux/mutex.h>
+#include <linux/percpu-refcount.h>
+#include <linux/percpu_counter.h>
+#include <linux/srcu.h>
+#include <linux/wait.h>
+
+#include "compat.h"
+#include "dm-kcopyd-mq.h"
+#include "dm-snap-exception.h"
+#include "dm-snap-store.h"
+
+struct snap_bucket;
+struct snap_origin;
+struct snap_pending;
+
+/**
+ * struct dm_snapshot - the state of a snapshot
+ * @store:         hands out chunks of the COW device, knows the chunk size
+ * @exceptions:    chunks that have been copied
+ * @buckets:       chunks that are being copied, and reads of chunks that have not been
+ * @bucket_mask:   number of @buckets less one
+ * @valid:         cleared, under @lock, when the snapshot has become unusable; never set again
+ * @active:        origin writes are seen; changes under snap_registry_lock
+ * @size:          sectors of the origin that the snapshot covers; changes while the origin is quiet
+ * @origin:        the origin
+ * @origin_bdev:   device of the origin; held by the target that has the snapshot
+ * @list:          in snap_origin.snapshots
+ * @kcopyd:        copies, and runs what has to be done after a completion
+ * @pending_pool:  pending exceptions, with a reserve
+ * @pending_refs:  one for each pending exception
+ * @pending_gone:  completed when @pending_refs is gone
+ * @copies:        chunks being copied, approximately; see snap_copy_begin()
+ * @copies_wait:   writers held back because there are too many
+ * @lock:          protects the change of @valid, and @ti
+ * @ti:            target that has the snapshot
+ *
+ * A write to the origin reads the first fields and writes none; what it changes is in a bucket, in
+ * a per-CPU counter or on the CPU's own part of the store.
+ */
+struct dm_snapshot {
+	struct snap_store store;
+	struct snap_exceptions exceptions;
+	struct snap_bucket *buckets;
+	unsigned int bucket_mask;
+	bool valid;
+	bool active;
+	sector_t size;
+	struct snap_origin *origin;
+	struct block_device *origin_bdev;
+	struct list_head list;
+	struct dm_kcopyd_mq_client *kcopyd;
+	mempool_t pending_pool;
+	struct percpu_ref pending_refs;
+	struct completion pending_gone;
+	struct percpu_counter copies;
+	wait_queue_head_t copies_wait;
+
+	struct mutex lock;	/* protects the change of @valid, and @ti */
+	struct dm_target *ti;
+};
+
+/**
+ * struct snap_origin - a device of which snapshots are taken
+ * @bdev:       the device
+ * @snapshots:  active snapshots, largest chunks first; RCU list, read under @srcu
+ * @split:      smallest chunk size of @snapshots in sectors: no write may be mapped across a
+ *              multiple of it. Shrinks only while the origin is quiet
+ * @srcu:       a snapshot that was taken off @snapshots is unused after a grace period
+ * @hash:       in the registry
+ * @refs:       targets that use it
+ * @targets:    snapshot targets, in any state
+ * @origins:    origin targets that are not suspended
+ *
+ * All but @snapshots and @split is protected by snap_registry_lock.
+ */
+struct snap_origin {
+	struct block_device *bdev;
+	struct list_head snapshots;
+	unsigned int split;
+	struct srcu_struct srcu;
+
+	struct hlist_node hash;
+	unsigned int refs;
+	struct list_head targets;
+	struct list_head origins;
+};
+
+/**
+ * struct snap_target - a snapshot target
+ * @ti:         the target
+ * @origin_dev: origin device
+ * @cow_dev:    COW device
+ * @snap:       the snapshot; NULL while another target still has it, or has had it
+ * @origin:     the origin
+ * @list:       in snap_origin.targets
+ * @chunk_size: sectors of a chunk, as given in the table
+ * @discard_zeroes_cow:      a discard zeroes the chunk in the COW device
+ * @discard_passdown_origin: a discard is passed to the origin, too
+ * @handed_over: another target has got the snapshot; this one is of no use any more
+ *
+ * @snap changes under snap_registry_lock, before the target is live or after it was.
+ */
+struct snap_target {
+	struct dm_target *ti;
+	struct dm_dev *origin_dev;
+	struct dm_dev *cow_dev;
+	struct dm_snapshot *snap;
+	struct snap_origin *origin;
+	struct list_head list;
+	unsigned int chunk_size;
+	bool discard_zeroes_cow;
+	bool discard_passdown_origin;
+	bool handed_over;
+};
+
+/**
+ * struct snap_bio - what a snapshot target remembers of a bio
+ * @node:    in snap_bucket.reads
+ * @chunk:   chunk that is read from the origin
+ * @tracked: the bio is in a bucket
+ */
+struct snap_bio {
+	struct hlist_node node;
+	u64 chunk;
+	bool tracked;
+};
+
+static inline u64 snap_chunk(const struct dm_snapshot *snap, sector_t sector)
+{
+	return sector >> snap->store.chunk_shift;
+}
+
+/* Moves a bio, of the COW device already, to the copy of the chunk it is for. */
+static inline void snap_remap_sector(const struct dm_snapshot *snap, struct bio *bio, u64 new)
+{
+	sector_t offset = bio->bi_iter.bi_sector & (snap->store.chunk_size - 1);
+
+	bio->bi_iter.bi_sector = (new << snap->store.chunk_shift) + offset;
+}
+
+/* Points a bio at the COW device's copy of the chunk it is for. */
+static inline void snap_remap(const struct dm_snapshot *snap, struct bio *bio, u64 new)
+{
+	bio_set_dev(bio, snap->store.cow);
+	snap_remap_sector(snap, bio, new);
+}
+
+/* dm-snap-pending.c */
+
+int snap_buckets_init(struct dm_snapshot *snap);
+void snap_buckets_exit(struct dm_snapshot *snap);
+
+/**
+ * snap_pending_find() - find or make the pending exception of a chunk
+ * @snap:  snapshot
+ * @chunk: chunk of the origin that has to be copied before it is written
+ * @bio:   bio that has to wait, or NULL; it is attached if the exception is new
+ * @pe:    set to a new pending exception, which the caller starts with snap_pending_start(), or
+ * NULL
+ *
+ * Context: process context, may wait for other pending exceptions to end.
+ * Return: true if the chunk is being, or is going to be copied; false if it was, or need not be.
+ */
+bool snap_pending_find(struct dm_snapshot *snap, u64 chunk, struct bio *bio,
+		       struct snap_pending **pe);
+
+/**
+ * snap_pending_chain() - put a new pending exception at the end of a list of such
+ * @list: head of the list
+ * @pe:   pending exception for the same origin write as those in @list; largest chunks come first
+ */
+void snap_pending_chain(struct snap_pending **list, struct snap_pending *pe);
+
+/**
+ * snap_pending_start() - copy chunks of one origin for several snapshots
+ * @list: from snap_pending_chain()
+ *
+ * Context: process context; may be called in a map function, and does not wait for its bios.
+ */
+void snap_pending_start(struct snap_pending *list);
+
+/**
+ * snap_pending_join() - make a bio wait for the copying of a chunk
+ * @snap:  snapshot
+ * @chunk: chunk of the origin that the bio is going to write
+ * @bio:   write to the origin
+ *
+ * Return: true if @bio will be mapped again when the chunk has been copied, false if the chunk is
+ * not being copied.
+ */
+bool snap_pending_join(struct dm_snapshot *snap, u64 chunk, struct bio *bio);
+
+/**
+ * snap_pending_write() - write to a chunk of the snapshot that has not been copied
+ * @snap:  snapshot
+ * @chunk: chunk of the origin
+ * @bio:   write to the snapshot
+ *
+ * Context: process context, may wait for other pending exceptions to end.
+ * Return: what a map function returns.
+ */
+int snap_pending_write(struct dm_snapshot *snap, u64 chunk, struct bio *bio);
+
+/**
+ * snap_read_track() - remember that a chunk is read from the origin
+ * @snap:  snapshot
+ * @chunk: chunk of the origin
+ * @sb:    what is known about the bio
+ * @new:   set to the chunk of the COW device if there is one
+ *
+ * Return: true if the origin's chunk may be read until snap_read_done() is called; false if there
+ * is an exception and @new is to be read.
+ */
+bool snap_read_track(struct dm_snapshot *snap, u64 chunk, struct snap_bio *sb, u64 *new);
+
+/**
+ * snap_read_done() - a tracked read has ended
+ * @snap: snapshot
+ * @sb:   what is known about the bio
+ *
+ * Context: any.
+ */
+void snap_read_done(struct dm_snapshot *snap, struct snap_bio *sb);
+
+/**
+ * snap_copies_wait() - wait while too many chunks are being copied
+ * @snap: snapshot
+ *
+ * Called once when snap_copies_exceeded() says so, which may be wrong by a little; this is not.
+ *
+ * Context: process context, but not a worker of the snapshot's; the caller holds no pending
+ * exception that is not started. May be called inside a read section of the origin's SRCU: copies
+ * end anyhow.
+ */
+void snap_copies_wait(struct dm_snapshot *snap);
+
+/**
+ * snap_copies_exceeded() - whether a write should wait before it starts a copy
+ * @snap: snapshot
+ */
+bool snap_copies_exceeded(struct dm_snapshot *snap);
+
+int snap_pending_init(void);
+void snap_pending_exit(void);
+
+/* dm-snap-origin.c */
+
+/* Protects the registry of origins, and which target has which snapshot. */
+extern struct mutex snap_registry_lock;
+
+/**
+ * snap_origin_get() - find or make the origin that stands for a device
+ * @bdev: the device
+ *
+ * Context: holds snap_registry_lock.
+ * Return: the origin, to be released with snap_origin_put(), or NULL without memory.
+ */
+struct snap_origin *snap_origin_get(struct block_device *bdev);
+
+/**
+ * snap_origin_put() - release an origin
+ * @origin: the origin
+ *
+ * Context: holds snap_registry_lock.
+ */
+void snap_origin_put(struct snap_origin *origin);
+
+/**
+ * snap_origin_attach() - let an origin's writes be seen by a snapshot
+ * @origin: the origin, quiet
+ * @snap:   the snapshot
+ *
+ * Context: holds snap_registry_lock.
+ */
+void snap_origin_attach(struct snap_origin *origin, struct dm_snapshot *snap);
+
+/**
+ * snap_origin_detach() - no longer let an origin's writes be seen by a snapshot
+ * @origin: the origin
+ * @snap:   the snapshot; unused by writes after a grace period of @origin->srcu
+ *
+ * Context: holds snap_registry_lock.
+ */
+void snap_origin_detach(struct snap_origin *origin, struct dm_snapshot *snap);
+
+/**
+ * snap_origin_quiesce() - stop writes to an origin
+ * @origin: the origin
+ * @except: a device that is not to be stopped: the caller's own
+ *
+ * Context: process context; must not hold snap_registry_lock.
+ * Return: what is to be given to snap_origin_resume().
+ */
+struct mapped_device *snap_origin_quiesce(struct snap_origin *origin,
+					  struct mapped_device *except);
+
+/**
+ * snap_origin_resume() - let writes to an origin go on
+ * @md: from snap_origin_quiesce()
+ */
+void snap_origin_resume(struct mapped_device *md);
+
+/**
+ * snap_origin_write() - see to it that what a write is going to overwrite has been copied
+ * @origin: the origin
+ * @bio:    write to @origin->bdev that does not cross a multiple of @origin->split
+ * @retry:  the bio has been waiting already
+ *
+ * Context: process context, may sleep.
+ * Return: what a map function returns; DM_MAPIO_SUBMITTED if the bio waits for a copy, and is going
+ * to be submitted after it.
+ */
+int snap_origin_write(struct snap_origin *origin, struct bio *bio, bool retry);
+
+extern struct target_type snap_origin_target_type;
+
+/* dm-snap-scaled.c */
+
+/**
+ * snap_invalidate() - give a snapshot up
+ * @snap:   the snapshot
+ * @reason: for the log: what happened
+ *
+ * Context: process context, may sleep.
+ */
+void snap_invalidate(struct dm_snapshot *snap, const char *reason);
+
+int dm_snap_scaled_init(void);
+void dm_snap_scaled_exit(void);
+
+#endif /* DM_SNAP_SCALED_H */

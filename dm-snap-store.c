@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The transient exception store: chunks are handed out from the start of the COW device to its end,
+ * and forgotten with the snapshot.
+ */
+#include <linux/percpu.h>
+
+#include "dm-snap-store.h"
+
+/* Long enough for the writes of a busy CPU to merge; short enough to leave few holes in use. */
+#define SNAP_BATCH_CHUNKS	64
+
+/**
+ * struct snap_batch - consecutive chunks that a CPU hands out
+ * @lock: protects both fields; interrupts off, nests inside snap_bucket.lock
+ * @next: next to be handed out
+ * @end:  chunk after the last one
+ *
+ * Touched by other CPUs only for the last chunks of the device, and for status.
+ */
+struct snap_batch {
+	spinlock_t lock;	/* protects both fields */
+	u64 next;
+	u64 end;
+};
+
+static u64 snap_store_capacity(const struct snap_store *store)
+{
+	return bdev_nr_sectors(store->cow) >> store->chunk_shift;
+}
+
+static bool snap_batch_take(struct snap_batch *batch, u64 *chunk)
+{
+	lockdep_assert_held(&batch->lock);
+
+	if (batch->next == batch->end)
+		return false;
+	*chunk = batch->next++;
+	return true;
+}
+
+static void snap_batch_refill(struct snap_store *store, struct snap_batch *batch)
+{
+	u64 capacity = snap_store_capacity(store);
+
+	lockdep_assert_held(&batch->lock);
+
+	spin_lock(&store->lock);
+	if (store->next < capacity) {
+		batch->next = store->next;
+		batch->end = min_t(u64, batch->next + store->batch_size, capacity);
+		store->next = batch->end;
+	}
+	spin_unlock(&store->lock);
+}
+
+/*
+ * The device has been divided up. What other CPUs have left is taken chunk by chunk, never moved
+ * from batch to batch, so that none is overlooked: if all batches are found empty the device is
+ * full.
+ */
+static bool snap_batch_steal(struct snap_store *store, u64 *chunk)
+{
+	bool got = false;
+	int cpu;
+
+	for_each_possible_cpu(cpu) {
+		struct snap_batch *batch = per_cpu_ptr(store->batches, cpu);
+
+		spin_lock(&batch->lock);
+		got = snap_batch_take(batch, chunk);
+		spin_unlock(&batch->lock);
+		if (got)
+			break;
+	}
+	return got;
+}
+
+bool snap_store_alloc(struct snap_store *store, u64 *chunk)
+{
+	struct snap_batch *batch = this_cpu_ptr(store->batches);
+	bool got;
+
+	lockdep_assert_irqs_disabled();
+
+	spin_lock(&batch->lock);
+	if (batch->next == batch->end)
+		snap_batch_refill(store, batch);
+	got = snap_batch_take(batch, chunk);
+	spin_unlock(&batch->lock);
+
+	return likely(got) || snap_batch_steal(store, chunk);
+}
+
+void snap_store_usage(struct snap_store *store, sector_t *allocated, sector_t *total,
+		      sector_t *metadata)
+{
+	u64 used, left = 0;
+	int cpu;
+
+	/* Batches first: one that is refilled meanwhile counts as used, which it soon will be. */
+	for_each_possible_cpu(cpu) {
+		struct snap_batch *batch = per_cpu_ptr(store->batches, cpu);
+
+		spin_lock_irq(&batch->lock);
+		left += batch->end - batch->next;
+		spin_unlock_irq(&batch->lock);
+	}
+	spin_lock_irq(&store->lock);
+	used = store->next - left;
+	spin_unlock_irq(&store->lock);
+
+	*allocated = used << store->chunk_shift;
+	*total = bdev_nr_sectors(store->cow);
+	*metadata = 0;
+}
+
+int snap_store_init(struct snap_store *store, struct block_device *cow, unsigned int chunk_size)
+{
+	int cpu;
+
+	store->cow = cow;
+	store->chunk_size = chunk_size;
+	store->chunk_shift = __ffs(chunk_size);
+	store->next = 0;
+	spin_lock_init(&store->lock);
+	/* Near the end of a small device there should be more to do than to steal. */
+	store->batch_size = clamp_t(u64, snap_store_capacity(store) / (4 * num_possible_cpus()),
+				    1, SNAP_BATCH_CHUNKS);
+
+	store->batches = alloc_percpu(struct snap_batch);
+	if (!store->batches)
+		return -ENOMEM;
+	for_each_possible_cpu(cpu)
+		spin_lock_init(&per_cpu_ptr(store->batches, cpu)->lock);
+	return 0;
+}
+
+void snap_store_exit(struct snap_store *store)
+{
+	free_percpu(store->batches);
+}
