@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "results.h"
+
+#include <algorithm>
+#include <charconv>
+#include <fstream>
+#include <numeric>
+#include <stdexcept>
+#include <string_view>
+
+#include <nlohmann/json.hpp>
+
+namespace dmsc
+{
+
+namespace
+{
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+constexpr double kNsPerUs = 1000;
+
+std::optional<json> read_json(const fs::path &path)
+{
+	std::ifstream in(path);
+
+	if (!in)
+		return std::nullopt;
+	try {
+		return json::parse(in);
+	} catch (const json::exception &error) {
+		throw std::runtime_error(path.string() + ": " + error.what());
+	}
+}
+
+// fio writes all directions; the one that did most is meant. Total latency has percentiles only
+// with lat_percentiles=1, else completion latency is as near as it gets.
+Performance read_fio(const json &document)
+{
+	const json &job = document.at("jobs").at(0);
+
+	if (job.at("error").get<int>() != 0)
+		throw std::runtime_error("the fio job failed");
+
+	const json *busiest = nullptr;
+
+	for (const char *direction : {"write", "read", "trim"}) {
+		const json &candidate = job.at(direction);
+
+		if (busiest == nullptr || candidate.at("total_ios") > busiest->at("total_ios"))
+			busiest = &candidate;
+	}
+
+	const json &total = busiest->at("lat_ns");
+	const json &percentiles = total.contains("percentile") ? total : busiest->at("clat_ns");
+	Performance performance;
+
+	performance.rate = busiest->at("iops").get<double>();
+	performance.mean_us = total.at("mean").get<double>() / kNsPerUs;
+	if (percentiles.contains("percentile"))
+		performance.p99_us =
+			percentiles.at("percentile").at("99.000000").get<double>() / kNsPerUs;
+	return performance;
+}
+
+Submissions read_submissions(const json &document)
+{
+	return {document.at("origin").at("R").get<ByCpu>(),
+		document.at("cow").at("W").get<ByCpu>()};
+}
+
+// What dm-copy-bench.ko reports.
+Round read_copybench(const json &document)
+{
+	const json &latency = document.at("lat_us");
+
+	return {Performance{document.at("copies_per_s").get<double>(),
+			    latency.at("mean").get<double>(), latency.at("p99").get<double>()},
+		Submissions{document.at("reads_on").get<ByCpu>(),
+			    document.at("writes_on").get<ByCpu>()}};
+}
+
+template <typename Reader> auto read_with(const fs::path &path, Reader reader)
+{
+	const auto document = read_json(path);
+
+	try {
+		return document ? std::optional(reader(*document)) : std::nullopt;
+	} catch (const std::exception &error) {
+		throw std::runtime_error(path.string() + ": " + error.what());
+	}
+}
+
+std::optional<unsigned> round_number(const fs::path &path)
+{
+	constexpr std::string_view kPrefix = "round-";
+	const std::string name = path.filename().string();
+	unsigned number = 0;
+
+	if (!name.starts_with(kPrefix))
+		return std::nullopt;
+
+	const auto parsed =
+		std::from_chars(name.data() + kPrefix.size(), name.data() + name.size(), number);
+
+	return parsed.ec == std::errc() ? std::optional(number) : std::nullopt;
+}
+
+Config load_config(const fs::path &directory, const std::string &name)
+{
+	Config config{name, {}};
+
+	if (!fs::is_directory(directory / name))
+		return config;
+	for (const auto &entry : fs::directory_iterator(directory / name)) {
+		const auto number = round_number(entry.path());
+
+		if (!number)
+			continue;
+
+		Round round{read_with(entry.path() / "fio.json", read_fio),
+			    read_with(entry.path() / "submissions.json", read_submissions)};
+
+		if (auto copies = read_with(entry.path() / "copybench.json", read_copybench))
+			round = *copies;
+		if (round.performance || round.submissions)
+			config.rounds.emplace(*number, std::move(round));
+	}
+	return config;
+}
+
+std::vector<Config> load_configs(const fs::path &directory,
+				 std::initializer_list<const char *> names)
+{
+	std::vector<Config> configs;
+
+	for (const char *name : names) {
+		Config config = load_config(directory, name);
+
+		if (!config.rounds.empty())
+			configs.push_back(std::move(config));
+	}
+	return configs;
+}
+
+template <typename Value> std::optional<Summary> summarize_rounds(const Config &config, Value value)
+{
+	std::vector<double> values;
+
+	for (const auto &[number, round] : config.rounds)
+		if (const std::optional<double> found = value(number, round))
+			values.push_back(*found);
+	return summarize(std::move(values));
+}
+
+} // namespace
+
+const Config *ResultSet::find(const std::vector<Config> &from, const std::string &name)
+{
+	const auto found = std::ranges::find(from, name, &Config::name);
+
+	return found == from.end() ? nullptr : &*found;
+}
+
+ResultSet load_results(const fs::path &directory)
+{
+	if (!fs::is_directory(directory))
+		throw std::runtime_error(directory.string() + " is not a directory");
+
+	const fs::path normal = fs::absolute(directory / "").lexically_normal().parent_path();
+
+	return {normal.filename().string(),
+		load_configs(directory, {"raw", "linear", "stock", "ours"}),
+		load_configs(directory / "engine", {"stock", "mq"})};
+}
+
+std::optional<Summary> summarize(std::vector<double> values)
+{
+	if (values.empty())
+		return std::nullopt;
+	std::ranges::sort(values);
+
+	const std::size_t middle = values.size() / 2;
+	const double median =
+		values.size() % 2 != 0 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+
+	return Summary{median, values.front(), values.back(), values.size()};
+}
+
+std::optional<double> max_share(const ByCpu &counts)
+{
+	const std::uint64_t total = std::accumulate(counts.begin(), counts.end(), std::uint64_t{0});
+
+	if (total == 0)
+		return std::nullopt;
+	return static_cast<double>(*std::ranges::max_element(counts)) *
+	       static_cast<double>(counts.size()) / static_cast<double>(total);
+}
+
+std::optional<double> value_of(const Round &round, Metric metric)
+{
+	switch (metric) {
+	case Metric::rate:
+		return round.performance ? std::optional(round.performance->rate) : std::nullopt;
+	case Metric::mean_us:
+		return round.performance ? std::optional(round.performance->mean_us) : std::nullopt;
+	case Metric::p99_us:
+		return round.performance ? std::optional(round.performance->p99_us) : std::nullopt;
+	case Metric::read_share:
+		return round.submissions ? max_share(round.submissions->reads) : std::nullopt;
+	case Metric::write_share:
+		return round.submissions ? max_share(round.submissions->writes) : std::nullopt;
+	}
+	return std::nullopt;
+}
+
+std::optional<Summary> summarize(const Config &config, Metric metric)
+{
+	return summarize_rounds(config, [&](unsigned /*number*/, const Round &round) {
+		return value_of(round, metric);
+	});
+}
+
+std::optional<Summary> summarize_ratio(const Config &of, const Config &to, Metric metric)
+{
+	return summarize_rounds(of,
+				[&](unsigned number, const Round &round) -> std::optional<double> {
+					const auto partner = to.rounds.find(number);
+
+					if (partner == to.rounds.end())
+						return std::nullopt;
+
+					const auto above = value_of(round, metric);
+					const auto below = value_of(partner->second, metric);
+
+					if (!above || !below || *below == 0)
+						return std::nullopt;
+					return *above / *below;
+				});
+}
+
+ByCpu copies_by_cpu(const Config &config)
+{
+	ByCpu total;
+	const auto add = [&](const ByCpu &counts) {
+		total.resize(std::max(total.size(), counts.size()));
+		std::ranges::transform(counts, total, total.begin(), std::plus<>());
+	};
+
+	for (const auto &[number, round] : config.rounds) {
+		if (!round.submissions)
+			continue;
+		add(round.submissions->reads);
+		add(round.submissions->writes);
+	}
+	return total;
+}
+
+} // namespace dmsc
