@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+# shellcheck source=tests/guest/kcopyd.sh
+. "$lib/kcopyd.sh"
+DESCRIPTION="copies: sizes, places, destinations, contents, neighbours"
+TIMEOUT=240
+
+requires()
+{
+	need_test_module dm-kcopyd-mq-test
+}
+
+run_test()
+{
+	local dst n
+
+	kcopyd_cases 'copy.*'
+
+	dst=$(nullb_create size=16)
+	for n in 2 3 4 5 6 7 8; do
+		dst+=,$(nullb_create size=16)
+	done
+	kcopyd_cases 'copy.*' src="$(nullb_create size=16)" dst="$dst"
+
+	# The source completes in the submitter's context, destinations elsewhere, with blocks of 4 KiB in between.
+	brd_create 1 16
+	kcopyd_cases 'copy.*' src=/dev/ram0 dst="$(loop_create 16),$(nullb_create size=16 irqmode=2)"
+}

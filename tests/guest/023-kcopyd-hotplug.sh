@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+# shellcheck source=tests/guest/kcopyd.sh
+. "$lib/kcopyd.sh"
+DESCRIPTION="CPUs go away with copies in flight, and come back"
+TIMEOUT=240
+
+requires()
+{
+	need_test_module dm-kcopyd-mq-test
+}
+
+run_test()
+{
+	kcopyd_cases 'hotplug.*'
+}

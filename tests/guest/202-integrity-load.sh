@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+# shellcheck source=tests/guest/snap.sh
+. "$lib/snap.sh"
+DESCRIPTION="snapshots taken and removed under random load, one to eight at a time"
+TIMEOUT=300
+
+run_test()
+{
+	integrity_start 64
+	integrity_under_load "$(long_or 60 10)" 8
+	integrity_under_load "$(long_or 60 9)" 8 128 2048
+	integrity_under_load "$(long_or 80 12)" 8 8 16 16 32 256 1024 2048
+	integrity --load $model "${dropped[@]}" --verify-only
+}

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+DESCRIPTION="the README's commands for a real host, in its order, on logical volumes of its names"
+
+# block NAME: the commands behind <!-- test: NAME -->
+block()
+{
+	awk -v mark="<!-- test: $1 -->" '
+		$0 == mark { found = 1; next }
+		found && /^    / { print substr($0, 5); next }
+		found { exit }' "$opt/README.md" | grep . || fail "the README has no block $1"
+}
+
+# run_block NAME: as a shell would, ending at the first command that fails. Variables stay.
+run_block()
+{
+	local commands
+
+	commands=$(block "$1")
+	echo "--- $1: $commands"
+	eval "$commands"
+}
+
+# The module is built already, on the host.
+make()
+{
+	[[ ${1:-} != install ]] || install_module
+}
+
+run_test()
+{
+	local disk before blocks
+
+	# bench is run by tests/host/130-demo.sh.
+	blocks=$(sed -n 's/^<!-- test: \(.*\) -->$/\1/p' "$opt/README.md" | paste -sd' ')
+	assert_eq "$blocks" "build install devices origin snapshot status remove bench" "the README's blocks"
+
+	unload_module
+	disk=$(nullb_create size=256)
+	vgcreate -q vg "$disk"
+	lvcreate -q -y -Zn -Wn -n data -L 64M vg
+	lvcreate -q -y -Zn -Wn -n data-cow -L 64M vg
+
+	cd /tmp
+	mkdir -p "build/$(uname -r)/module"
+	cp "$module" "build/$(uname -r)/module/"
+	run_block build
+	have_target snapshot-scaled || fail "not loaded by the commands to build"
+	rmmod dm_scaled
+	run_block install
+	have_target snapshot-scaled || fail "not loaded by the commands to install"
+
+	run_block devices
+	fill "$ORIGIN" 1
+	before=$(checksum "$ORIGIN")
+	run_block origin
+	run_block snapshot
+	run_block status
+	assert_match "$(snap_usage data-snap)" '^0/131072 0$'
+	fill /dev/mapper/data 2
+	[[ $(checksum /dev/mapper/data) != "$before" ]] || fail "the origin did not change"
+	assert_eq "$(checksum /dev/mapper/data-snap)" "$before" "the snapshot's contents"
+	assert_match "$(snap_usage data-snap)" '^131072/131072 0$'
+	run_block remove
+	vgremove -q -y vg
+}

@@ -1,0 +1,301 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+# Helpers of the tests that run in the VM. Sourced by runner.sh with "set -euo pipefail" in force, so that any
+# command that fails unasked ends the test.
+#
+# Devices, dm tables and modules that a test leaves behind are removed by the runner.
+
+lib=${lib:-$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)}
+opt=$(dirname "$(dirname "$lib")")
+module=$opt/dm-scaled.ko
+
+# TARGET_SUFFIX= runs a test against the stock targets, as the reference. A target's name has at most 15 characters,
+# so ours for the origin is not stock's with a suffix.
+: "${TARGET_SUFFIX=-scaled}"
+snapshot="snapshot$TARGET_SUFFIX" snapshot_origin="origin-scaled"
+[[ $TARGET_SUFFIX ]] || snapshot_origin="snapshot-origin"
+
+# --- results
+
+fail()
+{
+	echo "FAILED at ${BASH_SOURCE[1]##*/}:${BASH_LINENO[0]}: $*" >&2
+	exit 1
+}
+
+# Ends the test as not applicable here.
+skip()
+{
+	echo "$*" > /run/dm-scaled/skip
+	exit 77
+}
+
+# assert_eq ACTUAL EXPECTED [WHAT]
+assert_eq()
+{
+	[[ $1 == "$2" ]] && return
+	echo "FAILED at ${BASH_SOURCE[1]##*/}:${BASH_LINENO[0]}: ${3:-values differ}" >&2
+	printf '  is:        %s\n  should be: %s\n' "$1" "$2" >&2
+	exit 1
+}
+
+# assert_match ACTUAL REGEX [WHAT]
+assert_match()
+{
+	[[ $1 =~ $2 ]] && return
+	echo "FAILED at ${BASH_SOURCE[1]##*/}:${BASH_LINENO[0]}: ${3:-no match}" >&2
+	printf '  is:           %s\n  should match: %s\n' "$1" "$2" >&2
+	exit 1
+}
+
+# assert_le A B [WHAT]: for integers
+assert_le()
+{
+	(($1 <= $2)) && return
+	echo "FAILED at ${BASH_SOURCE[1]##*/}:${BASH_LINENO[0]}: ${3:-too big}: $1 > $2" >&2
+	exit 1
+}
+
+# assert_fails COMMAND...: it must fail; what it prints is in $REPLY
+assert_fails()
+{
+	if REPLY=$("$@" 2>&1); then
+		echo "FAILED at ${BASH_SOURCE[1]##*/}:${BASH_LINENO[0]}: succeeded: $*" >&2
+		exit 1
+	fi
+}
+
+# wait_for SECONDS COMMAND...: until it succeeds
+wait_for()
+{
+	local end=$((SECONDS + $1))
+
+	shift
+	until "$@" > /dev/null 2>&1; do
+		((SECONDS < end)) || fail "still not true: $*"
+		sleep 0.1
+	done
+}
+
+# --- the kernel
+
+# load_module [PARAMETER...]
+load_module()
+{
+	modprobe dm-mod
+	modprobe dm-bufio
+	insmod "$module" "$@"
+}
+
+# Puts the module where modprobe finds it.
+install_module()
+{
+	local dir
+
+	dir=/lib/modules/$(uname -r)/extra
+	mkdir -p "$dir"
+	cp "$module" "$dir/"
+	depmod
+}
+
+unload_module()
+{
+	[[ ! -d /sys/module/dm_scaled ]] || rmmod dm_scaled
+}
+
+have_target()
+{
+	dmsetup targets | awk -v t="$1" '$1 == t { found = 1 } END { exit !found }'
+}
+
+# Sets a parameter of our module.
+module_param()
+{
+	echo "$2" > "/sys/module/dm_scaled/parameters/$1"
+}
+
+# log_mark: log_since then prints what the kernel logged after it.
+log_mark()
+{
+	log_mark=mark-$RANDOM$RANDOM$RANDOM
+	echo "dm-scaled-test: $log_mark" > /dev/kmsg
+}
+
+log_since()
+{
+	dmesg | awk -v m="${1:-$log_mark}" 'seen { print } index($0, m) { seen = 1 }'
+}
+
+# Lines of a kernel log (standard input) that mean that the kernel found something wrong.
+log_trouble()
+{
+	grep -Ef "$lib/trouble"
+}
+
+# Objects of a slab cache that are in use; the VM must run with slab_nomerge to have it alone.
+slab_objects()
+{
+	local dir=/sys/kernel/slab/$1
+
+	[[ -d $dir ]] || { echo 0; return; }
+	echo 1 > "$dir/shrink"
+	awk '{ print $1; exit }' "$dir/objects"
+}
+
+cpu_online()
+{
+	echo "$2" > "/sys/devices/system/cpu/cpu$1/online"
+}
+
+# --- block devices
+
+# nullb_create [ATTRIBUTE=VALUE...]: prints the device. The attributes are those of configfs (size in MB).
+# By default it keeps what is written (memory_backed=1) and has a queue for each CPU.
+nullb_create()
+{
+	local config=/sys/kernel/config/nullb n=0 arg dir
+
+	[[ -d $config ]] || modprobe null_blk nr_devices=0
+	while [[ -d $config/nullb_test$n ]]; do
+		n=$((n + 1))
+	done
+	dir=$config/nullb_test$n
+	mkdir "$dir"
+	for arg in size=64 blocksize=512 memory_backed=1 queue_mode=2 irqmode=0 \
+		   submit_queues="$(nproc)" "$@"; do
+		echo "${arg#*=}" > "$dir/${arg%%=*}"
+	done
+	echo 1 > "$dir/power"
+	# Newer kernels name the disk after the folder.
+	if [[ -b /dev/nullb_test$n ]]; then
+		echo "/dev/nullb_test$n"
+	else
+		echo "/dev/nullb$(< "$dir/index")"
+	fi
+}
+
+# brd_create COUNT MB: /dev/ram0 and so on; the contents of earlier ones are gone.
+brd_create()
+{
+	modprobe -r brd
+	modprobe brd rd_nr="$1" rd_size="$(($2 * 1024))" max_part=0
+}
+
+# loop_create MB: prints the device; its file is on tmpfs.
+loop_create()
+{
+	local file
+
+	modprobe loop
+	file=$(mktemp /tmp/loop.XXXXXX)
+	truncate -s "${1}M" "$file"
+	losetup -f --show "$file"
+}
+
+sectors()
+{
+	blockdev --getsz "$1"
+}
+
+# --- device-mapper
+
+dm_create()
+{
+	dmsetup create "$1" --table "$2"
+}
+
+# dm_reload NAME TABLE: loads the table and makes it active.
+dm_reload()
+{
+	dmsetup reload "$1" --table "$2"
+	dmsetup resume "$1"
+}
+
+dm_remove()
+{
+	local name
+
+	for name in "$@"; do
+		dmsetup remove "$name"
+	done
+}
+
+# origin_create NAME DEVICE
+origin_create()
+{
+	dm_create "$1" "0 $(sectors "$2") $snapshot_origin $2"
+}
+
+# snap_create NAME ORIGIN_NAME DEVICE COW [STORE [CHUNK [FEATURE...]]]: takes a snapshot of the origin as stock asks
+# for it, with the origin suspended. STORE is N or P, CHUNK is in sectors. ORIGIN_NAME may be "-": no origin
+# target.
+snap_create()
+{
+	local name=$1 origin=$2 dev=$3 cow=$4 store=${5:-N} chunk=${6:-8} features=''
+
+	shift $(($# < 6 ? $# : 6))
+	(($# == 0)) || features=" $# $*"
+	[[ $origin == - ]] || dmsetup suspend "$origin"
+	dm_create "$name" "0 $(sectors "$dev") $snapshot $dev $cow $store $chunk$features"
+	[[ $origin == - ]] || dmsetup resume "$origin"
+}
+
+# snap_usage NAME: used and total sectors and metadata sectors: "USED/TOTAL METADATA", or "Invalid" and the like.
+snap_usage()
+{
+	dmsetup status "$1" | cut -d' ' -f4-
+}
+
+# fill DEVICE SEED: writes a pattern over the whole device, each sector with its own contents.
+fill()
+{
+	fio --name=fill --filename="$1" --rw=write --bs=64k --direct=1 --ioengine=libaio --iodepth=16 \
+		--verify=pattern --verify_pattern="%o$2" --do_verify=0 --output=/dev/null
+}
+
+# checksum DEVICE: of its contents, read past the page cache.
+checksum()
+{
+	dd if="$1" bs=1M iflag=direct status=none | sha256sum | cut -d' ' -f1
+}
+
+# run_fio JSON ARGUMENT...: runs fio; its result goes to the file JSON.
+run_fio()
+{
+	local json=$1
+
+	shift
+	fio --output-format=json --output="$json" "$@"
+}
+
+# --- cleaning up, called by the runner
+
+cleanup_devices()
+{
+	local dir cpu n
+
+	for cpu in /sys/devices/system/cpu/cpu[1-9]*/online; do
+		[[ $(< "$cpu") == 1 ]] || echo 1 > "$cpu"
+	done
+	umount -a -t ext4,xfs 2>/dev/null || true
+	# Devices stand on one another: take what can be taken until nothing is left.
+	for n in 1 2 3 4 5 6 7 8; do
+		dmsetup ls | grep -q '^No devices' && break
+		dmsetup ls | while read -r dir _; do
+			dmsetup resume "$dir" 2>/dev/null || true
+			dmsetup remove "$dir" 2>/dev/null || true
+		done
+		((n < 4)) || sleep 0.5
+	done
+	dmsetup ls | grep -q '^No devices' || { dmsetup ls; return 1; }
+	losetup -D
+	rm -f /tmp/loop.*
+	for dir in /sys/kernel/config/nullb/*/; do
+		[[ -e $dir/power ]] || continue
+		echo 0 > "$dir/power"
+		rmdir "$dir"
+	done
+	for dir in brd scsi_debug; do
+		[[ ! -d /sys/module/$dir ]] || modprobe -r "$dir"
+	done
+}

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+# Helpers of the snapshot tests, on top of lib.sh.
+#
+# Each test can run on the stock targets (TARGET_SUFFIX=), as the reference; LONG=1 makes some of them
+# take minutes instead of seconds.
+
+: "${LONG:=}"
+
+is_ours()
+{
+	[[ $TARGET_SUFFIX ]]
+}
+
+# long_or LONG SHORT: one of two numbers.
+long_or()
+{
+	if [[ $LONG ]]; then echo "$1"; else echo "$2"; fi
+}
+
+# snap_param NAME VALUE: sets a module parameter, of stock's module where that is under test.
+snap_param()
+{
+	if is_ours; then
+		module_param "$1" "$2"
+	else
+		modprobe dm-snapshot
+		echo "$2" > "/sys/module/dm_snapshot/parameters/$1"
+	fi
+}
+
+# cows NAME: chunks of the given size that the snapshot has allocated; 8 sectors by default.
+cows()
+{
+	local used
+
+	used=$(snap_usage "$1")
+	[[ $used == */* ]] || fail "$1 has no usage: $used"
+	echo $((${used%%/*} / ${2:-8}))
+}
+
+# assert_cows NAME NUMBER [CHUNK]
+assert_cows()
+{
+	assert_eq "$(cows "$1" "${3:-8}")" "$2" "chunks allocated by $1"
+}
+
+# pattern CHARACTER: a file of 16 MiB of it.
+pattern()
+{
+	local file=/run/dm-scaled/pattern.$1
+
+	if [[ ! -e $file ]]; then
+		mkdir -p "${file%/*}"
+		head -c 16M /dev/zero | tr '\0' "$1" > "$file"
+	fi
+	echo "$file"
+}
+
+# put DEVICE SECTOR COUNT [CHARACTER]: writes sectors that are full of one character, in one request.
+put()
+{
+	put_blocks "$1" "$2" 1 "$3" "${4:-x}"
+}
+
+# put_blocks DEVICE FIRST COUNT SECTORS [CHARACTER]: COUNT requests of SECTORS sectors in a row.
+put_blocks()
+{
+	dd if="$(pattern "${5:-x}")" of="$1" bs="$(($4 * 512))" count="$3" oflag=direct,seek_bytes \
+		seek="$(($2 * 512))" conv=notrunc status=none
+}
+
+# get DEVICE SECTOR COUNT: the sectors' contents as a checksum, read past the page cache.
+get()
+{
+	dd if="$1" bs="$(($3 * 512))" count=1 iflag=direct,skip_bytes skip="$(($2 * 512))" \
+		status=none | sha256sum | cut -d' ' -f1
+}
+
+# assert_holds DEVICE SECTOR COUNT CHARACTER: 0 stands for zeroes.
+assert_holds()
+{
+	local file=/dev/zero
+
+	[[ $4 == 0 ]] || file=$(pattern "$4")
+	dd if="$1" bs="$(($3 * 512))" count=1 iflag=direct,skip_bytes skip="$(($2 * 512))" \
+		status=none | cmp -n "$(($3 * 512))" - "$file" ||
+		fail "$1 does not hold $4 in sectors $2 + $3 (line ${BASH_LINENO[0]})"
+}
+
+# Number of events of a device.
+events()
+{
+	dmsetup info -c --noheadings -o events "$1"
+}
+
+# --- the data checker
+
+model=/tmp/integrity.model
+
+integrity()
+{
+	dmsc-integrity --seed "${SEED:-$RANDOM$RANDOM}" "$@"
+}
+
+# checker_start OPTION...: the checker in the background, until checker_stop.
+checker_start()
+{
+	dmsc-integrity --seed "${SEED:-$RANDOM$RANDOM}" --seconds 100000 "$@" &
+	checker=$!
+}
+
+# checker_stop: it must have found nothing.
+checker_stop()
+{
+	local status=0
+
+	kill -TERM "$checker" || fail "the checker has ended"
+	wait "$checker" || status=$?
+	assert_eq "$status" 0 "exit code of the checker"
+}
+
+# is_invalid NAME
+is_invalid()
+{
+	[[ $(snap_usage "$1") == Invalid ]]
+}
+
+# integrity_start ORIGIN_MB COW_MB...: an origin "origin" with known contents, and a snapshot snap0, snap1, …
+# for each COW size. Chunk sizes take turns. Devices are memory-backed null_blk with discard.
+integrity_start()
+{
+	local mb=$1 index=0 cow sizes=(8 16 32 128 8 64 256 2048)
+
+	shift
+	dev=$(nullb_create size="$mb" discard=1)
+	origin_create origin "$dev"
+	integrity --origin /dev/mapper/origin --fill --save $model
+	snaps=()
+	for cow in "$@"; do
+		cow=$(nullb_create size="$cow" discard=1)
+		snap_create "snap$index" origin "$dev" "$cow" N "${sizes[index]}" \
+			${features[@]+"${features[@]}"}
+		snaps+=(--snapshot "/dev/mapper/snap$index")
+		index=$((index + 1))
+	done
+}
+
+# integrity_under_load COUNT CHUNK...: takes COUNT snapshots of "origin" under load, one for each chunk size at
+# a time, each with a COW device as large as the origin's; the checker knows from its own writes what each
+# must show. For devices made by integrity_start ORIGIN_MB. The command in $between, if any, is run
+# after each snapshot, and the checker gets the options in $load_options.
+integrity_under_load()
+{
+	local count=$1 i slot name pid status=0 sizes=() cows=() live=()
+	local mb=$(($(sectors "$dev") / 2048))
+
+	shift
+	sizes=("$@")
+	for i in "$@"; do
+		cows+=("$(nullb_create size=$((mb + 1)) discard=1)")
+	done
+	coproc CHECKER {
+		exec dmsc-integrity --seed "${SEED:-$RANDOM$RANDOM}" --load $model --save $model \
+			--seconds 100000 --control --json /tmp/integrity.json \
+			${dropped[@]+"${dropped[@]}"} ${load_options[@]+"${load_options[@]}"}
+	}
+	pid=$CHECKER_PID
+	for ((i = 0; i < count; i++)); do
+		slot=$((i % ${#sizes[@]}))
+		name=snap$slot.$i
+		if [[ ${live[slot]:-} ]]; then
+			tell drop "/dev/mapper/${live[slot]}"
+			dm_remove "${live[slot]}"
+		fi
+		tell cut
+		snap_create "$name" origin "$dev" "${cows[slot]}" N "${sizes[slot]}" \
+			${features[@]+"${features[@]}"}
+		tell add "/dev/mapper/$name"
+		live[slot]=$name
+		${between:-true}
+		sleep 0.3
+	done
+	tell stop
+	wait "$pid" || status=$?
+	assert_eq "$status" 0 "exit code of the checker"
+	grep -A 1 -E '"(read|write|zero|discard)"' /tmp/integrity.json | tr -d '\t\n'
+	echo
+	dropped=()
+	for name in "${live[@]}"; do
+		dropped+=(--drop-snapshot "/dev/mapper/$name")
+		dm_remove "$name"
+	done
+}
+
+# tell COMMAND...: to the checker in the background; waits for its answer.
+tell()
+{
+	local reply=''
+
+	[[ ${CHECKER[1]:-} ]] || fail "the checker has ended"
+	echo "$@" >&"${CHECKER[1]}"
+	read -r -t 100 reply <&"${CHECKER[0]}" || fail "no answer to: $*"
+	assert_eq "$reply" ok "answer to: $*"
+}

@@ -1,0 +1,8 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+set -euo pipefail
+# shellcheck source=tests/host/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+mapfile -t files < <(sources 'tools/*.cpp' 'tools/*.h')
+clang-format --dry-run --Werror "${files[@]}"

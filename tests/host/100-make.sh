@@ -1,0 +1,56 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# The Makefile's promises: O= takes all that is generated, install and uninstall, clean, the kernel's own way.
+set -euo pipefail
+# shellcheck source=tests/host/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+# A copy of the tree, to see that nothing is written into it.
+mkdir "$dir/src"
+sources | tar -cT - | tar -xC "$dir/src"
+cd "$dir/src"
+find . | sort > "$dir/before"
+
+make KVER="$kver" O="$dir/out" module
+ko=$dir/out/$kver/module/dm-scaled.ko
+[[ -r $ko ]] || fail "no $ko"
+[[ $(modinfo -F vermagic "$ko") == "$kver "* ]] || fail "built for another kernel"
+find . | sort | diff "$dir/before" - || fail "O= did not keep the source folder clean"
+
+make KVER="$kver" O="$dir/out" W=1 C=2 module > "$dir/log" 2>&1
+grep -q '^  CHECK' "$dir/log" || fail "C=2 was not passed on"
+# No header that changed is missed.
+touch dm-kcopyd-mq.h
+make KVER="$kver" O="$dir/out" module > "$dir/log" 2>&1
+grep -q 'CC \[M\].*dm-kcopyd-mq.o' "$dir/log" || fail "not rebuilt after a change"
+
+make KVER="$kver" O="$dir/out" INSTALL_MOD_PATH="$dir/root" install
+installed=$dir/root/lib/modules/$kver/extra/dm-scaled.ko
+[[ -r $installed ]] || fail "not installed"
+for target in snapshot-scaled origin-scaled; do
+	[[ $(modprobe -S "$kver" -d "$dir/root" -R "dm-$target") == dm_scaled ]] || fail "no alias dm-$target"
+done
+make KVER="$kver" O="$dir/out" INSTALL_MOD_PATH="$dir/root" uninstall
+[[ ! -e $installed ]] || fail "not uninstalled"
+
+make O="$dir/out" clean
+[[ ! -e $dir/out ]] || fail "clean left $dir/out"
+
+# Other ways to name the kernel, and a kernel that is not there.
+make KDIR="/lib/modules/$kver/build" help > "$dir/log"
+grep -qF "kernel version ($kver)" "$dir/log" || fail "KDIR= does not say which kernel"
+if make KVER=0.0.0-none O="$dir/out" module > "$dir/log" 2>&1; then
+	fail "built for a kernel that does not exist"
+fi
+grep -q 'no kernel headers' "$dir/log" || fail "no plain message about missing headers"
+
+# DKMS and the kernel's document on external modules do it like this.
+make -C "/lib/modules/$kver/build" M="$dir/src" modules > "$dir/log" 2>&1
+[[ -r $dir/src/dm-scaled.ko ]] || fail "not built by Kbuild alone"
+
+make help > "$dir/log"
+for target in module install uninstall tools test-modules check demo bench shell clean; do
+	grep -qE "^make( $target)? " "$dir/log" || fail "no help on $target"
+done

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+# For the tests that run on the host. Each is a program: exit code 0 is a pass, 77 a skip whose reason is the
+# last line, anything else a failure. O= and KVER= are as for make.
+# shellcheck source=tests/vm/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../vm/lib.sh"
+cd "$top" || exit
+# shellcheck disable=SC2034
+kver=$(default_kver)
+
+# sources PATTERN...: our files, tracked or new, that match
+sources()
+{
+	git ls-files -co --exclude-standard -- "$@" | while read -r file; do
+		[[ ! -f $file ]] || echo "$file"
+	done
+}
+
+# The shell scripts, known by name or first line.
+scripts()
+{
+	sources | while read -r file; do
+		case $file in
+		*.sh) echo "$file" ;;
+		*) ! head -n 1 "$file" | grep -qaE '^#!.*/(env )?bash' || echo "$file" ;;
+		esac
+	done
+}
+
+fail()
+{
+	echo "FAILED: $*" >&2
+	exit 1
+}

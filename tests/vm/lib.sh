@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+# For the host-side scripts: where things are, and which kernel to use.
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/dm-scaled
+# Used by those who source this file.
+# shellcheck disable=SC2034
+out=$(realpath -m "${O:-$top/build}")
+
+die()
+{
+	echo "${0##*/}: $*" >&2
+	exit 1
+}
+
+# Folder of an unpacked kernel image: / if the package is installed, else one in the cache.
+kernel_root()
+{
+	local kver=$1
+
+	if [[ -r /boot/vmlinuz-$kver && -d /lib/modules/$kver/kernel ]]; then
+		echo /
+	elif [[ -r $cache/kernels/$kver/boot/vmlinuz-$kver ]]; then
+		echo "$cache/kernels/$kver"
+	else
+		return 1
+	fi
+}
+
+# Versions of the distribution's kernels whose headers are there, newest last.
+header_versions()
+{
+	local dir
+
+	for dir in /lib/modules/*/build; do
+		[[ ! -e $dir/include/generated/utsrelease.h ]] || basename "$(dirname "$dir")"
+	done | sort -V
+}
+
+# The kernel that VMs boot unless told otherwise: KVER, else the newest with headers.
+default_kver()
+{
+	local kver=${KVER:-}
+
+	[[ $kver ]] || kver=$(header_versions | tail -n 1)
+	[[ $kver ]] || die "no kernel headers found: run scripts/install-deps.sh"
+	echo "$kver"
+}
+
+# Unpacks the image package of a kernel that is not installed into the cache.
+fetch_kernel()
+{
+	local kver=$1 tmp
+
+	tmp=$(mktemp -d)
+	echo "fetching linux-image-$kver" >&2
+	(cd "$tmp" && apt-get -qq -o APT::Sandbox::User=root download "linux-image-$kver" >&2) ||
+		die "no package linux-image-$kver"
+	mkdir -p "$cache/kernels"
+	dpkg -x "$tmp"/linux-image-*.deb "$tmp/root"
+	depmod -b "$tmp/root" "$kver"
+	rm -rf "$cache/kernels/$kver"
+	mv "$tmp/root" "$cache/kernels/$kver"
+	rm -rf "$tmp"
+}
