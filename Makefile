@@ -4,6 +4,7 @@
 # Everything generated goes to O=. The kernel's build system writes its objects beside the sources, so it
 # is given a folder of links to them, one for each kernel version.
 
+SHELL := /bin/bash
 O ?= build
 override O := $(abspath $(O))
 
@@ -14,11 +15,10 @@ KVER ?= $(shell sed -n 's/.*UTS_RELEASE "\(.*\)".*/\1/p' $(KDIR)/include/generat
 else
 KVER ?= $(shell . tests/vm/lib.sh; \
 	if [ -e /lib/modules/$$(uname -r)/build ]; then uname -r; else header_versions | tail -n 1; fi)
+KDIR := $(shell . tests/vm/lib.sh; kernel_headers '$(KVER)')
 endif
-KDIR ?= /lib/modules/$(KVER)/build
 INSTALL_MOD_DIR ?= extra
 
-SHELL := /bin/bash
 moddir := $(O)/$(KVER)/module
 testdir := $(moddir)/tests/modules
 links := $(addprefix $(moddir)/,$(wildcard Kbuild *.c *.h tests/modules/Kbuild tests/modules/*.[ch]))

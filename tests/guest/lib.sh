@@ -9,6 +9,19 @@ lib=${lib:-$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)}
 opt=$(dirname "$(dirname "$lib")")
 module=$opt/dm-scaled.ko
 
+# What kind of kernel this is: stock, or one of tests/vm/kernel, on which everything takes longer.
+variant=$(uname -r)
+case $variant in
+*-dmscaled-*) variant=${variant##*-dmscaled-} ;;
+*) variant=stock ;;
+esac
+
+# slow_or SLOW NORMAL: one of two numbers.
+slow_or()
+{
+	if [[ $variant == stock ]]; then echo "$2"; else echo "$1"; fi
+}
+
 # TARGET_SUFFIX= runs a test against the stock targets, as the reference. A target's name has at most 15 characters,
 # so ours for the origin is not stock's with a suffix.
 : "${TARGET_SUFFIX=-scaled}"

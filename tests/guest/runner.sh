@@ -3,7 +3,8 @@
 # runner.sh [NAME...]: runs tests in the VM, all or those named (NNN, NNN-name or name), and prints TAP.
 #
 # A test is a file NNN-name.sh that sets DESCRIPTION and defines run_test(), and may define requires(), which
-# calls skip, and set TIMEOUT, in seconds. It begins with the module freshly loaded and passes when run_test
+# calls skip, and set TIMEOUT, in seconds, of which there are more on slow kernels. One that has many cases of its own
+# appends "ok NAME" or "not ok NAME: why" for each to $cases, and they are printed as results, too. It begins with the module freshly loaded and passes when run_test
 # returned 0, the kernel had nothing to complain of, all devices could be removed and the module unloaded.
 # Exit code: 0 all passed, 1 some failed, 3 ended early, because the VM is no longer fit for more.
 set -uo pipefail
@@ -49,7 +50,8 @@ run_one()
 
 list=$(select_tests "$@") || exit 2
 mapfile -t files <<< "$list"
-mkdir -p /results/logs
+mkdir -p /results/logs /run/dm-scaled
+export cases=/run/dm-scaled/cases
 tap=/results/guest.tap
 echo "1..${#files[@]}" | tee "$tap"
 
@@ -60,8 +62,8 @@ for file in "${files[@]}"; do
 	name=$(basename "$file" .sh)
 	log=/results/logs/$name.log
 	limit=$(sed -n 's/^TIMEOUT=\([0-9]*\).*/\1/p' "$file")
-	limit=${limit:-120}
-	rm -f /run/dm-scaled/skip
+	limit=$((${limit:-120} * $(slow_or 4 1)))
+	rm -f /run/dm-scaled/skip "$cases"
 	echo "# $name"
 	log_mark
 	echo "dm-scaled-test: begin $name" > /dev/kmsg
@@ -109,7 +111,15 @@ for file in "${files[@]}"; do
 		why="${why:+$why; }kernel log: $(head -n 1 <<< "$trouble")"
 	fi
 
+	# Cases that failed fail the test as well, whatever it says itself.
+	if [[ -e $cases ]]; then
+		sed -nE "s/^(not )?ok /&$number $name: /p" "$cases" | tee -a "$tap"
+		if ! grep -q '^ok ' "$cases" || grep -q '^not ok ' "$cases"; then
+			why=${why:-cases failed}
+		fi
+	fi
 	elapsed=$(awk -v a="$begin" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f s", b - a }')
+	[[ $variant == stock ]] || elapsed+=", $variant kernel"
 	if [[ $why ]]; then
 		line="not ok $number $name ($elapsed): $why"
 		status=1

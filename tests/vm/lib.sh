@@ -28,6 +28,25 @@ kernel_root()
 	fi
 }
 
+# Where modules for a kernel are built, whether or not it is there.
+kernel_headers()
+{
+	if [[ -e $cache/kernels/$1/lib/modules/$1/build ]]; then
+		echo "$cache/kernels/$1/lib/modules/$1/build"
+	else
+		echo "/lib/modules/$1/build"
+	fi
+}
+
+# What kind of kernel a version is: a variant of tests/vm/kernel, or stock.
+kernel_variant()
+{
+	case $1 in
+	*-dmscaled-*) echo "${1##*-dmscaled-}" ;;
+	*) echo stock ;;
+	esac
+}
+
 # Versions of the distribution's kernels whose headers are there, newest last.
 header_versions()
 {
