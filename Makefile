@@ -65,6 +65,10 @@ uninstall:
 check:
 	@$(asked) TESTS='$(TESTS)' tests/check
 
+# An hour for both kernels together.
+check-long:
+	@$(asked) TESTS='$(TESTS)' SOAK='$(or $(SOAK),1800)' SEED='$(SEED)' tests/check
+
 demo:
 	@$(asked) $(if $(CPUS),CPUS='$(CPUS)') $(if $(ROUNDS),ROUNDS='$(ROUNDS)') tests/bench/demo.sh
 
@@ -84,6 +88,7 @@ help:
 	@echo 'make tools          build the C++ tools in $$O/tools/'
 	@echo 'make test-modules   build the modules that only tests and benchmarks load'
 	@echo 'make check          run all tests, in a VM; TESTS="NAME..." runs some'
+	@echo 'make check-long     an hour of random tests, SEED= says which; SOAK=1800 seconds for each kernel'
 	@echo 'make demo           compare with the stock snapshot in a VM, in a few minutes; CPUS=4'
 	@echo 'make bench          the same at length; CPUS="1 4 8", ROUNDS=5'
 	@echo 'make shell          a shell in a VM with the module loaded'
@@ -97,4 +102,4 @@ help:
 	@echo 'check, demo, bench and shell install the packages they need (as root, with apt-get) and'
 	@echo 'never load anything on this machine.'
 
-.PHONY: all headers module test-modules tools install uninstall check demo bench shell clean help
+.PHONY: all headers module test-modules tools install uninstall check check-long demo bench shell clean help

@@ -11,7 +11,7 @@ packages=(
 	dmsetup lvm2 fio blktrace nvme-cli e2fsprogs xfsprogs util-linux
 	mawk procps diffutils
 	clang-format clang-tidy cppcheck shellcheck sparse perl xz-utils linux-source-6.1
-	bc bison ccache flex libelf-dev libssl-dev zstd
+	bc bison flex libelf-dev libssl-dev zstd
 	"$@"
 )
 

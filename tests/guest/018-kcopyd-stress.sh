@@ -4,6 +4,7 @@
 . "$lib/kcopyd.sh"
 DESCRIPTION="copies of all kinds on all CPUs at once, contents checked"
 TIMEOUT=300
+SOAK=1
 
 requires()
 {

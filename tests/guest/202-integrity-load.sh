@@ -4,6 +4,7 @@
 . "$lib/snap.sh"
 DESCRIPTION="snapshots taken and removed under random load, one to eight at a time"
 TIMEOUT=300
+SOAK=1
 
 run_test()
 {

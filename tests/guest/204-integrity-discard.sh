@@ -4,6 +4,7 @@
 . "$lib/snap.sh"
 DESCRIPTION="data under random load with discards, zeroed in the COW device and passed down"
 TIMEOUT=300
+SOAK=1
 
 discards()
 {

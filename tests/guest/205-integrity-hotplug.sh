@@ -4,6 +4,7 @@
 . "$lib/snap.sh"
 DESCRIPTION="data under random load while CPUs go off and come back"
 TIMEOUT=300
+SOAK=1
 
 hotplug()
 {

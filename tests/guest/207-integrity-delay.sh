@@ -4,6 +4,7 @@
 . "$lib/snap.sh"
 DESCRIPTION="data under random load with slow devices below the COW device and below the origin"
 TIMEOUT=300
+SOAK=1
 
 # delayed NAME MB READ_MS WRITE_MS: prints the device
 delayed()

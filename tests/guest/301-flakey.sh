@@ -4,6 +4,7 @@
 . "$lib/snap.sh"
 DESCRIPTION="I/O errors of the COW device and of the origin: the snapshot fails, or is right; the origin is right"
 TIMEOUT=300
+SOAK=1
 
 # below NAME MB: a device that can be told to fail; prints its path.
 below()

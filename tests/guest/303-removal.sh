@@ -4,6 +4,7 @@
 . "$lib/snap.sh"
 DESCRIPTION="the device below goes away under load: errors, no hang, and everything can be removed"
 TIMEOUT=240
+SOAK=1
 
 # scsi_disk: a disk that can be pulled out; prints its device.
 scsi_disk()

@@ -4,6 +4,7 @@
 . "$lib/snap.sh"
 DESCRIPTION="create, suspend, resume, reload, status and remove under load, in parallel, then unload the module"
 TIMEOUT=1200
+SOAK=1
 
 # with_origin COMMAND...: while the origin is suspended. One at a time: nobody can suspend it twice.
 with_origin()

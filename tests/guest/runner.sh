@@ -4,8 +4,10 @@
 #
 # A test is a file NNN-name.sh that sets DESCRIPTION and defines run_test(), and may define requires(), which
 # calls skip, and set TIMEOUT, in seconds, of which there are more on slow kernels. One that has many cases of its own
-# appends "ok NAME" or "not ok NAME: why" for each to $cases, and they are printed as results, too. It begins with the module freshly loaded and passes when run_test
-# returned 0, the kernel had nothing to complain of, all devices could be removed and the module unloaded.
+# appends "ok NAME" or "not ok NAME: why" for each to $cases, and they are printed as results, too. It begins with the
+# module freshly loaded and passes when run_test returned 0, the kernel had nothing to complain of, all devices could be
+# removed and the module unloaded.
+# SOAK=SECONDS runs tests drawn at random for so long. SEED=NUMBER decides what is drawn, and what random tests do.
 # Exit code: 0 all passed, 1 some failed, 3 ended early, because the VM is no longer fit for more.
 set -uo pipefail
 lib=$(cd "$(dirname "$0")" && pwd)
@@ -36,6 +38,7 @@ run_one()
 	# shellcheck disable=SC2016
 	setsid bash -c '
 		set -euo pipefail
+		RANDOM=${SEED:-$RANDOM}
 		. "$lib/lib.sh"
 		. "$1"
 		trap "echo \"FAILED at \${BASH_SOURCE[0]##*/}:\$LINENO: \$BASH_COMMAND\" >&2" ERR
@@ -48,16 +51,11 @@ run_one()
 	pid=$!
 }
 
-list=$(select_tests "$@") || exit 2
-mapfile -t files <<< "$list"
-mkdir -p /results/logs /run/dm-scaled
-export cases=/run/dm-scaled/cases
-tap=/results/guest.tap
-echo "1..${#files[@]}" | tee "$tap"
+# one FILE: runs a test and prints its result; sets status if it fails. Ends all if the VM is no longer fit.
+one()
+{
+	local file=$1 name log limit begin end elapsed why='' bail='' code trouble line
 
-number=0
-status=0
-for file in "${files[@]}"; do
 	number=$((number + 1))
 	name=$(basename "$file" .sh)
 	log=/results/logs/$name.log
@@ -68,8 +66,6 @@ for file in "${files[@]}"; do
 	log_mark
 	echo "dm-scaled-test: begin $name" > /dev/kmsg
 	begin=$EPOCHREALTIME
-	why=''
-	bail=''
 
 	if ! load_module > "$log" 2>&1; then
 		why="module not loaded"
@@ -138,5 +134,31 @@ for file in "${files[@]}"; do
 		echo "Bail out! $bail" | tee -a "$tap"
 		exit 3
 	fi
-done
+}
+
+list=$(select_tests "$@") || exit 2
+mapfile -t files <<< "$list"
+mkdir -p /results/logs /run/dm-scaled
+export cases=/run/dm-scaled/cases
+tap=/results/guest.tap
+number=0
+status=0
+: > "$tap"
+if [[ ${SOAK:-} ]]; then
+	SEED=${SEED:-$RANDOM}
+	RANDOM=$SEED
+	echo "# soak of $SOAK s, SEED=$SEED"
+	while ((SECONDS < SOAK)); do
+		file=${files[RANDOM % ${#files[@]}]}
+		# Also for the test alone.
+		export SEED=$RANDOM
+		echo "# SEED=$SEED"
+		one "$file"
+	done
+else
+	echo "1..${#files[@]}" | tee "$tap"
+	for file in "${files[@]}"; do
+		one "$file"
+	done
+fi
 exit "$status"
