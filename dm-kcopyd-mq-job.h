@@ -155,8 +155,9 @@ struct dm_kcopyd_mq_client {
  * @zero:       writes zeroes, has no source
  * @accounted:  counted by the throttle
  * @delays:     how often the throttle held it back
- * @read_err:   of the segment; in the first job of a copy, of all segments that have ended
- * @write_err:  likewise, a bit for each destination
+ * @read_err:   first job: a segment could not be read
+ * @write_err:  first job: destinations, a bit for each, to which a segment was not written
+ * @failed:     destinations that failed to write the segment
  * @unsupported: destinations that refused REQ_OP_WRITE_ZEROES
  * @writes:     writes of the segment that have not come back; used with several destinations
  * @fn:         callback
@@ -177,7 +178,9 @@ struct dm_kcopyd_mq_client {
  * @bio:        reads, then writes to the first destination
  *
  * Between submission and callback a job and its helpers are touched by its CPU's worker and by the
- * completions of its own bios, never by two of them at a time; so nothing here needs a lock.
+ * completions of its own bios, never by two of them at a time; so nothing here needs a lock. Only
+ * @failed, @unsupported and @writes are written by several completions at a time. What @first sums
+ * up is the worker's: a segment of its own may be in flight while another's is added.
  */
 struct kmq_job {
 	struct dm_kcopyd_mq_item item;
@@ -192,6 +195,7 @@ struct kmq_job {
 	u8 delays;
 	int read_err;
 	unsigned long write_err;
+	unsigned long failed;
 	unsigned long unsupported;
 	atomic_t writes;
 

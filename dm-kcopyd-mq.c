@@ -170,11 +170,7 @@ static void kmq_bio_aim(struct bio *bio, struct block_device *bdev, sector_t sec
 
 static void kmq_read_endio(struct bio *bio)
 {
-	struct kmq_job *job = bio->bi_private;
-
-	if (unlikely(bio->bi_status))
-		job->read_err = 1;
-	kmq_queue(job);
+	kmq_queue(bio->bi_private);
 }
 
 /* Reads @count sectors, from @skip on, of the job's segment into its pages from @vecs on. */
@@ -209,7 +205,7 @@ static void kmq_write_done(struct kmq_job *job, unsigned int dest, blk_status_t 
 		if (status == BLK_STS_NOTSUPP && job->op == REQ_OP_WRITE_ZEROES)
 			set_bit(dest, &job->unsupported);
 		else
-			set_bit(dest, &job->write_err);
+			set_bit(dest, &job->failed);
 	}
 	if (job->first->num_dests == 1 || atomic_dec_and_test(&job->writes))
 		kmq_queue(job);
@@ -302,9 +298,9 @@ static bool kmq_writes_in_order(const struct kmq_job *job)
 	return job->first->flags & BIT(DM_KCOPYD_WRITE_SEQ);
 }
 
-static bool kmq_has_failed(const struct kmq_job *job)
+static bool kmq_has_failed(const struct kmq_job *first)
 {
-	return job->read_err || job->write_err;
+	return first->read_err || first->write_err;
 }
 
 /* The copy is over; @job stands for it. */
@@ -360,12 +356,8 @@ static void kmq_segment_end(struct kmq_job *job)
 {
 	struct kmq_job *first = job->first;
 
-	if (job != first) {
-		first->read_err |= job->read_err;
-		first->write_err |= job->write_err;
-		job->read_err = 0;
-		job->write_err = 0;
-	}
+	first->write_err |= job->failed;
+	job->failed = 0;
 	/* Somebody may be short of the pages of this segment; then the next one gets new ones. */
 	kmq_pages_put(job);
 
@@ -405,7 +397,7 @@ static void kmq_release_ordered(struct kmq_job *first)
 	first->live++;
 restart:
 	list_for_each_entry_safe(job, next, &first->seq_wait, list) {
-		if (kmq_has_failed(first) || kmq_has_failed(job)) {
+		if (kmq_has_failed(first)) {
 			list_del(&job->list);
 			kmq_segment_end(job);
 			goto restart;
@@ -435,15 +427,15 @@ static void kmq_begin(struct kmq_job *job)
 
 static void kmq_read_end(struct kmq_job *job)
 {
-	/* Not read_err, which in the first job may be that of an earlier segment. */
+	/* Not read_err, which may be that of another segment. */
 	if (likely(!job->bio.bi_status)) {
 		kmq_write_segment(job);
 		return;
 	}
 
+	job->first->read_err = 1;
 	if (!kmq_ignores_errors(job)) {
 		if (kmq_writes_in_order(job)) {
-			job->first->read_err = 1;
 			kmq_write_segment(job);
 			return;
 		}
@@ -485,11 +477,10 @@ static void kmq_write_end(struct kmq_job *job)
 		return;
 	}
 
-	if (unlikely(kmq_writes_in_order(job)) && job->write_err) {
+	if (unlikely(kmq_writes_in_order(job)) && job->failed) {
 		struct kmq_job *first = job->first;
 
 		first->live++;
-		first->write_err |= job->write_err;
 		kmq_segment_end(job);
 		kmq_release_ordered(first);
 		if (!--first->live)
@@ -535,8 +526,7 @@ static void kmq_start(struct kmq_job *job)
 		helper->op = job->op;
 		helper->zero = job->zero;
 		helper->accounted = false;
-		helper->read_err = 0;
-		helper->write_err = 0;
+		helper->failed = 0;
 		helper->unsupported = 0;
 		helper->vecs = helper->inline_vecs;
 		helper->first = job;
@@ -615,6 +605,7 @@ static struct kmq_job *kmq_prepare(struct dm_kcopyd_mq_client *kc, dm_kcopyd_not
 	job->delays = 0;
 	job->read_err = 0;
 	job->write_err = 0;
+	job->failed = 0;
 	job->unsupported = 0;
 	job->fn = fn;
 	job->context = context;
