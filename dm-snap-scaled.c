@@ -210,10 +210,12 @@ out:
 
 static void snap_target_unregister(struct snap_target *t)
 {
-	struct dm_snapshot *snap = t->snap;
+	struct dm_snapshot *snap;
 	struct snap_pair pair;
 
 	mutex_lock(&snap_registry_lock);
+	/* Another device's target may be taking it over. */
+	snap = t->snap;
 	pair = snap_find_pair(t);
 	if (pair.from == t && pair.to)
 		DMERR("%s: Snapshot was removed before %s could take it over",
