@@ -326,7 +326,7 @@ void kmq_throttle_finish(struct dm_kcopyd_mq_throttle *t, unsigned int now);
  * Return: true if the worker is going to be started, false if the caller has to start it: the
  * submitter is not running here, or is not one that pauses.
  */
-bool kmq_kick_lazily(struct kmq_cpu *kcc);
+bool kmq_kick_lazily(struct kmq_cpu *kcc) __must_hold(RCU);
 
 /**
  * kmq_kick_all() - start all workers that kmq_kick_lazily() was called for

@@ -15,6 +15,7 @@
  */
 #include <linux/jiffies.h>
 #include <linux/percpu.h>
+#include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/smpboot.h>
 #include <linux/timer.h>
@@ -60,7 +61,11 @@ static void kmq_kick(struct kmq_lazy *lazy)
 	rcu_read_lock();
 	llist_for_each_entry_safe(kcc, next, llist_del_all(&lazy->list), lazy_node) {
 		kmq_judge(kcc);
-		/* Items that were added before @lazy is cleared are seen by the worker. */
+		/*
+		 * Pairs with xchg() in kmq_kick_lazily(). Whoever finds it still set has added an
+		 * item, which the worker sees: queue_work_on() is a full barrier even if the work
+		 * is queued already.
+		 */
 		smp_store_release(&kcc->lazy, false);
 		queue_work_on(kcc->cpu, kcc->kc->wq, &kcc->work);
 	}
@@ -68,10 +73,13 @@ static void kmq_kick(struct kmq_lazy *lazy)
 }
 
 bool kmq_kick_lazily(struct kmq_cpu *kcc)
+	__must_hold(RCU)
 {
 	struct kmq_lazy *lazy;
 	unsigned int hasty;
 	bool here;
+
+	RCU_LOCKDEP_WARN(!rcu_read_lock_held(), "kmq_kick_lazily() needs an RCU read section");
 
 	if (READ_ONCE(kcc->submitter) != current)
 		return false;

@@ -105,11 +105,14 @@ static void kmq_magazines_empty(void)
 {
 	int cpu;
 
+	lockdep_assert_held(&kmq_clients_lock);
+
 	cpus_read_lock();
 	for_each_online_cpu(cpu) {
 		struct kmq_magazine *m = per_cpu_ptr(&kmq_magazines, cpu);
 
-		if (READ_ONCE(m->nr_jobs) || READ_ONCE(m->nr_pages))
+		/* No client is left that could be at it. */
+		if (m->nr_jobs || m->nr_pages)
 			work_on_cpu(cpu, kmq_magazine_empty_local, NULL);
 	}
 	cpus_read_unlock();
@@ -167,6 +170,10 @@ struct kmq_job *kmq_job_alloc(struct dm_kcopyd_mq_client *kc, bool *direct)
 
 bool kmq_job_is_short(struct dm_kcopyd_mq_client *kc)
 {
+	/*
+	 * Changes under the mempool's lock. Whoever took a job from the reserve has seen it go
+	 * down, and so sees it when that job ends; for others' jobs a guess is good enough.
+	 */
 	return unlikely(READ_ONCE(kc->jobs.curr_nr) < kc->jobs.min_nr);
 }
 
@@ -272,6 +279,7 @@ no_memory:
 
 /* Takes all that a job needs from the reserve, or nothing. */
 static bool kmq_reserve_take(struct kmq_reserve *r, struct kmq_job *job)
+	__must_hold(&r->lock)
 {
 	unsigned int needed = kmq_pages_needed(job);
 	bool wants_vecs = needed > KMQ_INLINE_VECS;

@@ -13,6 +13,7 @@
 #define KMQ_PERIOD_SHIFT	SHIFT_HZ
 
 static void kmq_throttle_tick(struct dm_kcopyd_mq_throttle *t, unsigned int now)
+	__must_hold(&t->lock)
 {
 	unsigned int passed = now - t->last_jiffies;
 	int shift;

@@ -93,7 +93,7 @@ static void kmq_push(struct dm_kcopyd_mq_client *kc, struct dm_kcopyd_mq_item *i
 	 * last: the RCU section keeps the client until we are done with it.
 	 */
 	rcu_read_lock();
-	/* Pairs with the barrier in kmq_work(): either it sees the item, or we see it stopped. */
+	/* Pairs with smp_mb() in kmq_work(): either it sees the item, or we see it stopped. */
 	if (llist_add(&item->node, &kcc->items) && !READ_ONCE(kcc->running)) {
 		if (!kmq_kick_lazily(kcc))
 			queue_work_on(cpu, kc->wq, &kcc->work);
@@ -138,7 +138,7 @@ static void kmq_work(struct work_struct *work)
 		}
 
 		WRITE_ONCE(kcc->running, false);
-		/* Pairs with the atomic operation of llist_add() in kmq_push(). */
+		/* Pairs with the atomic operation of llist_add() in kmq_push(), see there. */
 		smp_mb();
 		if (llist_empty(&kcc->items))
 			break;
@@ -148,7 +148,8 @@ static void kmq_work(struct work_struct *work)
 		}
 		WRITE_ONCE(kcc->running, true);
 	}
-	WRITE_ONCE(kcc->task, NULL);
+	/* Pairs with the acquire in dm_kcopyd_mq_client_flush(). */
+	smp_store_release(&kcc->task, NULL);
 }
 
 /*
@@ -746,11 +747,15 @@ void dm_kcopyd_mq_client_flush(struct dm_kcopyd_mq_client *kc)
 	for_each_possible_cpu(cpu) {
 		struct kmq_cpu *kcc = per_cpu_ptr(kc->cpus, cpu);
 
-		/* A worker says that it is at work before it takes the list. */
+		/*
+		 * A worker says that it is at work before it takes the list, and that it is not
+		 * after it has run the list.
+		 */
 		if (llist_empty(&kcc->items)) {
-			/* The list is looked at first. */
+			/* Pairs with llist_del_all() in kmq_work(): the list is looked at first. */
 			smp_rmb();
-			if (!READ_ONCE(kcc->task))
+			/* Pairs with the release in kmq_work(): what the callbacks did is seen. */
+			if (!smp_load_acquire(&kcc->task))
 				continue;
 		}
 		init_completion(&marker.passed);

@@ -247,6 +247,7 @@ static void group_init(struct snap_exception_group *g, u64 number, unsigned int 
 static void group_replace(struct snap_exception_group __rcu **link,
 			  struct snap_exception_group *g, struct snap_exception_group *bigger,
 			  spinlock_t *lock)
+	__must_hold(lock)
 {
 	bigger->nr = g->nr;
 	memcpy(group_runs(bigger), group_runs(g), g->nr * sizeof(u64));

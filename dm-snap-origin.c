@@ -83,6 +83,8 @@ static void snap_origin_set_split(struct snap_origin *origin)
 	struct dm_snapshot *snap;
 	unsigned int split = SNAP_NO_SPLIT;
 
+	lockdep_assert_held(&snap_registry_lock);
+
 	/* The last one has the smallest chunks. */
 	if (!list_empty(&origin->snapshots)) {
 		snap = list_last_entry(&origin->snapshots, struct dm_snapshot, list);
@@ -146,7 +148,7 @@ static bool snap_wants_copy(struct dm_snapshot *snap, sector_t sector)
 {
 	u64 unused;
 
-	return sector < snap->size && READ_ONCE(snap->valid) &&
+	return sector < READ_ONCE(snap->size) && READ_ONCE(snap->valid) &&
 	       !snap_exception_lookup(&snap->exceptions, snap_chunk(snap, sector), &unused);
 }
 
@@ -161,7 +163,7 @@ static bool snap_origin_join(struct snap_origin *origin, struct bio *bio)
 	idx = srcu_read_lock(&origin->srcu);
 	list_for_each_entry_srcu(snap, &origin->snapshots, list,
 				 srcu_read_lock_held(&origin->srcu)) {
-		if (sector < snap->size && READ_ONCE(snap->valid)) {
+		if (sector < READ_ONCE(snap->size) && READ_ONCE(snap->valid)) {
 			joined = snap_pending_join(snap, snap_chunk(snap, sector), bio);
 			if (joined)
 				break;

@@ -106,7 +106,8 @@ static void snap_copies_add(struct dm_snapshot *snap, int n)
 
 bool snap_copies_exceeded(struct dm_snapshot *snap)
 {
-	return percpu_counter_read(&snap->copies) > READ_ONCE(snapshot_cow_threshold);
+	/* A hint: whoever is told to wait counts exactly before it does. */
+	return data_race(percpu_counter_read(&snap->copies)) > READ_ONCE(snapshot_cow_threshold);
 }
 
 static bool snap_copies_exceeded_exactly(struct dm_snapshot *snap)
@@ -116,7 +117,7 @@ static bool snap_copies_exceeded_exactly(struct dm_snapshot *snap)
 
 static void snap_copies_wake(struct dm_snapshot *snap)
 {
-	/* Pairs with the barrier of prepare_to_wait_exclusive(). */
+	/* Pairs with the barrier of prepare_to_wait_exclusive() in snap_copies_wait(). */
 	smp_mb();
 	/* Nobody waits: the usual case. */
 	if (unlikely(waitqueue_active(&snap->copies_wait)) && !snap_copies_exceeded_exactly(snap))
@@ -162,6 +163,7 @@ static struct snap_bucket *snap_bucket_of(struct dm_snapshot *snap, u64 chunk)
 }
 
 static struct snap_pending *snap_bucket_find(struct snap_bucket *bucket, u64 chunk)
+	__must_hold(&bucket->lock)
 {
 	struct snap_pending *pe;
 
@@ -269,6 +271,7 @@ static void snap_release_snapshot_bios(struct bio_list *bios, struct bio *full, 
  * writes to the origin go ahead without looking into the bucket.
  */
 static void snap_pending_replace(struct snap_pending *pe)
+	__must_hold(&snap_bucket_of(pe->snap, pe->old)->lock)
 {
 	struct dm_snapshot *snap = pe->snap;
 
@@ -307,9 +310,12 @@ static void snap_readers_gone(struct dm_kcopyd_mq_item *item)
 }
 
 static unsigned int snap_count_readers(struct snap_bucket *bucket, u64 chunk)
+	__must_hold(&bucket->lock)
 {
 	struct snap_bio *sb;
 	unsigned int nr = 0;
+
+	lockdep_assert_held(&bucket->lock);
 
 	hlist_for_each_entry(sb, &bucket->reads, node)
 		if (sb->chunk == chunk)
@@ -367,6 +373,7 @@ static void snap_pending_complete(struct snap_pending *pe, bool failed)
 /* Under the lock: where the snapshot finds a chunk, if it has been copied. */
 static bool snap_bucket_lookup(struct dm_snapshot *snap, struct snap_bucket *bucket, u64 chunk,
 			       u64 *new)
+	__must_hold(&bucket->lock)
 {
 	struct snap_pending *pe = snap_bucket_find(bucket, chunk);
 
@@ -479,6 +486,7 @@ void snap_pending_start(struct snap_pending *list)
 static struct snap_pending *snap_bucket_enter(struct dm_snapshot *snap, struct snap_bucket *bucket,
 					      u64 chunk, struct snap_pending *fresh,
 					      u64 *new, bool *copied)
+	__must_hold(&bucket->lock)
 {
 	struct snap_pending *pe;
 

@@ -547,10 +547,13 @@ static void snap_hand_over(struct snap_target *from, struct snap_target *to)
 {
 	struct dm_snapshot *snap = from->snap;
 
+	lockdep_assert_held(&snap_registry_lock);
+
 	from->snap = NULL;
 	from->handed_over = true;
 	to->snap = snap;
-	snap->size = to->ti->len;
+	/* One origin target is quiet; if there are more, writes through them see either size. */
+	WRITE_ONCE(snap->size, to->ti->len);
 	to->ti->max_io_len = snap->store.chunk_size;
 	to->chunk_size = snap->store.chunk_size;
 
@@ -582,6 +585,8 @@ static void snap_status_info(struct snap_target *t, char *result, unsigned int m
 {
 	sector_t allocated, total, metadata;
 	unsigned int sz = 0;
+
+	lockdep_assert_held(&snap_registry_lock);
 
 	if (!t->snap || !READ_ONCE(t->snap->valid)) {
 		DMEMIT("Invalid");

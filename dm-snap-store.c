@@ -30,6 +30,7 @@ static u64 snap_store_capacity(const struct snap_store *store)
 }
 
 static bool snap_batch_take(struct snap_batch *batch, u64 *chunk)
+	__must_hold(&batch->lock)
 {
 	lockdep_assert_held(&batch->lock);
 
@@ -40,6 +41,7 @@ static bool snap_batch_take(struct snap_batch *batch, u64 *chunk)
 }
 
 static void snap_batch_refill(struct snap_store *store, struct snap_batch *batch)
+	__must_hold(&batch->lock)
 {
 	u64 capacity = snap_store_capacity(store);
 

@@ -181,6 +181,7 @@ static void end_bio(struct test_disk *td, struct bio *bio)
 
 /* Takes the @nth pending bio off the list. */
 static struct bio *take_nth(struct test_disk *td, unsigned int nth)
+	__must_hold(&td->lock)
 {
 	struct bio *prev = NULL;
 	struct bio *bio;
@@ -245,6 +246,7 @@ static void end_some(struct test_disk *td)
 }
 
 static u32 random_delay(struct test_disk *td)
+	__must_hold(&td->lock)
 {
 	lockdep_assert_held(&td->lock);
 
@@ -295,6 +297,7 @@ static void test_disk_work(struct work_struct *work)
 }
 
 static void arm(struct test_disk *td)
+	__must_hold(&td->lock)
 {
 	lockdep_assert_held(&td->lock);
 
@@ -310,6 +313,7 @@ static void arm(struct test_disk *td)
 }
 
 static void record(struct test_disk *td, struct bio *bio)
+	__must_hold(&td->lock)
 {
 	struct test_disk_record *r;
 
