@@ -10,7 +10,7 @@ packages=(
 	qemu-system-x86 cpio busybox-static
 	dmsetup lvm2 fio blktrace nvme-cli e2fsprogs xfsprogs util-linux
 	mawk procps diffutils
-	clang-format clang-tidy cppcheck shellcheck sparse perl xz-utils linux-source-6.1
+	clang-format clang-tidy coccinelle cppcheck shellcheck sparse perl xz-utils linux-source-6.1
 	bc bison flex libelf-dev libssl-dev zstd
 	"$@"
 )

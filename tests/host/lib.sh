@@ -27,6 +27,26 @@ scripts()
 	done
 }
 
+# Prints the folder with the kernel's scripts that check sources: checkpatch.pl, coccinelle/. They come from
+# linux-source and are unpacked once, outside the checkout.
+kernel_scripts()
+{
+	local archive name dir
+
+	archive=$(printf '%s\n' /usr/src/linux-source-*.tar.xz | sort -V | tail -n 1)
+	[[ -r $archive ]] || fail "no linux-source package"
+	name=$(basename "$archive" .tar.xz)
+	dir=$cache/scripts/$name-$(stat -c %Y-%s "$archive")
+	if [[ ! -d $dir ]]; then
+		rm -rf "$cache/scripts"
+		mkdir -p "$dir.tmp"
+		tar -C "$dir.tmp" --strip-components=2 -xf "$archive" \
+			"$name"/scripts/{checkpatch.pl,spelling.txt,const_structs.checkpatch,coccinelle}
+		mv "$dir.tmp" "$dir"
+	fi
+	echo "$dir"
+}
+
 fail()
 {
 	echo "FAILED: $*" >&2
