@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#ifndef DMSC_GENERATOR_H
+#define DMSC_GENERATOR_H
+
+#include "devices.h"
+#include "random.h"
+#include "table.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace dmsc
+{
+
+// Makes tables: valid ones by the grammar, and mutations of those and of the corpus.
+class Generator
+{
+public:
+	Generator(const Devices &devices, std::vector<Table> corpus)
+		: devices_(devices), corpus_(std::move(corpus))
+	{
+	}
+
+	// As the grammar says.
+	[[nodiscard]] Table valid(Random &random) const;
+	// Anything.
+	[[nodiscard]] Table table(Random &random) const;
+	// To an active target.
+	[[nodiscard]] std::string message(Random &random) const;
+
+private:
+	[[nodiscard]] Target valid_target(Random &random, bool snapshot) const;
+	[[nodiscard]] std::string device(Random &random, std::string_view name) const;
+	[[nodiscard]] std::string word(Random &random) const;
+	void mutate_words(Random &random, std::vector<std::string> &words) const;
+	void mutate_target(Random &random, Target &target) const;
+	[[nodiscard]] std::uint64_t sectors(Random &random) const;
+
+	const Devices &devices_;
+	std::vector<Table> corpus_;
+};
+
+} // namespace dmsc
+
+#endif // DMSC_GENERATOR_H

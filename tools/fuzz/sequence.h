@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#ifndef DMSC_SEQUENCE_H
+#define DMSC_SEQUENCE_H
+
+#include "control.h"
+#include "devices.h"
+#include "random.h"
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace dmsc
+{
+
+// A random sequence of ioctls to a few mapped devices, some of which are given the same snapshot, next to a
+// model that says what each must return and show.
+class Sequence
+{
+public:
+	static constexpr std::uint64_t kSteps = 40;
+
+	Sequence(Control &control, const Devices &devices, Random &random);
+	~Sequence();
+	Sequence(const Sequence &) = delete;
+	Sequence &operator=(const Sequence &) = delete;
+
+	// What went wrong, if anything. All devices are gone afterwards.
+	std::optional<std::string> run();
+	// The steps so far.
+	[[nodiscard]] const std::string &history() const { return history_; }
+
+private:
+	// What a snapshot has copied; here, nothing but its chunk size counts.
+	struct Contents {
+		std::uint64_t chunk = 0;
+	};
+	// A snapshot's line, from loading to the end of its table.
+	struct Line {
+		std::size_t device = 0;
+		std::string cow;
+		std::uint64_t chunk = 0;
+		std::string features;
+		// Of the active snapshot, or of one that is not active yet.
+		std::unique_ptr<Contents> contents;
+		bool active = false;
+		bool handed_over = false;
+	};
+	struct Loaded {
+		Target target;
+		// None for an origin.
+		std::shared_ptr<Line> line;
+	};
+	struct Mapped {
+		std::string name;
+		bool exists = false;
+		bool suspended = false;
+		std::optional<Loaded> live;
+		std::optional<Loaded> inactive;
+	};
+	// Who has the snapshot of a COW device, and who is to get it or to make it.
+	struct Pair {
+		std::shared_ptr<Line> from;
+		std::shared_ptr<Line> to;
+	};
+
+	using Complaint = std::optional<std::string>;
+
+	Complaint step();
+	Complaint create(Mapped &mapped);
+	Complaint remove(Mapped &mapped);
+	Complaint load(Mapped &mapped);
+	Complaint clear(Mapped &mapped);
+	Complaint suspend(Mapped &mapped);
+	Complaint resume(Mapped &mapped);
+	Complaint rename(Mapped &mapped);
+	Complaint small_buffer(Mapped &mapped);
+	Complaint check(const Mapped &mapped);
+	Complaint check_table(const Mapped &mapped, const Loaded &loaded, std::uint32_t flags);
+
+	[[nodiscard]] Pair pair_of(const std::string &cow) const;
+	[[nodiscard]] std::string usage(const Line &line) const;
+	void drop(std::optional<Loaded> &loaded);
+	bool may_resume(const Loaded &loaded);
+	void activate(Loaded &loaded);
+	Complaint compare(const std::string &step, int error, int expected);
+	[[nodiscard]] std::size_t index(const Mapped &mapped) const;
+
+	Control &control_;
+	const Devices &devices_;
+	Random &random_;
+	std::array<Mapped, 3> mapped_;
+	std::vector<std::shared_ptr<Line>> lines_;
+	std::string history_;
+	unsigned int renamed_ = 0;
+};
+
+} // namespace dmsc
+
+#endif // DMSC_SEQUENCE_H
