@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+# shellcheck source=tests/guest/snap.sh
+. "$lib/snap.sh"
+DESCRIPTION="generated tables, messages and sequences of ioctls: what is refused, accepted and shown is as documented"
+TIMEOUT=600
+# Makes the slab allocator keep the call site of each object.
+VM="--cpus 4 --mem 2048 --append slub_debug=U"
+
+requires()
+{
+	is_ours || skip "the oracle knows our targets"
+}
+
+# Live objects that our module has allocated, by slab cache and call site.
+ours_alive()
+{
+	local cache
+
+	for cache in /sys/kernel/debug/slab/*/alloc_traces; do
+		# debugfs' files for slab caches, on which the kernel sits as it likes.
+		[[ $cache != */@(dentry|inode_cache|lsm_inode_cache)/* ]] || continue
+		awk -v cache="$cache" '/\[dm_scaled\]/ && $1 ~ /^[0-9]+$/ { print cache, $2, $1 }' "$cache"
+	done | sort
+}
+
+# Frees wait for a grace period.
+settled()
+{
+	[[ $(ours_alive) == "$before" ]]
+}
+
+# kmemleak_scan: prints what it has found.
+kmemleak_scan()
+{
+	local file=/sys/kernel/debug/kmemleak i
+
+	[[ -e $file ]] || return 0
+	# It takes for a leak only what it has seen twice, and not what is young.
+	for i in 1 2 3; do
+		sleep 3
+		echo scan > $file
+	done
+	cat $file
+}
+
+run_test()
+{
+	local devices=() name before hotplug level status=0 mark
+
+	devices+=(--device "origin=$(nullb_create size=64 discard=1)")
+	devices+=(--device "cow=$(nullb_create size=32 discard=1)")
+	devices+=(--device "block=$(nullb_create size=64 blocksize=4096)")
+	devices+=(--device "huge=$(nullb_create size=137438953472 memory_backed=0)")
+	name=$(nullb_create size=32)
+	blockdev --setro "$name"
+	devices+=(--device "readonly=$name")
+	modprobe loop
+	devices+=(--device zero=/dev/loop7)
+	dm_create mapped "0 65536 linear $(nullb_create size=32) 0"
+	devices+=(--device "mapped=/dev/dm-$(dmsetup info -c --noheadings -o minor mapped)")
+
+	# Whatever is allocated once, at first use.
+	dmsc-fuzz "${devices[@]}" --trouble "$lib/trouble" --seed 1 --tries 50 > /dev/null
+	before=$(ours_alive)
+	echo "in use by the module itself: $before"
+	[[ ! -e /sys/kernel/debug/kmemleak ]] || echo clear > /sys/kernel/debug/kmemleak
+
+	# The kernel looks for modules with the names of targets that do not exist; and a refusal is two lines on a
+	# slow console.
+	hotplug=$(< /proc/sys/kernel/modprobe)
+	level=$(cut -f 1 /proc/sys/kernel/printk)
+	mark=$(dmesg | grep -o 'dm-scaled-test: mark-.*' | tail -n 1)
+	echo > /proc/sys/kernel/modprobe
+	dmesg -n 1
+	dmsc-fuzz "${devices[@]}" --trouble "$lib/trouble" --corpus "$lib/../fuzz/tables.txt" \
+		--tries "$(long_or 500000 "$(slow_or 1000 10000)")" ${SEED:+--seed "$SEED"} || status=$?
+	dmesg -n "$level"
+	echo "$hotplug" > /proc/sys/kernel/modprobe
+	# The fuzzer has read all of the log, of which little is left; for the runner, it begins here.
+	echo "$mark" > /dev/kmsg
+	assert_eq "$status" 0 "exit code of dmsc-fuzz"
+
+	wait_for 20 settled || assert_eq "$(ours_alive)" "$before" "allocations after all"
+	assert_eq "$(kmemleak_scan)" "" "leaks"
+}
