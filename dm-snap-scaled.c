@@ -242,19 +242,21 @@ static void snap_target_unregister(struct snap_target *t)
  *------------------------------------------------------------
  */
 
+#define SNAP_MAX_FEATURES	2
+
 static int snap_parse_features(struct snap_target *t, struct dm_arg_set *as)
 {
-	static const struct dm_arg args[] = {
-		{0, 2, "Wrong number of features: must be 0 to 2, and as many must follow"},
-	};
 	struct dm_target *ti = t->ti;
 	unsigned int nr;
 	const char *name;
 
 	if (!as->argc)
 		return 0;
-	if (dm_read_arg_group(args, as, &nr, &ti->error))
+	/* Not dm_read_arg_group(): to it 4294967297 is 1. */
+	if (kstrtouint(dm_shift_arg(as), 10, &nr) || nr > SNAP_MAX_FEATURES || nr > as->argc) {
+		ti->error = "Wrong number of features: must be 0 to 2, and as many must follow";
 		return -EINVAL;
+	}
 
 	while (nr--) {
 		name = dm_shift_arg(as);

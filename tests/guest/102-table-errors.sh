@@ -86,6 +86,9 @@ lines()
 	all|0 L T O C N 8 x|[Ff]eature
 	all|0 L T O C N 8 -1|[Ff]eature
 	all|0 L T O C N 8 3 discard_zeroes_cow discard_zeroes_cow discard_zeroes_cow|[Ff]eature
+	ours|0 L T O C N 8 4294967296|[Ff]eature
+	ours|0 L T O C N 8 4294967297 discard_zeroes_cow|[Ff]eature
+	ours|0 L T O C N 8 18446744073709551617 discard_zeroes_cow|[Ff]eature
 	all|0 L T O C N 8 discard_zeroes_cow|[Ff]eature
 	all|0 L T O C N 8 1|[Ff]eature
 	all|0 L T O C N 8 2 discard_zeroes_cow|[Ff]eature
