@@ -60,21 +60,28 @@ run_test()
 	dm_create mapped "0 65536 linear $(nullb_create size=32) 0"
 	devices+=(--device "mapped=/dev/dm-$(dmsetup info -c --noheadings -o minor mapped)")
 
+	# What a table needs of the block layer is made once, and kept by a table that stays.
+	name=$(nullb_create size=32)
+	dm_create keep "0 8 snapshot-scaled $name /dev/loop6 N 8"
+	dm_create keep-origin "0 8 origin-scaled $name"
+
+	# So that all goes faster: the kernel looks for modules with the names of targets that do not exist, a refusal
+	# is two lines on a slow console, and tables wait for grace periods.
+	hotplug=$(< /proc/sys/kernel/modprobe)
+	level=$(cut -f 1 /proc/sys/kernel/printk)
+	mark=$(dmesg | grep -o 'dm-scaled-test: mark-.*' | tail -n 1)
+	echo > /proc/sys/kernel/modprobe
+	dmesg -n 1
+	echo 1 > /sys/kernel/rcu_expedited
 	# Whatever is allocated once, at first use.
 	dmsc-fuzz "${devices[@]}" --trouble "$lib/trouble" --seed 1 --tries 50 > /dev/null
 	before=$(ours_alive)
 	echo "in use by the module itself: $before"
 	[[ ! -e /sys/kernel/debug/kmemleak ]] || echo clear > /sys/kernel/debug/kmemleak
 
-	# The kernel looks for modules with the names of targets that do not exist; and a refusal is two lines on a
-	# slow console.
-	hotplug=$(< /proc/sys/kernel/modprobe)
-	level=$(cut -f 1 /proc/sys/kernel/printk)
-	mark=$(dmesg | grep -o 'dm-scaled-test: mark-.*' | tail -n 1)
-	echo > /proc/sys/kernel/modprobe
-	dmesg -n 1
 	dmsc-fuzz "${devices[@]}" --trouble "$lib/trouble" --corpus "$lib/../fuzz/tables.txt" \
 		--tries "$(long_or 500000 "$(slow_or 1000 10000)")" ${SEED:+--seed "$SEED"} || status=$?
+	echo 0 > /sys/kernel/rcu_expedited
 	dmesg -n "$level"
 	echo "$hotplug" > /proc/sys/kernel/modprobe
 	# The fuzzer has read all of the log, of which little is left; for the runner, it begins here.

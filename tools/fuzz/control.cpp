@@ -203,7 +203,8 @@ Shown Control::show(const std::string &name, std::uint32_t flags, std::size_t si
 			throw std::runtime_error("a status ends within a target");
 		std::memcpy(&spec, buffer.data() + at, sizeof(spec));
 		shown.targets.push_back(
-			{spec.sector_start, spec.length,
+			{spec.sector_start,
+			 spec.length,
 			 {spec.target_type, ::strnlen(spec.target_type, sizeof(spec.target_type))},
 			 text_at(buffer, at + sizeof(spec), end)});
 		at = first + spec.next;

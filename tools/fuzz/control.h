@@ -53,7 +53,8 @@ public:
 	[[nodiscard]] int rename(const std::string &from, const std::string &to) const;
 	[[nodiscard]] int message(const std::string &name, std::uint64_t sector,
 				  const std::string &text) const;
-	// Flags: DM_STATUS_TABLE_FLAG, DM_QUERY_INACTIVE_TABLE_FLAG. Throws if the kernel wrote behind the buffer.
+	// Flags: DM_STATUS_TABLE_FLAG, DM_QUERY_INACTIVE_TABLE_FLAG. Throws if the kernel wrote
+	// behind the buffer.
 	[[nodiscard]] Shown show(const std::string &name, std::uint32_t flags,
 				 std::size_t size = 16384) const;
 

@@ -199,8 +199,8 @@ Table parse_table(std::string_view text, const Devices &devices)
 		std::string_view line = text.substr(0, end);
 		Target target;
 
-		text.remove_prefix(
-			end == std::string_view::npos ? text.size() : end + kNextTarget.size());
+		text.remove_prefix(end == std::string_view::npos ? text.size()
+								 : end + kNextTarget.size());
 		target.start = parse_sectors(take_word(line), devices);
 		target.length = parse_sectors(take_word(line), devices);
 		target.type = expand(take_word(line), devices);

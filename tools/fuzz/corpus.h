@@ -15,7 +15,8 @@ namespace dmsc
 
 // A table as a line of text:
 //   [ro] START LENGTH TYPE PARAMETERS [|| START LENGTH TYPE PARAMETERS]...
-// {NAME} is the path of a device, or its sectors as a start or length, and {NAME#} its number; \xNN is any byte, and
+// {NAME} is the path of a device, or its sectors as a start or length, and {NAME#} its number; \xNN
+// is any byte, and
 // {} an empty type.
 std::string print_table(const Table &table, const Devices &devices);
 Table parse_table(std::string_view text, const Devices &devices);

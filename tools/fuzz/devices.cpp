@@ -78,7 +78,8 @@ std::optional<DeviceNumber> plain_number(std::string_view text)
 			    static_cast<unsigned int>(std::stoul(minor))};
 }
 
-// Numbers may overflow, have space before them, which a backslash brings there, and an offset behind them.
+// Numbers may overflow, have space before them, which a backslash brings there, and an offset
+// behind them.
 bool like_two_numbers(std::string_view text)
 {
 	skip_spaces(text);
@@ -195,7 +196,8 @@ BlockDevice open_block_device(const std::string &argument)
 	if (equals == std::string::npos)
 		throw std::runtime_error("not NAME=PATH: " + argument);
 
-	BlockDevice device{argument.substr(0, equals), argument.substr(equals + 1), {}, 0, 1, false};
+	BlockDevice device{
+		argument.substr(0, equals), argument.substr(equals + 1), {}, 0, 1, false};
 	const auto number = number_at(device.path);
 
 	if (!number)
@@ -243,8 +245,7 @@ Devices imagined_devices()
 		[numbers](const std::string &path) -> std::optional<DeviceNumber> {
 			const std::string normal =
 				std::filesystem::path(path).lexically_normal().string();
-			const auto found =
-				std::ranges::find(numbers, normal, &BlockDevice::path);
+			const auto found = std::ranges::find(numbers, normal, &BlockDevice::path);
 
 			if (found == numbers.end())
 				return std::nullopt;

@@ -39,7 +39,8 @@ struct DeviceLookup {
 	enum class Kind {
 		known,
 		missing,
-		// The kernel understands more than paths and MAJOR:MINOR, and there are other devices.
+		// The kernel understands more than paths and MAJOR:MINOR, and there are other
+		// devices.
 		core,
 	};
 	Kind kind = Kind::missing;

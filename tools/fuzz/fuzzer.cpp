@@ -10,7 +10,6 @@
 #include <stdexcept>
 #include <string_view>
 
-
 namespace dmsc
 {
 
@@ -33,7 +32,8 @@ std::optional<Refusal> parse_refusal(std::string_view line, const DeviceNumber &
 	const std::string prefix = "device-mapper: table: " + to_string(number) + ": ";
 	const std::size_t bracket = line.rfind(" (-");
 
-	if (!line.starts_with(prefix) || bracket == std::string_view::npos || bracket < prefix.size())
+	if (!line.starts_with(prefix) || bracket == std::string_view::npos ||
+	    bracket < prefix.size())
 		return std::nullopt;
 
 	const std::string_view middle = line.substr(prefix.size(), bracket - prefix.size());
@@ -76,8 +76,8 @@ std::string print(const std::vector<Target> &targets)
 // A field of a struct dm_ioctl or dm_target_spec, or any byte behind them.
 void damage(Random &random, Buffer &buffer)
 {
-	constexpr std::array<std::uint32_t, 10> values{
-		0, 1, 7, 8, 39, 40, 304, 305, 0x7fffffff, 0xffffffff};
+	constexpr std::array<std::uint32_t, 10> values{0,  1,   7,   8,          39,
+						       40, 304, 305, 0x7fffffff, 0xffffffff};
 	const std::uint32_t value =
 		random.one_in(3) ? static_cast<std::uint32_t>(random.below(buffer.size() + 64))
 				 : random.pick(values);
@@ -128,7 +128,8 @@ Fuzzer::~Fuzzer()
 	control_.remove(std::string(kName));
 }
 
-// A device without a table.
+// A device without a table. It has had one: the first is checked when it is loaded, later ones when
+// they are resumed.
 void Fuzzer::renew()
 {
 	const std::string name(kName);
@@ -136,6 +137,10 @@ void Fuzzer::renew()
 
 	if (error == 0 || error == ENXIO)
 		error = control_.create(name, number_);
+	if (error == 0)
+		error = control_.load(name, {{{0, 8, std::string(kNeighbour), ""}}, false});
+	if (error == 0)
+		error = control_.clear(name);
 	if (error != 0)
 		throw std::runtime_error("cannot make a new device: " + error_name(error));
 	devices_.set_self(number_);
@@ -209,7 +214,10 @@ Fuzzer::Complaint Fuzzer::accepted(const Table &table, const Verdict &verdict)
 	if (verdict.shown && first.targets != verdict.shown->targets)
 		return "shown as " + print(first.targets);
 
-	// What is shown is a table, and is shown as itself.
+	// What is shown is a table, and is shown as itself. That takes long, and there are not
+	// many.
+	if (!shown_.insert(print(first.targets)).second)
+		return std::nullopt;
 	if (const int error = control_.clear(name); error != 0)
 		return "cannot be cleared: " + error_name(error);
 	if (const int error = control_.load(name, {first.targets, table.read_only}); error != 0)
@@ -219,8 +227,7 @@ Fuzzer::Complaint Fuzzer::accepted(const Table &table, const Verdict &verdict)
 	const Shown second = control_.show(name, flags);
 
 	if (second.targets != first.targets)
-		return "shown as " + print(first.targets) + " and then as " +
-		       print(second.targets);
+		return "shown as " + print(first.targets) + " and then as " + print(second.targets);
 	return std::nullopt;
 }
 
@@ -293,8 +300,8 @@ Fuzzer::Complaint Fuzzer::raw(Random &random, const Generator &generator)
 	const int error = control_.call(DM_TABLE_LOAD, buffer);
 
 	if (error == 0) {
-		const Shown shown = control_.show(
-			name, DM_STATUS_TABLE_FLAG | DM_QUERY_INACTIVE_TABLE_FLAG);
+		const Shown shown =
+			control_.show(name, DM_STATUS_TABLE_FLAG | DM_QUERY_INACTIVE_TABLE_FLAG);
 
 		if (shown.error != 0)
 			return "accepted, but cannot be shown: " + error_name(shown.error);
@@ -337,8 +344,8 @@ bool Fuzzer::try_messages(Random &random, const Generator &generator, const std:
 {
 	const std::string name(kName);
 	const Table table = {
-		{{0, 8, std::string(kSnapshot), devices_.find("origin")->path + " " +
-							 devices_.find("cow")->path + " N 8"},
+		{{0, 8, std::string(kSnapshot),
+		  devices_.find("origin")->path + " " + devices_.find("cow")->path + " N 8"},
 		 {8, 8, std::string(kOrigin), devices_.find("origin")->path}},
 		false};
 	bool good = control_.load(name, table) == 0 && control_.resume(name) == 0;
@@ -347,8 +354,8 @@ bool Fuzzer::try_messages(Random &random, const Generator &generator, const std:
 		return report(what, print_table(table, devices_), "cannot be made active");
 	for (std::size_t i = 0; good && i < kMessagesAtOnce; i++) {
 		const std::string text = generator.message(random);
-		const std::uint64_t sector = random.one_in(20) ? 16 + random.below(99)
-							       : random.below(16);
+		const std::uint64_t sector =
+			random.one_in(20) ? 16 + random.below(99) : random.below(16);
 
 		if (const Complaint complaint = message(text, sector))
 			good = report(what,
@@ -416,8 +423,9 @@ bool Fuzzer::try_table(const Table &table, bool resume, const std::string &what)
 
 	if (!complaint)
 		return true;
-	report(what, std::string(to_string(judge(table, devices_).load)) + " " +
-			     print_table(table, devices_),
+	report(what,
+	       std::string(to_string(judge(table, devices_).load)) + " " +
+		       print_table(table, devices_),
 	       *complaint);
 	// After trouble the kernel is not what it was.
 	if (complaint->starts_with("kernel log"))
@@ -486,7 +494,7 @@ bool Fuzzer::run(const Generator &generator)
 			if (settings_.verbose)
 				out_ << i << ": " << to_string(judge(table, devices_).load) << ' '
 				     << print_table(table, devices_) << '\n';
-			if (!try_table(table, random.one_in(6), what))
+			if (!try_table(table, random.one_in(20), what))
 				return false;
 			i++;
 		}

@@ -78,6 +78,8 @@ private:
 	KernelLog log_;
 	FuzzCounts counts_;
 	DeviceNumber number_;
+	// Tables that were loaded as they are shown.
+	std::set<std::string> shown_;
 };
 
 } // namespace dmsc

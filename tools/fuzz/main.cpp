@@ -30,9 +30,10 @@ void declare(CLI::App &app, Arguments &arguments)
 {
 	dmsc::FuzzSettings &settings = arguments.settings;
 
-	app.add_option("--device", arguments.devices,
-		       "NAME=PATH of a device for the tables; origin and cow are needed, block, readonly, "
-		       "zero, huge and mapped are known to the corpus; repeatable");
+	app.add_option(
+		"--device", arguments.devices,
+		"NAME=PATH of a device for the tables; origin and cow are needed, block, readonly, "
+		"zero, huge and mapped are known to the corpus; repeatable");
 	app.add_option("--corpus", arguments.corpus, "file of tables to begin with; repeatable");
 	app.add_option("--trouble", arguments.trouble,
 		       "file of patterns that the kernel log must not match");
@@ -45,8 +46,8 @@ void declare(CLI::App &app, Arguments &arguments)
 
 void summarize(const dmsc::FuzzCounts &counts, double seconds)
 {
-	const auto total = counts.accepted + counts.refused + counts.raw + counts.messages +
-			   counts.steps;
+	const auto total =
+		counts.accepted + counts.refused + counts.raw + counts.messages + counts.steps;
 
 	std::cout << counts.accepted << " tables accepted, " << counts.refused << " refused; "
 		  << counts.either << " were the kernel's to decide, " << counts.resumed
@@ -81,7 +82,8 @@ int fuzz(Arguments &arguments)
 
 	if (devices.find("origin") == nullptr || devices.find("cow") == nullptr ||
 	    arguments.trouble.empty())
-		throw std::runtime_error("--device origin=, --device cow= and --trouble are needed");
+		throw std::runtime_error(
+			"--device origin=, --device cow= and --trouble are needed");
 	if (arguments.settings.seed == 0)
 		arguments.settings.seed = std::random_device{}();
 

@@ -29,38 +29,32 @@ constexpr std::array kSentences{
 		std::string_view{"Too few arguments: needs origin, COW device, N and chunk size"}},
 	std::pair{Fault::origin_device, std::string_view{"Cannot open the origin device"}},
 	std::pair{Fault::cow_device, std::string_view{"Cannot open the COW device"}},
-	std::pair{Fault::same_device,
-		  std::string_view{"COW device must not be the origin device"}},
-	std::pair{Fault::store,
-		  std::string_view{"Unknown type of exception store: must be N"}},
+	std::pair{Fault::same_device, std::string_view{"COW device must not be the origin device"}},
+	std::pair{Fault::store, std::string_view{"Unknown type of exception store: must be N"}},
 	std::pair{Fault::store_options, std::string_view{"Exception store N takes no options"}},
 	std::pair{Fault::store_persistent,
-		  std::string_view{"Persistent exception store (P, PO) is not supported yet: must be N"}},
+		  std::string_view{
+			  "Persistent exception store (P, PO) is not supported yet: must be N"}},
 	std::pair{Fault::chunk_number,
 		  std::string_view{"Invalid chunk size: must be a number of sectors"}},
-	std::pair{Fault::chunk_power,
-		  std::string_view{"Invalid chunk size: must be a power of 2"}},
-	std::pair{
-		Fault::chunk_small,
-		std::string_view{
-			"Chunk size too small: must be a multiple of the logical block sizes"}},
+	std::pair{Fault::chunk_power, std::string_view{"Invalid chunk size: must be a power of 2"}},
+	std::pair{Fault::chunk_small,
+		  std::string_view{
+			  "Chunk size too small: must be a multiple of the logical block sizes"}},
 	std::pair{Fault::chunk_large,
 		  std::string_view{"Chunk size too large: must be at most 2097152 sectors"}},
 	std::pair{Fault::chunk_count,
 		  std::string_view{"COW device has too many chunks: chunk size must be larger"}},
-	std::pair{
-		Fault::feature_count,
-		std::string_view{
-			"Wrong number of features: must be 0 to 2, and as many must follow"}},
+	std::pair{Fault::feature_count,
+		  std::string_view{
+			  "Wrong number of features: must be 0 to 2, and as many must follow"}},
 	std::pair{Fault::feature_unknown, std::string_view{"Unknown feature"}},
 	std::pair{Fault::feature_left_over,
 		  std::string_view{"Arguments left over after the features"}},
-	std::pair{
-		Fault::feature_passdown,
-		std::string_view{"Feature discard_passdown_origin needs discard_zeroes_cow"}},
-	std::pair{
-		Fault::waiting,
-		std::string_view{"Another table for this COW device is waiting to be resumed"}},
+	std::pair{Fault::feature_passdown,
+		  std::string_view{"Feature discard_passdown_origin needs discard_zeroes_cow"}},
+	std::pair{Fault::waiting,
+		  std::string_view{"Another table for this COW device is waiting to be resumed"}},
 };
 
 struct Number {

@@ -65,8 +65,8 @@ struct Verdict {
 	std::optional<Table> shown;
 };
 
-// Judges a table by README.md and the kernel's documentation of device-mapper, and not by our sources. No snapshot
-// of the devices exists.
+// Judges a table by README.md and the kernel's documentation of device-mapper, and not by our
+// sources. No snapshot of the devices exists.
 Verdict judge(const Table &table, const Devices &devices);
 
 // A form of a message that a target accepts: words, of which <number> stands for any number.

@@ -45,16 +45,15 @@ bool judges_valid(const Generator &generator, const Devices &devices, std::ostre
 
 		if (verdict.load != Expect::accept || verdict.resume != Expect::accept ||
 		    !verdict.shown || judge(*verdict.shown, devices).shown != verdict.shown) {
-			out << "# " << to_string(verdict.load) << ' '
-			    << print_table(table, devices) << '\n';
+			out << "# " << to_string(verdict.load) << ' ' << print_table(table, devices)
+			    << '\n';
 			return false;
 		}
 	}
 	return true;
 }
 
-bool corpus_agrees(const std::vector<CorpusLine> &corpus, const Devices &devices,
-		   std::ostream &out)
+bool corpus_agrees(const std::vector<CorpusLine> &corpus, const Devices &devices, std::ostream &out)
 {
 	bool agrees = !corpus.empty();
 
@@ -108,7 +107,7 @@ bool is_mixed(const std::vector<Table> &made, const Devices &devices, std::ostre
 	}
 	out << "# accept " << shares[Expect::accept] << ", refuse " << shares[Expect::refuse]
 	    << ", either " << shares[Expect::either] << '\n';
-	return mixed && shares[Expect::accept] > kTables / 5 &&
+	return mixed && shares[Expect::accept] > kTables / 8 &&
 	       shares[Expect::refuse] > kTables / 4 && shares[Expect::either] < kTables / 10;
 }
 

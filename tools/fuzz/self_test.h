@@ -9,7 +9,8 @@
 namespace dmsc
 {
 
-// Are the generator and the oracle right, without a kernel? Prints what it checks; true if all is well.
+// Are the generator and the oracle right, without a kernel? Prints what it checks; true if all is
+// well.
 bool self_test(const std::vector<std::string> &corpus, std::ostream &out);
 
 } // namespace dmsc

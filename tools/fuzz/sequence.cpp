@@ -113,8 +113,7 @@ Sequence::Complaint Sequence::load(Mapped &mapped)
 		loaded.line->features = random_.pick(kFeatures);
 		loaded.target.type = kSnapshot;
 		loaded.target.params += " " + loaded.line->cow + " N " +
-					std::to_string(loaded.line->chunk) +
-					loaded.line->features;
+					std::to_string(loaded.line->chunk) + loaded.line->features;
 		if (expected == 0 && pair.to)
 			expected = EBUSY;
 		if (!pair.from)
@@ -151,7 +150,8 @@ Sequence::Complaint Sequence::suspend(Mapped &mapped)
 		       mapped.exists ? 0 : ENXIO);
 }
 
-// A snapshot cannot come back while another table waits for it, nor be taken from a device that is not suspended.
+// A snapshot cannot come back while another table waits for it, nor be taken from a device that is
+// not suspended.
 bool Sequence::may_resume(const Loaded &loaded)
 {
 	if (!loaded.line)

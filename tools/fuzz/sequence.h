@@ -16,8 +16,8 @@
 namespace dmsc
 {
 
-// A random sequence of ioctls to a few mapped devices, some of which are given the same snapshot, next to a
-// model that says what each must return and show.
+// A random sequence of ioctls to a few mapped devices, some of which are given the same snapshot,
+// next to a model that says what each must return and show.
 class Sequence
 {
 public:

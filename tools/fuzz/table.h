@@ -35,8 +35,8 @@ constexpr std::string_view kNeighbour = "error";
 // What the kernel takes for white space; the last is Latin-1's no-break space.
 constexpr std::string_view kSpaces = " \t\n\v\f\r\xa0";
 
-// The arguments that device-mapper makes of parameters or a message: a backslash takes the meaning from the character
-// behind it.
+// The arguments that device-mapper makes of parameters or a message: a backslash takes the meaning
+// from the character behind it.
 std::vector<std::string> split_arguments(std::string_view text);
 
 } // namespace dmsc
