@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <span>
 #include <stdexcept>
 #include <system_error>
 #include <thread>
@@ -25,9 +26,10 @@ constexpr std::size_t kAlignment = 8;
 constexpr std::size_t kGuard = 64;
 constexpr std::byte kGuardByte{0xa5};
 
-template <std::size_t size> void copy_text(char (&field)[size], const std::string &text)
+// Into a field that ends with a zero.
+void copy_text(std::span<char> field, const std::string &text)
 {
-	std::memcpy(static_cast<char *>(field), text.data(), std::min(text.size(), size - 1));
+	std::memcpy(field.data(), text.data(), std::min(text.size(), field.size() - 1));
 }
 
 void append(Buffer &buffer, const void *data, std::size_t size)

@@ -43,9 +43,9 @@ public:
 	// As the ioctl's number says, with the buffer as it is.
 	[[nodiscard]] int call(unsigned long request, Buffer &buffer) const;
 
-	int create(const std::string &name, DeviceNumber &number) const;
+	[[nodiscard]] int create(const std::string &name, DeviceNumber &number) const;
 	// Also if somebody has it open for a moment.
-	int remove(const std::string &name) const;
+	[[nodiscard]] int remove(const std::string &name) const;
 	[[nodiscard]] int load(const std::string &name, const Table &table) const;
 	[[nodiscard]] int clear(const std::string &name) const;
 	[[nodiscard]] int suspend(const std::string &name) const;

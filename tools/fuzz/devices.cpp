@@ -43,7 +43,7 @@ std::optional<DeviceNumber> number_at(const std::string &path)
 std::string take_digits(std::string_view &text)
 {
 	const std::size_t count = std::min(text.find_first_not_of("0123456789"), text.size());
-	const std::string digits(text.substr(0, count));
+	std::string digits(text.substr(0, count));
 
 	text.remove_prefix(count);
 	return digits;

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -19,7 +20,11 @@ struct DeviceNumber {
 	unsigned int major = 0;
 	unsigned int minor = 0;
 
-	friend auto operator<=>(const DeviceNumber &, const DeviceNumber &) = default;
+	friend bool operator==(const DeviceNumber &, const DeviceNumber &) = default;
+	friend bool operator<(const DeviceNumber &one, const DeviceNumber &other)
+	{
+		return std::tie(one.major, one.minor) < std::tie(other.major, other.minor);
+	}
 };
 
 std::string to_string(const DeviceNumber &number);

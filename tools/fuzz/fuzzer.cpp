@@ -125,7 +125,7 @@ Fuzzer::Fuzzer(Devices &devices, const FuzzSettings &settings, const std::string
 
 Fuzzer::~Fuzzer()
 {
-	control_.remove(std::string(kName));
+	(void)control_.remove(std::string(kName));
 }
 
 // A device without a table. It has had one: the first is checked when it is loaded, later ones when

@@ -271,7 +271,7 @@ std::string Generator::device(Random &random, std::string_view name) const
 {
 	const BlockDevice *device = devices_.find(name);
 
-	const std::string number = to_string(device->number);
+	std::string number = to_string(device->number);
 
 	switch (random.below(16)) {
 	case 0:

@@ -38,7 +38,7 @@ Sequence::~Sequence()
 {
 	for (const Mapped &mapped : mapped_)
 		if (mapped.exists)
-			control_.remove(mapped.name);
+			(void)control_.remove(mapped.name);
 }
 
 std::size_t Sequence::index(const Mapped &mapped) const
