@@ -317,6 +317,20 @@ static int snap_parse_chunk_size(struct snap_target *t, const char *arg)
 	return 0;
 }
 
+/*
+ * Opens the origin as the other targets of the table open it, though it is only read. If one of them
+ * needed more than this target has asked for, device-mapper would open the device anew and free the
+ * dm_dev that is in use here. Where writing is refused, it is refused to them as well.
+ */
+static int snap_get_origin(struct snap_target *t, const char *path)
+{
+	struct dm_target *ti = t->ti;
+
+	if (!dm_get_device(ti, path, dm_table_get_mode(ti->table), &t->origin_dev))
+		return 0;
+	return dm_get_device(ti, path, DM_SCALED_MODE_READ, &t->origin_dev);
+}
+
 /* What can only be checked against the devices. */
 static int snap_check_devices(struct snap_target *t)
 {
@@ -367,7 +381,7 @@ static int snap_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 	if (r)
 		goto bad_args;
 
-	r = dm_get_device(ti, argv[0], DM_SCALED_MODE_READ, &t->origin_dev);
+	r = snap_get_origin(t, argv[0]);
 	if (r) {
 		ti->error = "Cannot open the origin device";
 		goto bad_args;
