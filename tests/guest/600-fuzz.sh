@@ -74,7 +74,7 @@ run_test()
 	dmesg -n 1
 	echo 1 > /sys/kernel/rcu_expedited
 	# Whatever is allocated once, at first use.
-	dmsc-fuzz "${devices[@]}" --trouble "$lib/trouble" --seed 1 --tries 50 > /dev/null
+	dmsc-fuzz "${devices[@]}" --trouble "$lib/trouble" --seed 1 --tries 50
 	before=$(ours_alive)
 	echo "in use by the module itself: $before"
 	[[ ! -e /sys/kernel/debug/kmemleak ]] || echo clear > /sys/kernel/debug/kmemleak

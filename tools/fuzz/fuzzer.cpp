@@ -187,7 +187,8 @@ Fuzzer::Complaint Fuzzer::refused(const Table &table, const Verdict &verdict, in
 	counts_.seen.insert(*reason);
 	if (!fits(*reason, error))
 		return "refused with " + name + ": \"" + text + "\"";
-	if (refusals[0].error != name)
+	// Not every kernel knows the names.
+	if (refusals[0].error != name && refusals[0].error != std::to_string(error))
 		return "refused with " + name + ", logged " + refusals[0].error;
 	(void)table;
 	return std::nullopt;

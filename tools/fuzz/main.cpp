@@ -75,6 +75,7 @@ int fuzz(Arguments &arguments)
 {
 	std::vector<dmsc::BlockDevice> list;
 
+	list.reserve(arguments.devices.size());
 	for (const std::string &each : arguments.devices)
 		list.push_back(dmsc::open_block_device(each));
 
@@ -92,6 +93,7 @@ int fuzz(Arguments &arguments)
 	const auto corpus = dmsc::read_corpus(arguments.corpus, devices);
 	std::vector<dmsc::Table> seeds;
 
+	seeds.reserve(corpus.size());
 	for (const dmsc::CorpusLine &line : corpus)
 		seeds.push_back(line.table);
 	std::cout << "dmsc-fuzz: seed " << arguments.settings.seed << ", "

@@ -28,6 +28,7 @@ std::vector<Table> tables(const Generator &generator, std::uint64_t seed)
 {
 	std::vector<Table> made;
 
+	made.reserve(kTables);
 	for (std::uint64_t i = 0; i < kTables; i++) {
 		Random random(seed, i);
 
@@ -144,6 +145,7 @@ bool self_test(const std::vector<std::string> &corpus_files, std::ostream &out)
 	const auto corpus = read_corpus(corpus_files, devices);
 	std::vector<Table> seeds;
 
+	seeds.reserve(corpus.size());
 	for (const CorpusLine &line : corpus)
 		seeds.push_back(line.table);
 
