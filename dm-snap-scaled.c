@@ -318,9 +318,9 @@ static int snap_parse_chunk_size(struct snap_target *t, const char *arg)
 }
 
 /*
- * Opens the origin as the other targets of the table open it, though it is only read. If one of them
- * needed more than this target has asked for, device-mapper would open the device anew and free the
- * dm_dev that is in use here. Where writing is refused, it is refused to them as well.
+ * Opens the origin as the other targets of the table open it, though it is only read. If one of
+ * them needed more than this target has asked for, device-mapper would open the device anew and
+ * free the dm_dev that is in use here. Where writing is refused, it is refused to them as well.
  */
 static int snap_get_origin(struct snap_target *t, const char *path)
 {
