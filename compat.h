@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Every difference between kernel versions that this module meets, and nothing else. The sources
- * are written for the newest kernel; what an older one lacks is supplied here.
+ * Every difference between kernel versions that this module meets, and what differs when the unit
+ * tests compile its sources; nothing else. The sources are written for the newest kernel; what an
+ * older one lacks is supplied here.
  */
 #ifndef DM_SCALED_COMPAT_H
 #define DM_SCALED_COMPAT_H
@@ -16,6 +17,16 @@
 #error "dm-scaled needs Linux 6.1 or later"
 #endif
 
+/*
+ * The unit tests compile the sources once more: nothing is exported, and what is known to the
+ * kernel by its name has another one, so that both can be loaded.
+ */
+#ifdef DM_SCALED_KUNIT
+#define EXPORT_SYMBOL_DM_SCALED(sym)
+#define DM_SCALED_UNIQUE_NAME(name)	"kunit_" name
+#else
+#define DM_SCALED_UNIQUE_NAME(name)	name
+
 /* 6.13: the namespace became a string literal. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 13, 0)
 #define EXPORT_SYMBOL_DM_SCALED(sym)	EXPORT_SYMBOL_NS_GPL(sym, DM_SCALED)
@@ -23,6 +34,7 @@
 #else
 #define EXPORT_SYMBOL_DM_SCALED(sym)	EXPORT_SYMBOL_NS_GPL(sym, "DM_SCALED")
 #define DM_SCALED_IMPORT_NS()		MODULE_IMPORT_NS("DM_SCALED")
+#endif
 #endif
 
 /* 6.17: bound workqueues have to say so. */

@@ -20,6 +20,7 @@
 #include <linux/percpu.h>
 #include <linux/slab.h>
 
+#include "compat.h"
 #include "dm-kcopyd-mq-job.h"
 
 #define KMQ_MAGAZINE_JOBS	64
@@ -435,9 +436,9 @@ int kmq_mem_init(void)
 {
 	int r;
 
-	kmq_job_cache = kmem_cache_create("dm_kcopyd_mq_job", sizeof(struct kmq_job),
-					  __alignof__(struct kmq_job), SLAB_HWCACHE_ALIGN,
-					  kmq_job_ctor);
+	kmq_job_cache = kmem_cache_create(DM_SCALED_UNIQUE_NAME("dm_kcopyd_mq_job"),
+					  sizeof(struct kmq_job), __alignof__(struct kmq_job),
+					  SLAB_HWCACHE_ALIGN, kmq_job_ctor);
 	if (!kmq_job_cache)
 		return -ENOMEM;
 

@@ -633,7 +633,7 @@ static void snap_pending_ctor(void *object)
 
 int snap_pending_init(void)
 {
-	snap_pending_cache = kmem_cache_create("dm_snap_scaled_pending",
+	snap_pending_cache = kmem_cache_create(DM_SCALED_UNIQUE_NAME("dm_snap_scaled_pending"),
 					       sizeof(struct snap_pending),
 					       __alignof__(struct snap_pending), 0,
 					       snap_pending_ctor);
