@@ -21,7 +21,8 @@ INSTALL_MOD_DIR ?= extra
 
 moddir := $(O)/$(KVER)/module
 testdir := $(moddir)/tests/modules
-links := $(addprefix $(moddir)/,$(wildcard Kbuild *.c *.h tests/modules/Kbuild tests/modules/*.[ch]))
+kunitdir := $(moddir)/tests/kunit
+links := $(addprefix $(moddir)/,$(wildcard Kbuild *.c *.h $(foreach d,modules kunit,tests/$(d)/Kbuild tests/$(d)/*.[ch])))
 
 # What is given on the command line is passed to every sub-make, and O= means something else to the
 # kernel's: pass on only what concerns it.
@@ -49,6 +50,10 @@ module: headers $(links)
 test-modules: module
 	@[ $(testdir)/Module.symvers -nt $(moddir)/Module.symvers ] || rm -f $(testdir)/Module.symvers
 	$(kbuild) M=$(testdir) KBUILD_EXTRA_SYMBOLS=$(moddir)/Module.symvers modules
+
+# Nothing is built for a kernel without KUnit.
+kunit-modules: headers $(links)
+	$(kbuild) M=$(kunitdir) modules
 
 tools:
 	+$(MAKE) -C tools O='$(O)' --no-print-directory all
@@ -87,6 +92,7 @@ help:
 	@echo 'make uninstall      remove it again'
 	@echo 'make tools          build the C++ tools in $$O/tools/'
 	@echo 'make test-modules   build the modules that only tests and benchmarks load'
+	@echo 'make kunit-modules  build the unit tests, for a kernel with CONFIG_KUNIT'
 	@echo 'make check          run all tests, in a VM; TESTS="NAME..." runs some'
 	@echo 'make check-long     an hour of random tests, SEED= says which; SOAK=1800 seconds for each kernel'
 	@echo 'make demo           compare with the stock snapshot in a VM, in a few minutes; CPUS=4'
@@ -102,4 +108,4 @@ help:
 	@echo 'check, demo, bench and shell install the packages they need (as root, with apt-get) and'
 	@echo 'never load anything on this machine.'
 
-.PHONY: all headers module test-modules tools install uninstall check check-long demo bench shell clean help
+.PHONY: all headers module test-modules kunit-modules tools install uninstall check check-long demo bench shell clean help

@@ -408,6 +408,19 @@ unsigned int test_disk_end_oldest(struct test_disk *td, unsigned int nr)
 	return end_bios(td, &bios);
 }
 
+/* Ends the youngest held bio before it returns; false if there is none. */
+bool test_disk_end_youngest(struct test_disk *td)
+{
+	struct bio_list bios = BIO_EMPTY_LIST;
+
+	spin_lock_irq(&td->lock);
+	if (td->nr_pending)
+		bio_list_add(&bios, take_nth(td, td->nr_pending - 1));
+	spin_unlock_irq(&td->lock);
+
+	return end_bios(td, &bios);
+}
+
 unsigned int test_disk_pending(struct test_disk *td)
 {
 	unsigned int nr;

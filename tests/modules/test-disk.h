@@ -107,6 +107,7 @@ void test_disk_set_meter(struct test_disk *td, struct test_disk_meter *meter);
 void test_disk_hold(struct test_disk *td);
 void test_disk_release(struct test_disk *td);
 unsigned int test_disk_end_oldest(struct test_disk *td, unsigned int nr);
+bool test_disk_end_youngest(struct test_disk *td);
 unsigned int test_disk_pending(struct test_disk *td);
 
 void test_disk_fail(struct test_disk *td, unsigned long ops, sector_t first, sector_t count,

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Lazy kicks: when a worker is started at once, when it is left to the lazy thread or the timer,
+ * and what is learnt from how long that took.
+ */
+#include "kunit-lib.h"
+
+#include "dm-kcopyd-mq-kick.c"
+
+/* A CPU's part of a client, with a worker that counts. */
+struct part {
+	struct dm_kcopyd_mq_client kc;
+	struct kmq_cpu kcc;
+	atomic_t runs;
+};
+
+static void part_work(struct work_struct *work)
+{
+	atomic_inc(&container_of(work, struct part, kcc.work)->runs);
+}
+
+/* The case's task submits, and stays on its CPU. */
+static int kick_init(struct kunit *test)
+{
+	struct part *p = kunit_kzalloc(test, sizeof(*p), GFP_KERNEL);
+
+	if (!p)
+		return -ENOMEM;
+	p->kc.wq = dm_scaled_alloc_percpu_wq("kunit-kick");
+	if (!p->kc.wq)
+		return -ENOMEM;
+	INIT_WORK(&p->kcc.work, part_work);
+	p->kcc.kc = &p->kc;
+	p->kcc.submitter = current;
+	ku_stay_here();
+	p->kcc.cpu = raw_smp_processor_id();
+	test->priv = p;
+	return 0;
+}
+
+static void kick_exit(struct kunit *test)
+{
+	struct part *p = test->priv;
+
+	if (!p)
+		return;
+	kmq_kick_all();
+	synchronize_rcu();
+	destroy_workqueue(p->kc.wq);
+}
+
+static bool lazily(struct part *p)
+{
+	bool lazy;
+
+	rcu_read_lock();
+	lazy = kmq_kick_lazily(&p->kcc);
+	rcu_read_unlock();
+	return lazy;
+}
+
+struct judgement {
+	unsigned int ticks;
+	unsigned int backoff;
+	unsigned int expected;
+};
+
+static const struct judgement judgements[] = {
+	{ 0, 0, 0 },
+	{ KMQ_LAZY_TICKS - 1, 0, 0 },
+	{ KMQ_LAZY_TICKS, 0, 8 },
+	{ KMQ_LAZY_TICKS + 1000, 0, 8 },
+	{ KMQ_LAZY_TICKS, 8, 16 },
+	{ KMQ_LAZY_TICKS, 1024, 2048 },
+	{ KMQ_LAZY_TICKS, 32768, 65536 },
+	{ KMQ_LAZY_TICKS, 65536, 65536 },
+	{ KMQ_LAZY_TICKS - 1, 65536, 0 },
+};
+
+static void judgement_desc(const struct judgement *j, char *desc)
+{
+	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%u ticks after a backoff of %u", j->ticks,
+		 j->backoff);
+}
+
+KUNIT_ARRAY_PARAM(judgement, judgements, judgement_desc);
+
+/* Each time that being lazy costs time, there is twice as long no laziness. */
+static void learns(struct kunit *test)
+{
+	const struct judgement *j = test->param_value;
+	struct part *p = test->priv;
+	unsigned long begin;
+
+	/* Again if there was a tick between the two. */
+	do {
+		begin = jiffies;
+		p->kcc.backoff = j->backoff;
+		p->kcc.lazy_since = begin - j->ticks;
+		kmq_judge(&p->kcc);
+	} while (time_after(jiffies, begin));
+	KUNIT_EXPECT_EQ(test, p->kcc.backoff, j->expected);
+	KUNIT_EXPECT_EQ(test, p->kcc.hasty, j->expected);
+}
+
+/* Somebody else's completion, in an interrupt or another task, starts the worker at once. */
+static void only_for_the_submitter(struct kunit *test)
+{
+	struct part *p = test->priv;
+
+	p->kcc.submitter = NULL;
+	KUNIT_EXPECT_FALSE(test, lazily(p));
+	KUNIT_EXPECT_FALSE(test, p->kcc.lazy);
+	p->kcc.submitter = current;
+}
+
+static void only_on_its_cpu(struct kunit *test)
+{
+	struct part *p = test->priv;
+
+	p->kcc.cpu++;
+	KUNIT_EXPECT_FALSE(test, lazily(p));
+	KUNIT_EXPECT_FALSE(test, p->kcc.lazy);
+	p->kcc.cpu--;
+}
+
+static void hasty_for_a_while(struct kunit *test)
+{
+	struct part *p = test->priv;
+
+	p->kcc.hasty = 2;
+	KUNIT_EXPECT_FALSE(test, lazily(p));
+	KUNIT_EXPECT_FALSE(test, lazily(p));
+	KUNIT_EXPECT_EQ(test, p->kcc.hasty, 0);
+	KUNIT_EXPECT_FALSE(test, p->kcc.lazy);
+	KUNIT_EXPECT_TRUE(test, lazily(p));
+}
+
+/* The worker runs once, for however many kicks, when the submitter sleeps. */
+static void starts_when_the_submitter_sleeps(struct kunit *test)
+{
+	struct part *p = test->priv;
+	bool lazy, listed, again;
+
+	preempt_disable();
+	lazy = lazily(p);
+	listed = p->kcc.lazy;
+	again = lazily(p);
+	preempt_enable();
+	KUNIT_EXPECT_TRUE(test, lazy);
+	KUNIT_EXPECT_TRUE(test, listed);
+	KUNIT_EXPECT_TRUE(test, again);
+
+	KUNIT_EXPECT_TRUE(test, ku_wait_until(atomic_read(&p->runs)));
+	ku_pause();
+	KUNIT_EXPECT_EQ(test, atomic_read(&p->runs), 1);
+	KUNIT_EXPECT_FALSE(test, READ_ONCE(p->kcc.lazy));
+
+	/* And again: it has been taken off the list. */
+	KUNIT_EXPECT_TRUE(test, lazily(p) || READ_ONCE(p->kcc.hasty) > 0);
+}
+
+/* A submitter that holds the CPU is found out by the timer, and not waited for any more. */
+static void timer_finds_out_who_does_not_sleep(struct kunit *test)
+{
+	struct part *p = test->priv;
+	u64 begin = ktime_get_ns();
+	bool lazy;
+
+	preempt_disable();
+	lazy = lazily(p);
+	while (READ_ONCE(p->kcc.lazy) && ktime_get_ns() - begin < 5 * NSEC_PER_SEC)
+		cpu_relax();
+	preempt_enable();
+
+	KUNIT_EXPECT_TRUE(test, lazy);
+	KUNIT_EXPECT_FALSE(test, READ_ONCE(p->kcc.lazy));
+	KUNIT_EXPECT_EQ(test, p->kcc.hasty, KMQ_MIN_BACKOFF);
+	KUNIT_EXPECT_FALSE(test, lazily(p));
+	KUNIT_EXPECT_TRUE(test, ku_wait_until(atomic_read(&p->runs) == 1));
+}
+
+/* For the end of a client: what is in the list is started now. */
+static void kick_all_leaves_nothing(struct kunit *test)
+{
+	struct part *p = test->priv;
+	bool lazy, listed;
+
+	preempt_disable();
+	lazy = lazily(p);
+	kmq_kick_all();
+	listed = p->kcc.lazy;
+	preempt_enable();
+
+	KUNIT_EXPECT_TRUE(test, lazy);
+	KUNIT_EXPECT_FALSE(test, listed);
+	flush_work(&p->kcc.work);
+	KUNIT_EXPECT_EQ(test, atomic_read(&p->runs), 1);
+}
+
+/* A CPU's list has the parts of several clients. */
+static void starts_all_in_the_list(struct kunit *test)
+{
+	struct part *p = test->priv, *other = kunit_kzalloc(test, sizeof(*other), GFP_KERNEL);
+	bool both;
+
+	KUNIT_ASSERT_NOT_NULL(test, other);
+	other->kc.wq = p->kc.wq;
+	INIT_WORK(&other->kcc.work, part_work);
+	other->kcc.kc = &other->kc;
+	other->kcc.submitter = current;
+	other->kcc.cpu = p->kcc.cpu;
+
+	preempt_disable();
+	both = lazily(p) && lazily(other);
+	preempt_enable();
+	KUNIT_EXPECT_TRUE(test, both);
+	KUNIT_EXPECT_TRUE(test, ku_wait_until(atomic_read(&p->runs) &&
+					      atomic_read(&other->runs)));
+	kmq_kick_all();
+	synchronize_rcu();
+	flush_workqueue(p->kc.wq);
+}
+
+static struct kunit_case kick_cases[] = {
+	KUNIT_CASE_PARAM(learns, judgement_gen_params),
+	KUNIT_CASE(only_for_the_submitter),
+	KUNIT_CASE(only_on_its_cpu),
+	KUNIT_CASE(hasty_for_a_while),
+	KUNIT_CASE(starts_when_the_submitter_sleeps),
+	KUNIT_CASE(timer_finds_out_who_does_not_sleep),
+	KUNIT_CASE(kick_all_leaves_nothing),
+	KUNIT_CASE(starts_all_in_the_list),
+	{}
+};
+
+static struct kunit_suite kick_suite = {
+	.name = "dm-kcopyd-mq-kick",
+	.suite_init = ku_suite_init,
+	.suite_exit = ku_suite_exit,
+	.init = kick_init,
+	.exit = kick_exit,
+	.test_cases = kick_cases,
+};
+
+kunit_test_suite(kick_suite);

@@ -1,0 +1,712 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Memory of the engine: magazines, the reserve of jobs, the reserve of pages and who gets it first.
+ */
+#include <linux/cpu.h>
+#include <linux/kthread.h>
+#include <linux/slab.h>
+
+#include "kunit-lib.h"
+
+/*
+ * Memory that runs out where the engine can do without, and pages that are counted.
+ */
+
+static atomic_t pages_live;
+
+static bool refused(gfp_t gfp)
+{
+	return !(gfp & __GFP_DIRECT_RECLAIM) && !ku_may_allocate();
+}
+
+static struct page *mem_alloc_page(gfp_t gfp)
+{
+	struct page *page = refused(gfp) ? NULL : alloc_page(gfp);
+
+	if (page)
+		atomic_inc(&pages_live);
+	return page;
+}
+
+static void mem_free_page(struct page *page)
+{
+	atomic_dec(&pages_live);
+	__free_page(page);
+}
+
+static void *mem_kmalloc_array(size_t n, size_t size, gfp_t gfp)
+{
+	return refused(gfp) ? NULL : kmalloc_array(n, size, gfp);
+}
+
+/* For jobs even an allocation that may wait fails, so that those in reserve are used up. */
+static void *mem_cache_alloc(struct kmem_cache *cache, gfp_t gfp)
+{
+	return ku_may_allocate() ? kmem_cache_alloc(cache, gfp) : NULL;
+}
+
+#undef alloc_page
+#define alloc_page(gfp)			mem_alloc_page(gfp)
+#undef __free_page
+#define __free_page(page)		mem_free_page(page)
+#undef kmalloc_array
+#define kmalloc_array(n, size, gfp)	mem_kmalloc_array(n, size, gfp)
+#undef kmem_cache_alloc
+#define kmem_cache_alloc(cache, gfp)	mem_cache_alloc(cache, gfp)
+
+#include "dm-kcopyd-mq-mem.c"
+
+#define MAX_JOBS	100
+
+/* Jobs that only hold memory. They tell in which order they were served. */
+struct mem_test {
+	struct ku ku;
+	struct dm_kcopyd_mq_client *kc;
+	struct kmq_job *jobs[MAX_JOBS];
+	unsigned int nr_jobs;
+	struct kmq_job *served[MAX_JOBS];
+	unsigned int nr_served;
+};
+
+static struct mem_test *mem_now;
+
+static int mem_case_init(struct kunit *test)
+{
+	struct mem_test *mt = kunit_kzalloc(test, sizeof(*mt), GFP_KERNEL);
+
+	ku_stay_here();
+	test->priv = mt;
+	mem_now = mt;
+	return mt ? 0 : -ENOMEM;
+}
+
+/* Pages and jobs are returned, and so are those of the magazines when there is no client left. */
+static void mem_case_exit(struct kunit *test)
+{
+	struct mem_test *mt = test->priv;
+
+	if (!mt)
+		return;
+	ku_allow(KU_ALL);
+	if (mt->kc) {
+		dm_kcopyd_mq_client_flush(mt->kc);
+		while (mt->nr_jobs) {
+			kmq_pages_put(mt->jobs[--mt->nr_jobs]);
+			kmq_job_free(mt->jobs[mt->nr_jobs]);
+		}
+		KUNIT_EXPECT_FALSE(test, mt->kc->reserve.low);
+		KUNIT_EXPECT_FALSE(test, kmq_job_is_short(mt->kc));
+	}
+	ku_exit(test);
+	KUNIT_EXPECT_EQ(test, atomic_read(&pages_live), 0);
+	KUNIT_EXPECT_EQ(test, kmq_clients, 0);
+}
+
+static struct mem_test *mem_client(struct kunit *test, unsigned int subjob_kb)
+{
+	struct mem_test *mt = test->priv;
+
+	mt->kc = ku_client(test, subjob_kb, NULL);
+	return mt;
+}
+
+static void job_served(struct dm_kcopyd_mq_item *item)
+{
+	mem_now->served[mem_now->nr_served++] = container_of(item, struct kmq_job, item);
+}
+
+/* A job for @sectors, without pages. */
+static struct kmq_job *mem_job(struct kunit *test, unsigned int sectors)
+{
+	struct mem_test *mt = test->priv;
+	struct kmq_job *job;
+	bool direct;
+
+	KUNIT_ASSERT_LT(test, mt->nr_jobs, MAX_JOBS);
+	job = kmq_job_alloc(mt->kc, &direct);
+	KUNIT_ASSERT_EQ(test, job->nr_pages, 0);
+	job->item.fn = job_served;
+	job->kc = mt->kc;
+	job->cpu = raw_smp_processor_id();
+	job->count = sectors;
+	job->vecs = job->inline_vecs;
+	mt->jobs[mt->nr_jobs++] = job;
+	return job;
+}
+
+/* A job for @pages, which fails or waits if there is no memory. */
+static struct kmq_job *mem_job_of(struct kunit *test, unsigned int pages)
+{
+	return mem_job(test, pages * PAGE_SECTORS);
+}
+
+/* Nothing but the reserve is left. */
+static void exhaust(struct kunit *test)
+{
+	kmq_magazine_empty_local(NULL);
+	ku_allow(0);
+}
+
+static void expect_reserve(struct kunit *test, unsigned int pages, unsigned int vecs)
+{
+	struct mem_test *mt = test->priv;
+	struct kmq_reserve *r = &mt->kc->reserve;
+	struct page *page;
+	unsigned int nr = 0;
+
+	KUNIT_EXPECT_EQ(test, r->nr_pages, pages);
+	KUNIT_EXPECT_EQ(test, r->nr_vecs, vecs);
+	list_for_each_entry(page, &r->pages, lru)
+		nr++;
+	KUNIT_EXPECT_EQ(test, nr, pages);
+}
+
+/* @nr jobs have been served so far, the last of them @job. */
+static void expect_served(struct kunit *test, unsigned int nr, struct kmq_job *job)
+{
+	struct mem_test *mt = test->priv;
+
+	ku_pause();
+	dm_kcopyd_mq_client_flush(mt->kc);
+	KUNIT_ASSERT_EQ(test, mt->nr_served, nr);
+	if (job)
+		KUNIT_EXPECT_PTR_EQ(test, mt->served[nr - 1], job);
+}
+
+/*
+ * Sizes.
+ */
+
+struct reserve {
+	unsigned int subjob_kb, pages, vecs;
+};
+
+/* Arrays for as many jobs as could hold reserved pages and need one: those above 16 pages. */
+static const struct reserve reserves[] = {
+	{ 4, 1, 0 }, { 8, 2, 0 }, { 64, 16, 0 }, { 68, 17, 1 }, { 132, 33, 1 }, { 136, 34, 2 },
+	{ 512, 128, 7 }, { 1024, 256, 15 },
+};
+
+static void reserve_desc(const struct reserve *r, char *desc)
+{
+	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%u KiB", r->subjob_kb);
+}
+
+KUNIT_ARRAY_PARAM(reserve, reserves, reserve_desc);
+
+/* A client keeps what one sub-job needs. */
+static void reserve_is_a_sub_job(struct kunit *test)
+{
+	const struct reserve *param = test->param_value;
+	struct mem_test *mt = mem_client(test, param->subjob_kb);
+	struct kmq_reserve *r = &mt->kc->reserve;
+
+	KUNIT_EXPECT_EQ(test, r->size, param->pages);
+	KUNIT_EXPECT_EQ(test, r->vecs_size, param->vecs);
+	KUNIT_EXPECT_FALSE(test, r->low);
+	expect_reserve(test, param->pages, param->vecs);
+	KUNIT_EXPECT_EQ(test, mt->kc->jobs.curr_nr, KMQ_MIN_JOBS);
+	KUNIT_EXPECT_EQ(test, atomic_read(&pages_live), param->pages);
+}
+
+static const unsigned int segments[] = {
+	1, 7, 8, 9, 16, 17, 8 * 16, 8 * 16 + 1, 8 * 17, 1023, 1024,
+};
+
+static void segment_desc(const unsigned int *sectors, char *desc)
+{
+	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%u sectors", *sectors);
+}
+
+KUNIT_ARRAY_PARAM(segment, segments, segment_desc);
+
+static void expect_pages(struct kunit *test, struct kmq_job *job)
+{
+	unsigned int i, pages = DIV_ROUND_UP(job->count, PAGE_SECTORS);
+
+	KUNIT_EXPECT_EQ(test, job->nr_pages, pages);
+	KUNIT_EXPECT_EQ(test, job->vecs == job->inline_vecs, pages <= KMQ_INLINE_VECS);
+	for (i = 0; i < job->nr_pages; i++) {
+		KUNIT_EXPECT_NOT_NULL(test, job->vecs[i].bv_page);
+		KUNIT_EXPECT_EQ(test, job->vecs[i].bv_len, PAGE_SIZE);
+		KUNIT_EXPECT_EQ(test, job->vecs[i].bv_offset, 0);
+	}
+}
+
+/* A segment gets the pages it needs, in an array of its own if there are many. */
+static void segment_gets_its_pages(struct kunit *test)
+{
+	struct mem_test *mt = mem_client(test, 512);
+	struct kmq_job *job = mem_job(test, *(const unsigned int *)test->param_value);
+
+	KUNIT_EXPECT_TRUE(test, kmq_pages_try_get(job));
+	expect_pages(test, job);
+	expect_reserve(test, mt->kc->reserve.size, mt->kc->reserve.vecs_size);
+
+	kmq_pages_put(job);
+	KUNIT_EXPECT_EQ(test, job->nr_pages, 0);
+	KUNIT_EXPECT_PTR_EQ(test, job->vecs, &job->inline_vecs[0]);
+	kmq_pages_put(job);
+	KUNIT_EXPECT_EQ(test, job->nr_pages, 0);
+}
+
+/*
+ * Magazines.
+ */
+
+/* What a job gave back is what the next one on this CPU gets. */
+static void magazine_gives_back_what_was_used_last(struct kunit *test)
+{
+	struct mem_test *mt = mem_client(test, 64);
+	struct kmq_job *job, *again;
+	struct page *page;
+
+	job = mem_job_of(test, 1);
+	KUNIT_EXPECT_TRUE(test, kmq_pages_try_get(job));
+	page = job->vecs[0].bv_page;
+	kmq_pages_put(job);
+	kmq_job_free(job);
+	mt->nr_jobs--;
+
+	/* Even without memory. */
+	ku_allow(0);
+	again = kmq_job_try_alloc(mt->kc);
+	KUNIT_EXPECT_PTR_EQ(test, again, job);
+	if (again) {
+		mt->jobs[mt->nr_jobs++] = again;
+		again->count = 1;
+		KUNIT_EXPECT_TRUE(test, kmq_pages_try_get(again));
+		KUNIT_EXPECT_PTR_EQ(test, again->vecs[0].bv_page, page);
+	}
+	ku_allow(KU_ALL);
+}
+
+/* More than a magazine holds goes back to the system. */
+static void magazine_has_limits(struct kunit *test)
+{
+	struct mem_test *mt = mem_client(test, 1024);
+	struct kmq_magazine *m;
+	unsigned int i;
+
+	kmq_magazine_empty_local(NULL);
+	m = raw_cpu_ptr(&kmq_magazines);
+	for (i = 0; i < KMQ_MAGAZINE_JOBS + 1; i++)
+		mem_job_of(test, 4);
+	for (i = 0; i < KMQ_MAGAZINE_JOBS + 1; i++)
+		KUNIT_EXPECT_TRUE(test, kmq_pages_try_get(mt->jobs[i]));
+
+	for (i = 0; i < KMQ_MAGAZINE_JOBS + 1; i++) {
+		kmq_pages_put(mt->jobs[i]);
+		kmq_job_free(mt->jobs[i]);
+		KUNIT_EXPECT_EQ(test, m->nr_jobs, min(i + 1, (u32)KMQ_MAGAZINE_JOBS));
+		KUNIT_EXPECT_EQ(test, m->nr_pages, min(4 * (i + 1), (u32)KMQ_MAGAZINE_PAGES));
+	}
+	mt->nr_jobs = 0;
+	KUNIT_EXPECT_EQ(test, atomic_read(&pages_live), 256 + KMQ_MAGAZINE_PAGES);
+
+	/* The pages that do not fit are those of the last one to come. */
+	kmq_magazine_empty_local(NULL);
+	KUNIT_EXPECT_EQ(test, m->nr_jobs, 0);
+	KUNIT_EXPECT_EQ(test, m->nr_pages, 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&pages_live), 256);
+}
+
+static void fill_magazine(unsigned int cpu, void *arg)
+{
+	struct dm_kcopyd_mq_client *kc = arg;
+	struct kmq_job *job = kmq_job_try_alloc(kc);
+
+	if (!job)
+		return;
+	job->kc = kc;
+	job->count = 8;
+	if (kmq_pages_try_get(job))
+		kmq_pages_put(job);
+	kmq_job_free(job);
+}
+
+/* The last client takes the contents of all magazines with it. */
+static void last_client_empties_magazines(struct kunit *test)
+{
+	struct mem_test *mt = mem_client(test, 64);
+	struct dm_kcopyd_mq_client *other = dm_kcopyd_mq_client_create(NULL);
+	unsigned int held = atomic_read(&pages_live);
+	int cpu;
+
+	KUNIT_ASSERT_FALSE(test, IS_ERR(other));
+	ku_run_on_cpus(test, fill_magazine, mt->kc);
+	KUNIT_EXPECT_EQ(test, atomic_read(&pages_live), held + num_online_cpus());
+
+	held -= other->reserve.size;
+	dm_kcopyd_mq_client_destroy(other);
+	KUNIT_EXPECT_EQ(test, atomic_read(&pages_live), held + num_online_cpus());
+
+	ku_client_destroy(test);
+	mt->kc = NULL;
+	KUNIT_EXPECT_EQ(test, atomic_read(&pages_live), 0);
+	for_each_possible_cpu(cpu) {
+		KUNIT_EXPECT_EQ(test, per_cpu(kmq_magazines, cpu).nr_jobs, 0);
+		KUNIT_EXPECT_EQ(test, per_cpu(kmq_magazines, cpu).nr_pages, 0);
+	}
+}
+
+/* So does a CPU that has gone. */
+static void dead_cpu_leaves_nothing(struct kunit *test)
+{
+	struct mem_test *mt = mem_client(test, 64);
+	unsigned int cpu;
+
+	cpu = raw_smp_processor_id();
+	fill_magazine(cpu, mt->kc);
+	KUNIT_EXPECT_EQ(test, per_cpu(kmq_magazines, cpu).nr_pages, 1);
+	KUNIT_EXPECT_EQ(test, kmq_cpu_dead(cpu), 0);
+	KUNIT_EXPECT_EQ(test, per_cpu(kmq_magazines, cpu).nr_pages, 0);
+	KUNIT_EXPECT_EQ(test, per_cpu(kmq_magazines, cpu).nr_jobs, 0);
+}
+
+/*
+ * Pages without memory.
+ */
+
+/* All pages or none: an attempt that fails half way keeps nothing. */
+static void failed_attempt_keeps_nothing(struct kunit *test)
+{
+	struct mem_test *mt = mem_client(test, 128);
+	struct kmq_job *job = mem_job_of(test, 20);
+	unsigned int i, held;
+
+	/* The array, then pages. */
+	for (i = 0; i <= 20; i++) {
+		exhaust(test);
+		held = atomic_read(&pages_live);
+		ku_allow(i);
+		KUNIT_EXPECT_FALSE(test, kmq_pages_try_get(job));
+		KUNIT_EXPECT_EQ(test, job->nr_pages, 0);
+		KUNIT_EXPECT_PTR_EQ(test, job->vecs, &job->inline_vecs[0]);
+		KUNIT_EXPECT_EQ(test, atomic_read(&pages_live), held);
+	}
+	ku_allow(21);
+	KUNIT_EXPECT_TRUE(test, kmq_pages_try_get(job));
+	expect_pages(test, job);
+	expect_reserve(test, mt->kc->reserve.size, mt->kc->reserve.vecs_size);
+}
+
+/* The reserve gives exactly what is needed, and is complete again afterwards. */
+static void reserve_gives_and_gets_back(struct kunit *test)
+{
+	struct mem_test *mt = mem_client(test, 144);
+	struct kmq_job *large = mem_job_of(test, 17), *small = mem_job_of(test, 2);
+	struct kmq_reserve *r = &mt->kc->reserve;
+
+	exhaust(test);
+	expect_reserve(test, 36, 2);
+	KUNIT_EXPECT_TRUE(test, kmq_pages_get(large));
+	expect_pages(test, large);
+	expect_reserve(test, 19, 1);
+	KUNIT_EXPECT_TRUE(test, r->low);
+
+	KUNIT_EXPECT_TRUE(test, kmq_pages_get(small));
+	expect_pages(test, small);
+	expect_reserve(test, 17, 1);
+
+	kmq_pages_put(large);
+	expect_reserve(test, 34, 2);
+	KUNIT_EXPECT_TRUE(test, r->low);
+	kmq_pages_put(small);
+	expect_reserve(test, 36, 2);
+	KUNIT_EXPECT_FALSE(test, r->low);
+	KUNIT_EXPECT_EQ(test, atomic_read(&pages_live), 36);
+}
+
+/* The very last page, and not one more. */
+static void reserve_can_be_used_up(struct kunit *test)
+{
+	struct mem_test *mt = mem_client(test, 16);
+	struct kmq_job *job, *last, *waits;
+
+	job = mem_job_of(test, 3);
+	last = mem_job_of(test, 1);
+	waits = mem_job_of(test, 1);
+	exhaust(test);
+	KUNIT_EXPECT_TRUE(test, kmq_pages_get(job));
+	KUNIT_EXPECT_TRUE(test, kmq_pages_get(last));
+	expect_reserve(test, 0, 0);
+	KUNIT_EXPECT_FALSE(test, kmq_pages_get(waits));
+	expect_served(test, 0, NULL);
+
+	/* It gets the page at once, which does not go through the reserve a second time. */
+	kmq_pages_put(last);
+	expect_served(test, 1, waits);
+	expect_pages(test, waits);
+	expect_reserve(test, 0, 0);
+
+	kmq_pages_put(waits);
+	kmq_pages_put(job);
+	expect_reserve(test, 4, 0);
+	KUNIT_EXPECT_FALSE(test, mt->kc->reserve.low);
+}
+
+/* A whole sub-job needs all of the reserve, and waits until it is there. */
+static void whole_reserve_for_one(struct kunit *test)
+{
+	struct mem_test *mt = mem_client(test, 128);
+	struct kmq_job *one = mem_job_of(test, 1), *whole = mem_job_of(test, 32);
+
+	exhaust(test);
+	KUNIT_EXPECT_TRUE(test, kmq_pages_get(one));
+	KUNIT_EXPECT_FALSE(test, kmq_pages_get(whole));
+	expect_reserve(test, 31, 1);
+	kmq_pages_put(one);
+	expect_served(test, 1, whole);
+	expect_reserve(test, 0, 0);
+	expect_pages(test, whole);
+	kmq_pages_put(whole);
+	expect_reserve(test, 32, mt->kc->reserve.vecs_size);
+}
+
+/* Pages may be there and an array not: all or nothing. */
+static void waits_for_an_array(struct kunit *test)
+{
+	struct mem_test *mt = mem_client(test, 136);
+	struct kmq_job *small = mem_job_of(test, 16), *large = mem_job_of(test, 17);
+	struct kmq_reserve *r = &mt->kc->reserve;
+
+	exhaust(test);
+	r->nr_vecs = 0;
+	KUNIT_EXPECT_TRUE(test, kmq_pages_get(small));
+	KUNIT_EXPECT_FALSE(test, kmq_pages_get(large));
+	expect_reserve(test, 18, 0);
+	KUNIT_EXPECT_EQ(test, large->nr_pages, 0);
+
+	r->nr_vecs = 2;
+	kmq_pages_put(small);
+	expect_served(test, 1, large);
+	expect_pages(test, large);
+	expect_reserve(test, 17, 1);
+	kmq_pages_put(large);
+	expect_reserve(test, 34, 2);
+}
+
+/* Who waits longer is served first, and nobody overtakes: not even one who needs less. */
+static void waiting_jobs_are_served_in_order(struct kunit *test)
+{
+	struct mem_test *mt = mem_client(test, 16);
+	struct kmq_job *holds[4], *waits[4], *late;
+	static const unsigned int needs[] = { 1, 2, 1, 4 };
+	unsigned int i;
+
+	for (i = 0; i < 4; i++)
+		holds[i] = mem_job_of(test, 1);
+	for (i = 0; i < 4; i++)
+		waits[i] = mem_job_of(test, needs[i]);
+	late = mem_job_of(test, 1);
+	exhaust(test);
+	for (i = 0; i < 4; i++)
+		KUNIT_EXPECT_TRUE(test, kmq_pages_get(holds[i]));
+	for (i = 0; i < 4; i++)
+		KUNIT_EXPECT_FALSE(test, kmq_pages_get(waits[i]));
+
+	kmq_pages_put(holds[0]);
+	expect_served(test, 1, waits[0]);
+	/* One page is free: waits[2] could have it, but it is not its turn. */
+	kmq_pages_put(holds[1]);
+	expect_served(test, 1, waits[0]);
+	expect_reserve(test, 1, 0);
+	KUNIT_EXPECT_FALSE(test, kmq_pages_get(late));
+
+	kmq_pages_put(holds[2]);
+	expect_served(test, 2, waits[1]);
+	kmq_pages_put(holds[3]);
+	expect_served(test, 3, waits[2]);
+
+	kmq_pages_put(waits[0]);
+	kmq_pages_put(waits[2]);
+	expect_served(test, 3, waits[2]);
+	kmq_pages_put(waits[1]);
+	expect_served(test, 4, waits[3]);
+	kmq_pages_put(waits[3]);
+	expect_served(test, 5, late);
+	KUNIT_EXPECT_TRUE(test, mt->kc->reserve.low);
+	kmq_pages_put(late);
+	KUNIT_EXPECT_FALSE(test, mt->kc->reserve.low);
+	expect_reserve(test, 4, 0);
+}
+
+/* One who gives back enough for several serves several, the oldest first. */
+static void serves_as_many_as_it_can(struct kunit *test)
+{
+	struct mem_test *mt = mem_client(test, 16);
+	struct kmq_job *holds = mem_job_of(test, 4), *waits[5];
+	unsigned int i;
+
+	for (i = 0; i < 5; i++)
+		waits[i] = mem_job_of(test, 1);
+	exhaust(test);
+	KUNIT_EXPECT_TRUE(test, kmq_pages_get(holds));
+	for (i = 0; i < 5; i++)
+		KUNIT_EXPECT_FALSE(test, kmq_pages_get(waits[i]));
+	kmq_pages_put(holds);
+	expect_served(test, 4, waits[3]);
+	for (i = 0; i < 4; i++)
+		KUNIT_EXPECT_PTR_EQ(test, mt->served[i], waits[i]);
+	for (i = 0; i < 4; i++)
+		kmq_pages_put(waits[i]);
+	expect_served(test, 5, waits[4]);
+}
+
+/* While the reserve is not complete, pages that come from the system complete it. */
+static void any_pages_complete_the_reserve(struct kunit *test)
+{
+	struct mem_test *mt = mem_client(test, 16);
+	struct kmq_job *normal = mem_job_of(test, 3), *reserved = mem_job_of(test, 2), *waits;
+
+	waits = mem_job_of(test, 3);
+	KUNIT_EXPECT_TRUE(test, kmq_pages_get(normal));
+	exhaust(test);
+	KUNIT_EXPECT_TRUE(test, kmq_pages_get(reserved));
+	KUNIT_EXPECT_FALSE(test, kmq_pages_get(waits));
+
+	/* Two complete the reserve; the third is left over for the magazine. */
+	kmq_pages_put(normal);
+	expect_served(test, 1, waits);
+	expect_reserve(test, 1, 0);
+	kmq_pages_put(reserved);
+	expect_reserve(test, 3, 0);
+	KUNIT_EXPECT_TRUE(test, mt->kc->reserve.low);
+	kmq_pages_put(waits);
+	expect_reserve(test, 4, 0);
+	KUNIT_EXPECT_FALSE(test, mt->kc->reserve.low);
+}
+
+/*
+ * Jobs without memory.
+ */
+
+/* A job of the reserve must not be submitted by the caller, who may have bios on its list. */
+static void reserved_jobs_are_the_workers(struct kunit *test)
+{
+	struct mem_test *mt = mem_client(test, 64);
+	struct kmq_job *job;
+	bool direct = false;
+
+	job = kmq_job_alloc(mt->kc, &direct);
+	KUNIT_EXPECT_TRUE(test, direct);
+	KUNIT_EXPECT_FALSE(test, kmq_job_is_short(mt->kc));
+	job->kc = mt->kc;
+	kmq_job_free(job);
+
+	exhaust(test);
+	KUNIT_EXPECT_NULL(test, kmq_job_try_alloc(mt->kc));
+	job = kmq_job_alloc(mt->kc, &direct);
+	KUNIT_EXPECT_FALSE(test, direct);
+	KUNIT_EXPECT_TRUE(test, kmq_job_is_short(mt->kc));
+	KUNIT_EXPECT_EQ(test, mt->kc->jobs.curr_nr, KMQ_MIN_JOBS - 1);
+
+	/* What is freed completes the reserve before it goes to a magazine. */
+	job->kc = mt->kc;
+	kmq_job_free(job);
+	KUNIT_EXPECT_FALSE(test, kmq_job_is_short(mt->kc));
+	KUNIT_EXPECT_NULL(test, kmq_job_try_alloc(mt->kc));
+}
+
+struct waiter {
+	struct dm_kcopyd_mq_client *kc;
+	struct kmq_job *job;
+	struct completion ended;
+};
+
+static int wait_for_job(void *arg)
+{
+	struct waiter *w = arg;
+	bool direct;
+
+	w->job = kmq_job_alloc(w->kc, &direct);
+	complete(&w->ended);
+	return 0;
+}
+
+/* With all jobs of the reserve in use, a submitter waits for one of them to end. */
+static void waits_for_a_job(struct kunit *test)
+{
+	struct mem_test *mt = mem_client(test, 64);
+	struct task_struct *task;
+	struct waiter w = { .kc = mt->kc };
+	unsigned int i;
+
+	init_completion(&w.ended);
+	exhaust(test);
+	for (i = 0; i < KMQ_MIN_JOBS; i++)
+		mem_job_of(test, 1);
+	KUNIT_EXPECT_EQ(test, mt->kc->jobs.curr_nr, 0);
+
+	task = kthread_run(wait_for_job, &w, "kunit-wait");
+	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
+	ku_pause();
+	KUNIT_EXPECT_FALSE(test, completion_done(&w.ended));
+	kmq_job_free(mt->jobs[--mt->nr_jobs]);
+	wait_for_completion(&w.ended);
+	KUNIT_EXPECT_NOT_NULL(test, w.job);
+	w.job->kc = mt->kc;
+	w.job->nr_pages = 0;
+	mt->jobs[mt->nr_jobs++] = w.job;
+}
+
+/* A worker that submits in a callback does not wait, as the job that has ended is left to it. */
+static void worker_takes_the_job_that_has_ended(struct kunit *test)
+{
+	struct mem_test *mt = mem_client(test, 64);
+	struct kmq_cpu *kcc;
+	struct kmq_job *job, *spare;
+	bool direct = true;
+
+	exhaust(test);
+	spare = mem_job_of(test, 1);
+	kcc = raw_cpu_ptr(mt->kc->cpus);
+	kcc->spare = spare;
+
+	/* Not the worker: gets one of the reserve. */
+	job = kmq_job_alloc(mt->kc, &direct);
+	KUNIT_EXPECT_PTR_NE(test, job, spare);
+	KUNIT_EXPECT_PTR_EQ(test, kcc->spare, spare);
+	job->kc = mt->kc;
+	kmq_job_free(job);
+
+	kcc->task = current;
+	job = kmq_job_alloc(mt->kc, &direct);
+	kcc->task = NULL;
+	KUNIT_EXPECT_PTR_EQ(test, job, spare);
+	KUNIT_EXPECT_NULL(test, kcc->spare);
+	KUNIT_EXPECT_FALSE(test, direct);
+}
+
+static struct kunit_case mem_cases[] = {
+	KUNIT_CASE_PARAM(reserve_is_a_sub_job, reserve_gen_params),
+	KUNIT_CASE_PARAM(segment_gets_its_pages, segment_gen_params),
+	KUNIT_CASE(magazine_gives_back_what_was_used_last),
+	KUNIT_CASE(magazine_has_limits),
+	KUNIT_CASE(last_client_empties_magazines),
+	KUNIT_CASE(dead_cpu_leaves_nothing),
+	KUNIT_CASE(failed_attempt_keeps_nothing),
+	KUNIT_CASE(reserve_gives_and_gets_back),
+	KUNIT_CASE(reserve_can_be_used_up),
+	KUNIT_CASE(whole_reserve_for_one),
+	KUNIT_CASE(waits_for_an_array),
+	KUNIT_CASE(waiting_jobs_are_served_in_order),
+	KUNIT_CASE(serves_as_many_as_it_can),
+	KUNIT_CASE(any_pages_complete_the_reserve),
+	KUNIT_CASE(reserved_jobs_are_the_workers),
+	KUNIT_CASE(waits_for_a_job),
+	KUNIT_CASE(worker_takes_the_job_that_has_ended),
+	{}
+};
+
+static struct kunit_suite mem_suite = {
+	.name = "dm-kcopyd-mq-mem",
+	.suite_init = ku_suite_init,
+	.suite_exit = ku_suite_exit,
+	.init = mem_case_init,
+	.exit = mem_case_exit,
+	.test_cases = mem_cases,
+};
+
+kunit_test_suite(mem_suite);

@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The engine from outside: lists and their workers, callbacks, the end of a client, copies without
+ * memory, the CPU on which a job stays, jobs that the throttle holds back.
+ */
+#include <linux/kthread.h>
+
+#include "kunit-lib.h"
+#include "kunit-engine.h"
+
+#include "dm-kcopyd-mq-job.h"
+
+/*
+ * Lists and their workers.
+ */
+
+struct order_item {
+	struct dm_kcopyd_mq_item item;
+	struct dm_kcopyd_mq_client *kc;
+	unsigned int *next;
+	unsigned int number;
+	unsigned int again;	/* times that it queues itself */
+	unsigned int cpu;
+	bool slow;
+	struct completion ended;
+};
+
+static void item_run(struct dm_kcopyd_mq_item *item)
+{
+	struct order_item *oi = container_of(item, struct order_item, item);
+	struct dm_kcopyd_mq_client *kc = oi->kc;
+
+	oi->cpu = raw_smp_processor_id();
+	if (oi->again) {
+		oi->again--;
+		dm_kcopyd_mq_queue_item(kc, item, oi->cpu);
+		return;
+	}
+	if (oi->slow)
+		ku_pause();
+	if (oi->next)
+		oi->number = (*oi->next)++;
+	complete(&oi->ended);
+	dm_kcopyd_mq_release(kc);
+}
+
+static struct order_item *item(struct kunit *test, struct dm_kcopyd_mq_client *kc)
+{
+	struct order_item *oi = kunit_kzalloc(test, sizeof(*oi), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, oi);
+	oi->item.fn = item_run;
+	oi->kc = kc;
+	init_completion(&oi->ended);
+	return oi;
+}
+
+static bool item_wait(struct order_item *oi)
+{
+	return wait_for_completion_timeout(&oi->ended, KU_TIMEOUT);
+}
+
+/* First in, first out. */
+static void items_run_in_the_order_they_come(struct kunit *test)
+{
+	struct dm_kcopyd_mq_client *kc = ku_client(test, 0, NULL);
+	struct order_item *items[20];
+	unsigned int i, next = 0;
+
+	for (i = 0; i < ARRAY_SIZE(items); i++) {
+		items[i] = item(test, kc);
+		items[i]->next = &next;
+	}
+	/* All of them in one list that the worker takes. */
+	preempt_disable();
+	for (i = 0; i < ARRAY_SIZE(items); i++)
+		dm_kcopyd_mq_queue_item(kc, &items[i]->item, dm_kcopyd_mq_hold(kc));
+	preempt_enable();
+	for (i = 0; i < ARRAY_SIZE(items); i++) {
+		KUNIT_ASSERT_TRUE(test, item_wait(items[i]));
+		KUNIT_EXPECT_EQ(test, items[i]->number, i);
+		KUNIT_EXPECT_EQ(test, items[i]->cpu, raw_smp_processor_id());
+	}
+}
+
+/* A list that never ends does not keep the worker for ever, and nothing of it is lost. */
+static void worker_goes_on_after_many_rounds(struct kunit *test)
+{
+	struct dm_kcopyd_mq_client *kc = ku_client(test, 0, NULL);
+	struct order_item *oi = item(test, kc);
+
+	oi->again = 1000;
+	dm_kcopyd_mq_queue_item(kc, &oi->item, dm_kcopyd_mq_hold(kc));
+	KUNIT_EXPECT_TRUE(test, item_wait(oi));
+	KUNIT_EXPECT_EQ(test, oi->again, 0);
+}
+
+static void prepared_callback_is_given_its_errors(struct kunit *test)
+{
+	struct dm_kcopyd_mq_client *kc = ku_client(test, 0, NULL);
+	struct ku_copy *copy = ku_copy_create(test);
+	void *prepared = dm_kcopyd_mq_prepare_callback(kc, ku_copy_done, copy);
+
+	ku_pause();
+	KUNIT_EXPECT_EQ(test, copy->calls, 0);
+	dm_kcopyd_mq_do_callback(prepared, 1, 0xa5);
+	ku_expect_copy(test, copy, 1, 0xa5);
+}
+
+/* A flush returns when that has run whose I/O had ended, on all CPUs. */
+static void flush_waits_for_callbacks(struct kunit *test)
+{
+	struct dm_kcopyd_mq_client *kc = ku_client(test, 0, NULL);
+	struct order_item **items = kunit_kcalloc(test, nr_cpu_ids, sizeof(*items), GFP_KERNEL);
+	int cpu;
+
+	KUNIT_ASSERT_NOT_NULL(test, items);
+	for_each_online_cpu(cpu) {
+		items[cpu] = item(test, kc);
+		items[cpu]->slow = true;
+		dm_kcopyd_mq_hold(kc);
+		dm_kcopyd_mq_queue_item(kc, &items[cpu]->item, cpu);
+	}
+	dm_kcopyd_mq_client_flush(kc);
+	for_each_online_cpu(cpu) {
+		KUNIT_EXPECT_TRUE(test, completion_done(&items[cpu]->ended));
+		KUNIT_EXPECT_EQ(test, items[cpu]->cpu, cpu);
+	}
+}
+
+static int queue_later(void *arg)
+{
+	struct order_item *oi = arg;
+
+	ku_pause();
+	dm_kcopyd_mq_queue_item(oi->kc, &oi->item, oi->number);
+	return 0;
+}
+
+/* A client is not gone before what was announced has run. */
+static void destroy_waits_for_held_items(struct kunit *test)
+{
+	struct dm_kcopyd_mq_client *kc = ku_client(test, 0, NULL);
+	struct order_item *oi = item(test, kc);
+	struct task_struct *task;
+
+	oi->slow = true;
+	oi->number = dm_kcopyd_mq_hold(kc);
+	task = kthread_run(queue_later, oi, "kunit-later");
+	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
+	ku_client_destroy(test);
+	KUNIT_EXPECT_TRUE(test, completion_done(&oi->ended));
+}
+
+/*
+ * Without memory.
+ */
+
+/* Pages for one segment: copies are read one by one, in the order in which they were submitted. */
+static void copies_without_memory_in_order(struct kunit *test)
+{
+	struct engine *e = engine(test, 1, PAGE);
+	struct ku_copy *copies[12];
+	unsigned int i;
+
+	test_disk_hold(e->src);
+	ku_allow(0);
+	for (i = 0; i < ARRAY_SIZE(copies); i++) {
+		copies[i] = ku_copy_create(test);
+		e->from.sector = i * PAGE;
+		e->to[0].sector = i * PAGE;
+		dm_kcopyd_mq_copy(e->kc, &e->from, 1, e->to, 0, ku_copy_done, copies[i]);
+	}
+	for (i = 0; i < ARRAY_SIZE(copies); i++) {
+		KUNIT_ASSERT_TRUE(test, ku_wait_until(engine_records(e->src) == i + 1));
+		if (i % 4 == 0)
+			ku_pause();
+		KUNIT_EXPECT_EQ(test, test_disk_pending(e->src), 1);
+		expect_segment(test, e->src, i, i, REQ_OP_READ);
+		/* Only the first of those that wait has memory to go on. */
+		KUNIT_EXPECT_EQ(test, e->kc->reserve.nr_pages, 0);
+		test_disk_end_oldest(e->src, 1);
+		ku_expect_copy(test, copies[i], 0, 0);
+	}
+	KUNIT_EXPECT_TRUE(test, ku_wait_until(!READ_ONCE(e->kc->reserve.low)));
+	KUNIT_EXPECT_EQ(test, e->kc->reserve.nr_pages, 1);
+	KUNIT_EXPECT_TRUE(test, ku_wait_until(!kmq_job_is_short(e->kc)));
+}
+
+/* A large copy has no helpers then, and its segments one after another. */
+static void large_copy_without_memory(struct kunit *test)
+{
+	struct engine *e = engine(test, 1, 20 * PAGE);
+	unsigned int i;
+
+	test_disk_hold(e->src);
+	ku_allow(0);
+	engine_copy(e, BIT(DM_KCOPYD_WRITE_SEQ));
+	for (i = 0; i < 20; i++) {
+		KUNIT_ASSERT_TRUE(test, ku_wait_until(engine_records(e->src) == i + 1));
+		KUNIT_EXPECT_EQ(test, test_disk_end_oldest(e->src, 1), 1);
+	}
+	ku_expect_copy(test, e->copy, 0, 0);
+	for (i = 0; i < 20; i++)
+		expect_segment(test, e->dst[0], i, i, REQ_OP_WRITE);
+}
+
+struct chain {
+	struct engine *e;
+	atomic_t left;
+	atomic_t wrong;
+	atomic_t live;
+	struct completion ended;
+};
+
+static void chain_done(int read_err, unsigned long write_err, void *context)
+{
+	struct chain *chain = context;
+	struct engine *e = chain->e;
+
+	if (read_err || write_err)
+		atomic_inc(&chain->wrong);
+	if (atomic_dec_if_positive(&chain->left) >= 0)
+		dm_kcopyd_mq_copy(e->kc, &e->from, 1, e->to, 0, chain_done, chain);
+	else if (atomic_dec_and_test(&chain->live))
+		complete(&chain->ended);
+}
+
+/* Callbacks that submit, with all jobs in use, do not wait for themselves. */
+static void callbacks_submit_without_memory(struct kunit *test)
+{
+	struct engine *e = engine(test, 1, PAGE);
+	struct chain *chain = kunit_kzalloc(test, sizeof(*chain), GFP_KERNEL);
+	unsigned int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, chain);
+	chain->e = e;
+	atomic_set(&chain->left, 200);
+	atomic_set(&chain->live, 16);
+	init_completion(&chain->ended);
+	test_disk_set(e->src, TEST_DISK_TASK, 0, 20);
+	ku_allow(0);
+	for (i = 0; i < 16; i++)
+		dm_kcopyd_mq_copy(e->kc, &e->from, 1, e->to, 0, chain_done, chain);
+	KUNIT_ASSERT_TRUE(test, wait_for_completion_timeout(&chain->ended, KU_TIMEOUT));
+	KUNIT_EXPECT_EQ(test, atomic_read(&chain->wrong), 0);
+	KUNIT_EXPECT_TRUE(test, ku_wait_until(!kmq_job_is_short(e->kc)));
+}
+
+/*
+ * CPUs, throttle.
+ */
+
+struct cpu_copies {
+	struct engine *e;
+	struct completion *ended;	/* by CPU */
+	atomic_t lost;
+};
+
+static void cpu_copy_done(int read_err, unsigned long write_err, void *context)
+{
+	struct cpu_copies *cc = context;
+
+	complete(&cc->ended[raw_smp_processor_id()]);
+}
+
+static void cpu_copy(unsigned int cpu, void *arg)
+{
+	struct cpu_copies *cc = arg;
+	struct engine *e = cc->e;
+	unsigned int i;
+
+	for (i = 0; i < 20; i++) {
+		dm_kcopyd_mq_copy(e->kc, &e->from, 1, e->to, 0, cpu_copy_done, cc);
+		/* It is completed by a callback on this CPU, or not at all. */
+		if (!wait_for_completion_timeout(&cc->ended[cpu], KU_TIMEOUT))
+			atomic_inc(&cc->lost);
+	}
+}
+
+/* A job's callback runs on the CPU that submitted it, wherever its bios end. */
+static void jobs_stay_on_their_cpu(struct kunit *test)
+{
+	struct engine *e = engine(test, 1, PAGE);
+	struct cpu_copies cc = { .e = e };
+	int cpu;
+
+	cc.ended = kunit_kcalloc(test, nr_cpu_ids, sizeof(*cc.ended), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, cc.ended);
+	for_each_possible_cpu(cpu)
+		init_completion(&cc.ended[cpu]);
+	test_disk_set(e->src, TEST_DISK_IRQ, 0, 20);
+	test_disk_set(e->dst[0], TEST_DISK_TASK, 0, 20);
+	ku_run_on_cpus(test, cpu_copy, &cc);
+	KUNIT_EXPECT_EQ(test, atomic_read(&cc.lost), 0);
+}
+
+/* With a throttle a job waits, but only so often. */
+static void throttled_job_starts_in_the_end(struct kunit *test)
+{
+	struct dm_kcopyd_mq_throttle throttle = { .throttle = 1, .last_jiffies = jiffies };
+	struct engine *e = engine(test, 1, PAGE);
+	struct ku_copy *second = ku_copy_create(test);
+	unsigned long begin;
+
+	ku_client_destroy(test);
+	spin_lock_init(&throttle.lock);
+	e->kc = ku_client(test, 0, &throttle);
+	test_disk_hold(e->src);
+	engine_copy(e, 0);
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(engine_records(e->src) == 1));
+	KUNIT_EXPECT_EQ(test, throttle.num_io_jobs, 1);
+
+	/* All of the time there is one in flight. */
+	ku_pause();
+	begin = jiffies;
+	dm_kcopyd_mq_copy(e->kc, &e->from, 1, e->to, 0, ku_copy_done, second);
+	KUNIT_EXPECT_TRUE(test, ku_wait_until(engine_records(e->src) == 2));
+	KUNIT_EXPECT_GE(test, jiffies - begin, 10 * (HZ / 10) - 1);
+	test_disk_end_oldest(e->src, 2);
+	ku_expect_copy(test, e->copy, 0, 0);
+	ku_expect_copy(test, second, 0, 0);
+	/* The throttle is the case's own, on its stack. */
+	ku_client_destroy(test);
+	KUNIT_EXPECT_EQ(test, throttle.num_io_jobs, 0);
+}
+
+static struct kunit_case work_cases[] = {
+	KUNIT_CASE(items_run_in_the_order_they_come),
+	KUNIT_CASE(worker_goes_on_after_many_rounds),
+	KUNIT_CASE(prepared_callback_is_given_its_errors),
+	KUNIT_CASE(flush_waits_for_callbacks),
+	KUNIT_CASE(destroy_waits_for_held_items),
+	KUNIT_CASE(copies_without_memory_in_order),
+	KUNIT_CASE(large_copy_without_memory),
+	KUNIT_CASE(callbacks_submit_without_memory),
+	KUNIT_CASE(jobs_stay_on_their_cpu),
+	KUNIT_CASE(throttled_job_starts_in_the_end),
+	{}
+};
+
+static struct kunit_suite work_suite = {
+	.name = "dm-kcopyd-mq-work",
+	.suite_init = ku_suite_init,
+	.suite_exit = ku_suite_exit,
+	.init = ku_init,
+	.exit = ku_exit,
+	.test_cases = work_cases,
+};
+
+kunit_test_suite(work_suite);

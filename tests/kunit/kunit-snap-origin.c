@@ -1,0 +1,557 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Origins: the registry, the order of snapshots, where writes are split, and the way of a write.
+ */
+#include <linux/kthread.h>
+
+#include "kunit-lib.h"
+
+/* Devices that device-mapper would suspend. */
+struct ku_md {
+	unsigned int holds;
+	unsigned int suspends;
+	bool going;	/* cannot be held any more */
+};
+
+static struct ku_md *md_of(struct mapped_device *md)
+{
+	return (struct ku_md *)md;
+}
+
+static int md_hold(struct mapped_device *md)
+{
+	if (md_of(md)->going)
+		return -EBUSY;
+	md_of(md)->holds++;
+	return 0;
+}
+
+/* The table of a target is its device. */
+#define dm_table_get_md(table)		((struct mapped_device *)(table))
+#define dm_hold(md)			md_hold(md)
+#define dm_put(md)			(md_of(md)->holds--)
+#define dm_internal_suspend_fast(md)	(md_of(md)->suspends++)
+#define dm_internal_resume_fast(md)	(md_of(md)->suspends--)
+#define dm_accept_partial_bio(bio, nr)	((bio)->bi_iter.bi_size = (nr) << SECTOR_SHIFT)
+
+#include "dm-snap-origin.c"
+
+#define CHUNK	8
+
+static struct snap_origin *origin_get(struct block_device *bdev)
+{
+	struct snap_origin *origin;
+
+	mutex_lock(&snap_registry_lock);
+	origin = snap_origin_get(bdev);
+	mutex_unlock(&snap_registry_lock);
+	return origin;
+}
+
+static void origin_put(struct snap_origin *origin)
+{
+	mutex_lock(&snap_registry_lock);
+	snap_origin_put(origin);
+	mutex_unlock(&snap_registry_lock);
+}
+
+/* One origin for a device, for as long as somebody uses it. */
+static void one_origin_for_a_device(struct kunit *test)
+{
+	struct block_device *bdev = ku_fake_bdev(test, 64, 512), *other;
+	struct snap_origin *origin = origin_get(bdev), *second;
+
+	other = ku_fake_bdev(test, 64, 512);
+	KUNIT_ASSERT_NOT_NULL(test, origin);
+	KUNIT_EXPECT_PTR_EQ(test, origin->bdev, bdev);
+	KUNIT_EXPECT_EQ(test, origin->split, SNAP_NO_SPLIT);
+	KUNIT_EXPECT_PTR_EQ(test, origin_get(bdev), origin);
+	KUNIT_EXPECT_EQ(test, origin->refs, 2);
+
+	second = origin_get(other);
+	KUNIT_EXPECT_PTR_NE(test, second, origin);
+	origin_put(second);
+	origin_put(origin);
+	KUNIT_EXPECT_EQ(test, origin->refs, 1);
+	KUNIT_EXPECT_FALSE(test, hash_empty(snap_origins));
+	origin_put(origin);
+	KUNIT_EXPECT_TRUE(test, hash_empty(snap_origins));
+}
+
+/*
+ * The order of snapshots.
+ */
+
+struct order {
+	unsigned int sizes[3];
+};
+
+static const struct order orders[] = {
+	{ { 8, 64, 16 } }, { { 64, 16, 8 } }, { { 8, 16, 64 } }, { { 16, 8, 64 } }, { { 8, 8, 8 } },
+	{ { 8, 16, 8 } }, { { 1, 2097152, 1 } },
+};
+
+static void order_desc(const struct order *o, char *desc)
+{
+	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%u, %u, %u", o->sizes[0], o->sizes[1], o->sizes[2]);
+}
+
+KUNIT_ARRAY_PARAM(order, orders, order_desc);
+
+static void expect_sorted(struct kunit *test, struct snap_origin *origin, unsigned int nr)
+{
+	unsigned int last = UINT_MAX, count = 0;
+	struct dm_snapshot *snap;
+
+	list_for_each_entry(snap, &origin->snapshots, list) {
+		KUNIT_EXPECT_LE(test, snap->store.chunk_size, last);
+		last = snap->store.chunk_size;
+		count++;
+	}
+	KUNIT_EXPECT_EQ(test, count, nr);
+	KUNIT_EXPECT_EQ(test, origin->split, nr ? last : SNAP_NO_SPLIT);
+}
+
+/* Largest chunks first; no write may cross the borders of the smallest. */
+static void largest_chunks_come_first(struct kunit *test)
+{
+	const struct order *o = test->param_value;
+	struct snap_origin *origin = origin_get(ku_fake_bdev(test, 64, 512));
+	struct dm_snapshot *snaps = kunit_kcalloc(test, 3, sizeof(*snaps), GFP_KERNEL);
+	unsigned int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, origin);
+	KUNIT_ASSERT_NOT_NULL(test, snaps);
+	mutex_lock(&snap_registry_lock);
+	for (i = 0; i < 3; i++) {
+		snaps[i].store.chunk_size = o->sizes[i];
+		snap_origin_attach(origin, &snaps[i]);
+		KUNIT_EXPECT_TRUE(test, snaps[i].active);
+		expect_sorted(test, origin, i + 1);
+	}
+	for (i = 0; i < 3; i++) {
+		snap_origin_detach(origin, &snaps[i]);
+		KUNIT_EXPECT_FALSE(test, snaps[i].active);
+		expect_sorted(test, origin, 2 - i);
+	}
+	mutex_unlock(&snap_registry_lock);
+	origin_put(origin);
+}
+
+/* Among equal ones, the one that came first: they stand together, to share reads. */
+static void equal_chunks_stand_together(struct kunit *test)
+{
+	struct snap_origin *origin = origin_get(ku_fake_bdev(test, 64, 512));
+	struct dm_snapshot *snaps = kunit_kcalloc(test, 4, sizeof(*snaps), GFP_KERNEL), *snap;
+	static const unsigned int sizes[] = { 8, 16, 8, 16 }, expected[] = { 1, 3, 0, 2 };
+	unsigned int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, origin);
+	KUNIT_ASSERT_NOT_NULL(test, snaps);
+	mutex_lock(&snap_registry_lock);
+	for (i = 0; i < 4; i++) {
+		snaps[i].store.chunk_size = sizes[i];
+		snap_origin_attach(origin, &snaps[i]);
+	}
+	i = 0;
+	list_for_each_entry(snap, &origin->snapshots, list)
+		KUNIT_EXPECT_PTR_EQ(test, snap, &snaps[expected[i++]]);
+	for (i = 0; i < 4; i++)
+		snap_origin_detach(origin, &snaps[i]);
+	mutex_unlock(&snap_registry_lock);
+	origin_put(origin);
+}
+
+/*
+ * Origin targets.
+ */
+
+/* An origin target of a device of its own. */
+struct origin_target {
+	struct ku_md md;
+	struct dm_target ti;
+	struct dm_dev dev;
+	struct snap_origin_target o;
+};
+
+static struct origin_target *origin_target(struct kunit *test, struct snap_origin *origin,
+					   struct block_device *bdev)
+{
+	struct origin_target *ot = kunit_kzalloc(test, sizeof(*ot), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, ot);
+	ot->dev.bdev = bdev;
+	strscpy(ot->dev.name, "1:2", sizeof(ot->dev.name));
+	ot->ti.table = (struct dm_table *)&ot->md;
+	ot->ti.private = &ot->o;
+	ot->o.ti = &ot->ti;
+	ot->o.dev = &ot->dev;
+	ot->o.origin = origin;
+	INIT_LIST_HEAD(&ot->o.list);
+	return ot;
+}
+
+static void constructor_wants_one_argument(struct kunit *test)
+{
+	static const unsigned int wrong[] = { 0, 2, 3 };
+	char dev[] = "no such device";
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(wrong); i++) {
+		struct dm_target ti = { .error = NULL };
+		char *argv[3] = { dev, dev, dev };
+
+		KUNIT_EXPECT_EQ(test, snap_origin_ctr(&ti, wrong[i], argv), -EINVAL);
+		KUNIT_ASSERT_NOT_NULL(test, ti.error);
+		KUNIT_EXPECT_TRUE(test, str_has_prefix(ti.error, "Wrong number of arguments"));
+	}
+}
+
+static void status_gives_the_device(struct kunit *test)
+{
+	struct origin_target *ot = origin_target(test, NULL, NULL);
+	char result[32] = "unchanged";
+
+	snap_origin_status(&ot->ti, STATUSTYPE_INFO, 0, result, sizeof(result));
+	KUNIT_EXPECT_STREQ(test, result, "");
+	snap_origin_status(&ot->ti, STATUSTYPE_TABLE, 0, result, sizeof(result));
+	KUNIT_EXPECT_STREQ(test, result, "1:2");
+}
+
+/* An origin that is suspended already, or the caller's own device, is not suspended. */
+static void quiesces_the_target_that_is_active(struct kunit *test)
+{
+	struct block_device *bdev = ku_fake_bdev(test, 64, 512);
+	struct snap_origin *origin = origin_get(bdev);
+	struct origin_target *ot = origin_target(test, origin, bdev);
+	struct mapped_device *md = (struct mapped_device *)&ot->md;
+
+	KUNIT_EXPECT_NULL(test, snap_origin_quiesce(origin, NULL));
+
+	snap_origin_resumed(&ot->ti);
+	KUNIT_EXPECT_PTR_EQ(test, snap_origin_quiesce(origin, NULL), md);
+	KUNIT_EXPECT_EQ(test, ot->md.suspends, 1);
+	KUNIT_EXPECT_EQ(test, ot->md.holds, 1);
+	snap_origin_resume(md);
+	KUNIT_EXPECT_EQ(test, ot->md.suspends, 0);
+	KUNIT_EXPECT_EQ(test, ot->md.holds, 0);
+
+	KUNIT_EXPECT_NULL(test, snap_origin_quiesce(origin, md));
+	ot->md.going = true;
+	KUNIT_EXPECT_NULL(test, snap_origin_quiesce(origin, NULL));
+	KUNIT_EXPECT_EQ(test, ot->md.suspends, 0);
+	ot->md.going = false;
+
+	snap_origin_postsuspend(&ot->ti);
+	KUNIT_EXPECT_NULL(test, snap_origin_quiesce(origin, NULL));
+	snap_origin_resume(NULL);
+	origin_put(origin);
+}
+
+struct cut {
+	unsigned int chunk_size;	/* 0: no snapshot */
+	sector_t sector;
+	unsigned int count, expected;
+};
+
+static const struct cut cuts[] = {
+	{ 8, 0, 8, 8 }, { 8, 0, 9, 8 }, { 8, 0, 64, 8 }, { 8, 7, 1, 1 }, { 8, 7, 2, 1 },
+	{ 8, 3, 5, 5 }, { 8, 3, 6, 5 }, { 1, 5, 3, 1 }, { 64, 62, 8, 2 }, { 64, 64, 64, 64 },
+	{ 8, (1ULL << 32) + 5, 8, 3 }, { 8, (1ULL << 40) - 1, 2, 1 }, { 0, 5, 100, 100 },
+};
+
+static void cut_desc(const struct cut *c, char *desc)
+{
+	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%u sectors at %llu, chunks of %u", c->count,
+		 (unsigned long long)c->sector, c->chunk_size);
+}
+
+KUNIT_ARRAY_PARAM(cut, cuts, cut_desc);
+
+/* A write ends where the smallest chunk does; a read goes on. */
+static void writes_are_cut_at_chunks(struct kunit *test)
+{
+	const struct cut *c = test->param_value;
+	struct test_disk *disk = ku_disk(test, 64, 0), *cow = ku_disk(test, 256, 0);
+	struct ku_snap *ks = ku_snap(test, disk->bdev, cow->bdev, c->chunk_size ?: 8);
+	struct origin_target *ot = origin_target(test, ks->t.origin, disk->bdev);
+	struct ku_bio *kb;
+
+	/* It covers nothing, so nothing is copied. */
+	ks->t.snap->size = 0;
+	if (c->chunk_size) {
+		mutex_lock(&snap_registry_lock);
+		snap_origin_attach(ks->t.origin, ks->t.snap);
+		mutex_unlock(&snap_registry_lock);
+	}
+	kb = ku_bio(test, cow, REQ_OP_WRITE, c->sector, c->count, 'n');
+	KUNIT_EXPECT_EQ(test, snap_origin_map(&ot->ti, &kb->bio), DM_MAPIO_REMAPPED);
+	KUNIT_EXPECT_EQ(test, bio_sectors(&kb->bio), c->expected);
+	KUNIT_EXPECT_PTR_EQ(test, kb->bio.bi_bdev, disk->bdev);
+	KUNIT_EXPECT_EQ(test, kb->bio.bi_iter.bi_sector, c->sector);
+
+	kb = ku_bio(test, cow, REQ_OP_READ, c->sector, c->count, 0);
+	KUNIT_EXPECT_EQ(test, snap_origin_map(&ot->ti, &kb->bio), DM_MAPIO_REMAPPED);
+	KUNIT_EXPECT_EQ(test, bio_sectors(&kb->bio), c->count);
+}
+
+/*
+ * The way of a write.
+ */
+
+struct fixture {
+	struct test_disk *disk;
+	struct test_disk *cows[3];
+	struct ku_snap *snaps[3];
+	struct origin_target *ot;
+};
+
+/* An origin of 64 chunks full of 'o', and snapshots with chunks of @sizes. */
+static struct fixture *fixture(struct kunit *test, unsigned int nr, const unsigned int *sizes)
+{
+	struct fixture *f = kunit_kzalloc(test, sizeof(*f), GFP_KERNEL);
+	unsigned int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, f);
+	f->disk = ku_disk(test, 64 * CHUNK, 0);
+	ku_disk_fill(f->disk, 0, 64 * CHUNK, 'o');
+	KUNIT_ASSERT_EQ(test, test_disk_record(f->disk, 64), 0);
+	for (i = 0; i < nr; i++) {
+		f->cows[i] = ku_disk(test, 64 * CHUNK, 0);
+		f->snaps[i] = ku_snap_attached(test, f->disk, f->cows[i], sizes[i]);
+		f->ot = origin_target(test, f->snaps[i]->t.origin, f->disk->bdev);
+	}
+	return f;
+}
+
+static struct ku_bio *origin_bio(struct kunit *test, struct fixture *f, sector_t sector,
+				 unsigned int count)
+{
+	return ku_bio(test, f->disk, REQ_OP_WRITE, sector, count, 'n');
+}
+
+static bool has_exception(struct ku_snap *ks, u64 chunk)
+{
+	u64 new;
+
+	return snap_exception_lookup(&ks->t.snap->exceptions, chunk, &new);
+}
+
+static const unsigned int one_size[] = { CHUNK };
+
+/* The first write waits for the copy, a second one for the same copy, a later one for nothing. */
+static void first_write_waits_for_the_copy(struct kunit *test)
+{
+	struct fixture *f = fixture(test, 1, one_size);
+	struct ku_bio *first = origin_bio(test, f, 8, 8), *second = origin_bio(test, f, 9, 1);
+	struct ku_bio *third = origin_bio(test, f, 10, 2);
+
+	test_disk_hold(f->cows[0]);
+	KUNIT_EXPECT_EQ(test, snap_origin_map(&f->ot->ti, &first->bio), DM_MAPIO_SUBMITTED);
+	KUNIT_EXPECT_EQ(test, snap_origin_map(&f->ot->ti, &second->bio), DM_MAPIO_SUBMITTED);
+	ku_pause();
+	KUNIT_EXPECT_FALSE(test, ku_bio_has_ended(first));
+	KUNIT_EXPECT_FALSE(test, ku_bio_has_ended(second));
+	test_disk_release(f->cows[0]);
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(first));
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(second));
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f->cows[0], 0, 8, 'o'));
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f->disk, 8, 8, 'n'));
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f->disk, 16, 8, 'o'));
+	/* One read for the copy, two writes. */
+	KUNIT_EXPECT_EQ(test, test_disk_nr_records(f->disk), 3);
+
+	KUNIT_EXPECT_EQ(test, snap_origin_map(&f->ot->ti, &third->bio), DM_MAPIO_REMAPPED);
+}
+
+/* Nothing is copied for flushes and reads, nor beyond what the snapshot covers. */
+static void copies_only_what_is_needed(struct kunit *test)
+{
+	struct fixture *f = fixture(test, 1, one_size);
+	struct ku_bio *kb = ku_bio(test, f->disk, REQ_OP_READ, 8, 8, 0);
+
+	KUNIT_EXPECT_EQ(test, snap_origin_map(&f->ot->ti, &kb->bio), DM_MAPIO_REMAPPED);
+	kb = ku_bio(test, f->disk, REQ_OP_WRITE | REQ_PREFLUSH, 0, 0, 0);
+	KUNIT_EXPECT_EQ(test, snap_origin_map(&f->ot->ti, &kb->bio), DM_MAPIO_REMAPPED);
+
+	f->snaps[0]->t.snap->size = 16;
+	KUNIT_EXPECT_TRUE(test, snap_wants_copy(f->snaps[0]->t.snap, 15));
+	KUNIT_EXPECT_FALSE(test, snap_wants_copy(f->snaps[0]->t.snap, 16));
+	kb = origin_bio(test, f, 16, 8);
+	KUNIT_EXPECT_EQ(test, snap_origin_map(&f->ot->ti, &kb->bio), DM_MAPIO_REMAPPED);
+
+	snap_invalidate(f->snaps[0]->t.snap, "of a test");
+	KUNIT_EXPECT_FALSE(test, snap_wants_copy(f->snaps[0]->t.snap, 8));
+	kb = origin_bio(test, f, 8, 8);
+	KUNIT_EXPECT_EQ(test, snap_origin_map(&f->ot->ti, &kb->bio), DM_MAPIO_REMAPPED);
+	KUNIT_EXPECT_EQ(test, test_disk_nr_records(f->cows[0]), 0);
+}
+
+static const unsigned int three_sizes[] = { CHUNK, 2 * CHUNK, CHUNK };
+
+/* Before a write goes ahead all snapshots have their copy, each in its chunks. */
+static void write_waits_for_all_snapshots(struct kunit *test)
+{
+	struct fixture *f = fixture(test, 3, three_sizes);
+	struct ku_bio *kb = origin_bio(test, f, 3 * CHUNK, CHUNK);
+	unsigned int i;
+
+	for (i = 0; i < 3; i++)
+		test_disk_hold(f->cows[i]);
+	KUNIT_EXPECT_EQ(test, snap_origin_map(&f->ot->ti, &kb->bio), DM_MAPIO_SUBMITTED);
+	for (i = 0; i < 3; i++) {
+		ku_pause();
+		KUNIT_EXPECT_FALSE(test, ku_bio_has_ended(kb));
+		KUNIT_EXPECT_TRUE(test, ku_disk_holds(f->disk, 3 * CHUNK, CHUNK, 'o'));
+		test_disk_release(f->cows[i]);
+	}
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(kb));
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f->cows[0], 0, CHUNK, 'o'));
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f->cows[1], 0, 2 * CHUNK, 'o'));
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f->cows[2], 0, CHUNK, 'o'));
+	KUNIT_EXPECT_TRUE(test, has_exception(f->snaps[0], 3));
+	KUNIT_EXPECT_TRUE(test, has_exception(f->snaps[1], 1));
+	KUNIT_EXPECT_TRUE(test, has_exception(f->snaps[2], 3));
+	/* A read for each chunk size, and the write. */
+	KUNIT_EXPECT_EQ(test, test_disk_nr_records(f->disk), 3);
+}
+
+/* Only those snapshots get a copy that lack one. */
+static void write_copies_for_new_snapshots(struct kunit *test)
+{
+	struct fixture *f = fixture(test, 1, one_size);
+	struct ku_bio *kb = origin_bio(test, f, 8, 8);
+	struct test_disk *cow = ku_disk(test, 64, 0);
+	struct ku_snap *later;
+
+	KUNIT_EXPECT_EQ(test, snap_origin_map(&f->ot->ti, &kb->bio), DM_MAPIO_SUBMITTED);
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(kb));
+	later = ku_snap_attached(test, f->disk, cow, CHUNK);
+	KUNIT_EXPECT_EQ(test, test_disk_record(f->cows[0], 4), 0);
+
+	kb = ku_bio(test, f->disk, REQ_OP_WRITE, 8, 8, 'm');
+	KUNIT_EXPECT_EQ(test, snap_origin_map(&f->ot->ti, &kb->bio), DM_MAPIO_SUBMITTED);
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(kb));
+	KUNIT_EXPECT_TRUE(test, has_exception(later, 1));
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(cow, 0, 8, 'n'));
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f->cows[0], 0, 8, 'o'));
+	KUNIT_EXPECT_EQ(test, test_disk_nr_records(f->cows[0]), 0);
+}
+
+/* A snapshot that overflows is left behind; the write and the other snapshots are not. */
+static void overflow_does_not_stop_the_write(struct kunit *test)
+{
+	struct test_disk *disk = ku_disk(test, 64 * CHUNK, 0), *full = ku_disk(test, CHUNK, 0);
+	struct test_disk *cow = ku_disk(test, 64 * CHUNK, 0);
+	struct ku_snap *small, *large;
+	struct ku_bio *kb;
+	unsigned int i;
+
+	ku_disk_fill(disk, 0, 64 * CHUNK, 'o');
+	small = ku_snap_attached(test, disk, full, CHUNK);
+	large = ku_snap_attached(test, disk, cow, CHUNK);
+	for (i = 0; i < 2; i++) {
+		KUNIT_EXPECT_TRUE(test, READ_ONCE(small->t.snap->valid));
+		kb = ku_bio(test, disk, REQ_OP_WRITE, i * CHUNK, CHUNK, 'n');
+		KUNIT_EXPECT_EQ(test, snap_origin_write(small->t.origin, &kb->bio, false),
+				DM_MAPIO_SUBMITTED);
+		KUNIT_ASSERT_TRUE(test, ku_bio_wait(kb));
+		KUNIT_EXPECT_EQ(test, (int)kb->status, (int)BLK_STS_OK);
+	}
+	KUNIT_EXPECT_FALSE(test, READ_ONCE(small->t.snap->valid));
+	KUNIT_EXPECT_TRUE(test, READ_ONCE(large->t.snap->valid));
+	KUNIT_EXPECT_TRUE(test, has_exception(large, 1));
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(disk, 0, 2 * CHUNK, 'n'));
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(cow, 0, 2 * CHUNK, 'o'));
+}
+
+/* The overflow of the only snapshot: the write goes ahead at once. */
+static void overflow_lets_the_write_go(struct kunit *test)
+{
+	struct test_disk *disk = ku_disk(test, 64 * CHUNK, 0), *cow = ku_disk(test, CHUNK - 1, 0);
+	struct ku_snap *ks = ku_snap_attached(test, disk, cow, CHUNK);
+	struct ku_bio *kb = ku_bio(test, disk, REQ_OP_WRITE, 0, CHUNK, 'n');
+
+	KUNIT_EXPECT_EQ(test, snap_origin_write(ks->t.origin, &kb->bio, false), DM_MAPIO_REMAPPED);
+	KUNIT_EXPECT_FALSE(test, READ_ONCE(ks->t.snap->valid));
+}
+
+struct late_write {
+	struct fixture *f;
+	struct ku_bio *kb;
+	struct completion mapped;
+	int result;
+};
+
+static int map_late(void *arg)
+{
+	struct late_write *late = arg;
+
+	late->result = snap_origin_map(&late->f->ot->ti, &late->kb->bio);
+	complete(&late->mapped);
+	return 0;
+}
+
+/* Above the limit a write waits before it starts a copy; one that has waited already does not. */
+static void write_waits_above_the_limit(struct kunit *test)
+{
+	struct fixture *f = fixture(test, 1, one_size);
+	struct ku_bio *first = origin_bio(test, f, 0, 8), *retry = origin_bio(test, f, 8, 8);
+	struct late_write late = { .f = f, .kb = origin_bio(test, f, 16, 8) };
+	struct task_struct *task;
+
+	init_completion(&late.mapped);
+	ku_set_cow_threshold(0);
+	test_disk_hold(f->cows[0]);
+	KUNIT_EXPECT_EQ(test, snap_origin_map(&f->ot->ti, &first->bio), DM_MAPIO_SUBMITTED);
+	KUNIT_EXPECT_TRUE(test, snap_copies_exceeded(f->snaps[0]->t.snap));
+	KUNIT_EXPECT_EQ(test, snap_origin_write(f->ot->o.origin, &retry->bio, true),
+			DM_MAPIO_SUBMITTED);
+
+	task = kthread_run(map_late, &late, "kunit-late");
+	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
+	ku_pause();
+	KUNIT_EXPECT_FALSE(test, completion_done(&late.mapped));
+	KUNIT_EXPECT_EQ(test, test_disk_nr_records(f->disk), 2);
+	test_disk_release(f->cows[0]);
+	wait_for_completion(&late.mapped);
+	KUNIT_EXPECT_EQ(test, late.result, DM_MAPIO_SUBMITTED);
+	KUNIT_EXPECT_TRUE(test, ku_bio_wait(first));
+	KUNIT_EXPECT_TRUE(test, ku_bio_wait(retry));
+	KUNIT_EXPECT_TRUE(test, ku_bio_wait(late.kb));
+}
+
+static void origin_exit(struct kunit *test)
+{
+	ku_set_cow_threshold(2048);
+	ku_exit(test);
+}
+
+static struct kunit_case origin_cases[] = {
+	KUNIT_CASE(one_origin_for_a_device),
+	KUNIT_CASE_PARAM(largest_chunks_come_first, order_gen_params),
+	KUNIT_CASE(equal_chunks_stand_together),
+	KUNIT_CASE(constructor_wants_one_argument),
+	KUNIT_CASE(status_gives_the_device),
+	KUNIT_CASE(quiesces_the_target_that_is_active),
+	KUNIT_CASE_PARAM(writes_are_cut_at_chunks, cut_gen_params),
+	KUNIT_CASE(first_write_waits_for_the_copy),
+	KUNIT_CASE(copies_only_what_is_needed),
+	KUNIT_CASE(write_waits_for_all_snapshots),
+	KUNIT_CASE(write_copies_for_new_snapshots),
+	KUNIT_CASE(overflow_does_not_stop_the_write),
+	KUNIT_CASE(overflow_lets_the_write_go),
+	KUNIT_CASE(write_waits_above_the_limit),
+	{}
+};
+
+static struct kunit_suite origin_suite = {
+	.name = "dm-snap-origin",
+	.suite_init = ku_suite_init,
+	.suite_exit = ku_suite_exit,
+	.init = ku_init,
+	.exit = origin_exit,
+	.test_cases = origin_cases,
+};
+
+kunit_test_suite(origin_suite);

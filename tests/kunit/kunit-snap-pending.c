@@ -1,0 +1,776 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Pending exceptions: who makes them and who joins, reads of the origin that have to end first,
+ * failures, and how many copies there may be.
+ */
+#include <linux/kthread.h>
+
+#include "kunit-lib.h"
+
+#include "dm-snap-pending.c"
+
+#define READS		OP_BIT(REQ_OP_READ)
+#define WRITES		OP_BIT(REQ_OP_WRITE)
+#define CHUNK		8
+
+void ku_set_cow_threshold(unsigned int chunks)
+{
+	snapshot_cow_threshold = chunks;
+}
+
+static int pending_init(struct kunit *test)
+{
+	ku_set_cow_threshold(SNAP_DEFAULT_COPIES);
+	return ku_init(test);
+}
+
+static void pending_exit(struct kunit *test)
+{
+	ku_set_cow_threshold(SNAP_DEFAULT_COPIES);
+	ku_exit(test);
+}
+
+/* An origin of 128 chunks full of 'o', and a snapshot with room for @cow_chunks. */
+struct fixture {
+	struct test_disk *origin, *cow;
+	struct dm_snapshot *snap;
+};
+
+static struct fixture fixture(struct kunit *test, unsigned int cow_chunks)
+{
+	struct fixture f = {
+		.origin = ku_disk(test, 128 * CHUNK, 0),
+		.cow = ku_disk(test, cow_chunks * CHUNK, 0),
+	};
+
+	ku_disk_fill(f.origin, 0, 128 * CHUNK, 'o');
+	f.snap = ku_snap_attached(test, f.origin, f.cow, CHUNK)->t.snap;
+	KUNIT_ASSERT_EQ(test, test_disk_record(f.origin, 64), 0);
+	KUNIT_ASSERT_EQ(test, test_disk_record(f.cow, 64), 0);
+	return f;
+}
+
+static bool has_exception(struct dm_snapshot *snap, u64 chunk)
+{
+	u64 new;
+
+	return snap_exception_lookup(&snap->exceptions, chunk, &new);
+}
+
+static bool is_pending(struct dm_snapshot *snap, u64 chunk)
+{
+	struct snap_bucket *bucket = snap_bucket_of(snap, chunk);
+	bool yes;
+
+	spin_lock_irq(&bucket->lock);
+	yes = snap_bucket_find(bucket, chunk);
+	spin_unlock_irq(&bucket->lock);
+	return yes;
+}
+
+/* A new pending exception, not started. */
+static struct snap_pending *pending(struct kunit *test, struct dm_snapshot *snap, u64 chunk,
+				    struct bio *bio)
+{
+	struct snap_pending *pe = NULL;
+
+	KUNIT_ASSERT_TRUE(test, snap_pending_find(snap, chunk, bio, &pe));
+	KUNIT_ASSERT_NOT_NULL(test, pe);
+	return pe;
+}
+
+/* Copies a chunk from beginning to end. */
+static void copy_chunk(struct kunit *test, struct dm_snapshot *snap, u64 chunk)
+{
+	snap_pending_start(pending(test, snap, chunk, NULL));
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(has_exception(snap, chunk)));
+}
+
+static struct ku_bio *origin_write(struct kunit *test, struct fixture *f, u64 chunk)
+{
+	return ku_bio(test, f->origin, REQ_OP_WRITE, chunk * CHUNK, CHUNK, 'n');
+}
+
+/*
+ * Buckets, new and joined.
+ */
+
+struct bucket_count {
+	u64 chunks;
+	unsigned int buckets;
+};
+
+static const struct bucket_count bucket_counts[] = {
+	{ 0, SNAP_MIN_BUCKETS }, { 64, SNAP_MIN_BUCKETS }, { 65, 128 }, { 128, 128 },
+	{ 4095, 4096 }, { SNAP_MAX_BUCKETS, SNAP_MAX_BUCKETS },
+	{ SNAP_MAX_BUCKETS + 1, SNAP_MAX_BUCKETS }, { 1ULL << 40, SNAP_MAX_BUCKETS },
+};
+
+static void bucket_count_desc(const struct bucket_count *c, char *desc)
+{
+	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%llu chunks", c->chunks);
+}
+
+KUNIT_ARRAY_PARAM(bucket_count, bucket_counts, bucket_count_desc);
+
+static void buckets_fit_the_cow_device(struct kunit *test)
+{
+	const struct bucket_count *c = test->param_value;
+	struct dm_snapshot *snap = kunit_kzalloc(test, sizeof(*snap), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, snap);
+	snap->store.chunk_shift = 3;
+	snap->store.cow = ku_fake_bdev(test, c->chunks << 3, 512);
+	KUNIT_ASSERT_EQ(test, snap_buckets_init(snap), 0);
+	KUNIT_EXPECT_EQ(test, snap->bucket_mask + 1, c->buckets);
+	KUNIT_EXPECT_PTR_EQ(test, snap_bucket_of(snap, 3 + (5ULL << 40)), &snap->buckets[3]);
+	KUNIT_EXPECT_PTR_EQ(test, snap_bucket_of(snap, c->buckets), &snap->buckets[0]);
+	KUNIT_EXPECT_EQ(test, snap->pending_pool.min_nr, SNAP_MIN_PENDING);
+	snap_buckets_exit(snap);
+}
+
+/* The first makes the exception, others find it, and after its end there is nothing to wait for. */
+static void first_writer_makes_it(struct kunit *test)
+{
+	struct fixture f = fixture(test, 16);
+	struct snap_pending *pe, *other, *none;
+
+	pe = pending(test, f.snap, 3, NULL);
+	KUNIT_EXPECT_EQ(test, pe->old, 3);
+	KUNIT_EXPECT_FALSE(test, pe->copied);
+	none = pe;
+	KUNIT_EXPECT_TRUE(test, snap_pending_find(f.snap, 3, NULL, &none));
+	KUNIT_EXPECT_NULL(test, none);
+	other = pending(test, f.snap, 4, NULL);
+	KUNIT_EXPECT_NE(test, other->new, pe->new);
+	KUNIT_EXPECT_FALSE(test, has_exception(f.snap, 3));
+
+	snap_pending_start(pe);
+	snap_pending_start(other);
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(has_exception(f.snap, 3) &&
+					      has_exception(f.snap, 4)));
+	KUNIT_EXPECT_FALSE(test, is_pending(f.snap, 3));
+	none = pe;
+	KUNIT_EXPECT_FALSE(test, snap_pending_find(f.snap, 3, NULL, &none));
+	KUNIT_EXPECT_NULL(test, none);
+	KUNIT_EXPECT_TRUE(test, f.snap->valid);
+}
+
+/* Those who come while it is being copied wait, with whoever made it, for the copy. */
+static void writers_wait_for_the_copy(struct kunit *test)
+{
+	struct fixture f = fixture(test, 16);
+	struct ku_bio *first = origin_write(test, &f, 3), *second = origin_write(test, &f, 3);
+
+	KUNIT_EXPECT_FALSE(test, snap_pending_join(f.snap, 3, &second->bio));
+	test_disk_hold(f.cow);
+	snap_pending_start(pending(test, f.snap, 3, &first->bio));
+	KUNIT_EXPECT_TRUE(test, snap_pending_join(f.snap, 3, &second->bio));
+	KUNIT_EXPECT_FALSE(test, snap_pending_join(f.snap, 4, &second->bio));
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(test_disk_pending(f.cow) == 1));
+	ku_pause();
+	KUNIT_EXPECT_FALSE(test, ku_bio_has_ended(first));
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f.origin, 3 * CHUNK, CHUNK, 'o'));
+
+	test_disk_release(f.cow);
+	KUNIT_EXPECT_TRUE(test, ku_bio_wait(first));
+	KUNIT_EXPECT_TRUE(test, ku_bio_wait(second));
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f.origin, 3 * CHUNK, CHUNK, 'n'));
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f.cow, 0, CHUNK, 'o'));
+	KUNIT_EXPECT_FALSE(test, snap_pending_join(f.snap, 3, &second->bio));
+}
+
+/* A bio is attached only by whoever makes the exception: the others wait as they like. */
+static void bio_is_attached_once(struct kunit *test)
+{
+	struct fixture f = fixture(test, 16);
+	struct ku_bio *first = origin_write(test, &f, 3), *second = origin_write(test, &f, 3);
+	struct snap_pending *pe = pending(test, f.snap, 3, &first->bio), *none;
+
+	KUNIT_EXPECT_TRUE(test, snap_pending_find(f.snap, 3, &second->bio, &none));
+	KUNIT_EXPECT_EQ(test, bio_list_size(&pe->origin_bios), 1);
+	KUNIT_EXPECT_PTR_EQ(test, bio_list_peek(&pe->origin_bios), &first->bio);
+	snap_pending_start(pe);
+	KUNIT_EXPECT_TRUE(test, ku_bio_wait(first));
+}
+
+/* The end of the origin need not be the end of a chunk. */
+static void last_chunk_may_be_short(struct kunit *test)
+{
+	struct test_disk *origin = ku_disk(test, 3 * CHUNK + 5, 0), *cow = ku_disk(test, 128, 0);
+	struct dm_snapshot *snap = ku_snap_attached(test, origin, cow, CHUNK)->t.snap;
+
+	KUNIT_ASSERT_EQ(test, test_disk_record(cow, 4), 0);
+	ku_disk_fill(origin, 0, 3 * CHUNK + 5, 'o');
+	copy_chunk(test, snap, 3);
+	KUNIT_EXPECT_EQ(test, test_disk_nr_records(cow), 1);
+	KUNIT_EXPECT_EQ(test, cow->records[0].count, 5);
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(cow, 0, 5, 'o'));
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(cow, 5, 3, 0));
+}
+
+/*
+ * Reads of the origin by the snapshot.
+ */
+
+/* One that has ended before the copy does not matter to it. */
+static void read_that_has_ended_is_forgotten(struct kunit *test)
+{
+	struct fixture f = fixture(test, 16);
+	struct snap_bio sb;
+	u64 new;
+
+	KUNIT_EXPECT_TRUE(test, snap_read_track(f.snap, 3, &sb, &new));
+	KUNIT_EXPECT_TRUE(test, sb.tracked);
+	KUNIT_EXPECT_EQ(test, sb.chunk, 3);
+	snap_read_done(f.snap, &sb);
+	KUNIT_EXPECT_TRUE(test, hlist_empty(&snap_bucket_of(f.snap, 3)->reads));
+	copy_chunk(test, f.snap, 3);
+}
+
+/* Whether the snapshot reads the copy; a read that does not is tracked, and ended at once. */
+static bool reads_the_copy(struct dm_snapshot *snap, u64 chunk)
+{
+	struct snap_bio sb;
+	u64 new;
+
+	if (!snap_read_track(snap, chunk, &sb, &new))
+		return true;
+	snap_read_done(snap, &sb);
+	return false;
+}
+
+/*
+ * When the copy is complete the snapshot reads it; but the origin is not written before the last
+ * read of it has ended, and until then there is no completed exception that would let writers go.
+ */
+static void origin_is_not_written_under_a_read(struct kunit *test)
+{
+	struct fixture f = fixture(test, 16);
+	struct ku_bio *writer = origin_write(test, &f, 3), *joined = origin_write(test, &f, 3);
+	struct snap_bio readers[2], late;
+	struct snap_pending *pe;
+	u64 new = 99;
+
+	KUNIT_EXPECT_TRUE(test, snap_read_track(f.snap, 3, &readers[0], &new));
+	pe = pending(test, f.snap, 3, &writer->bio);
+	/* Pending, but not copied: the origin may still be read. */
+	KUNIT_EXPECT_TRUE(test, snap_read_track(f.snap, 3, &readers[1], &new));
+	snap_pending_start(pe);
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(reads_the_copy(f.snap, 3)));
+
+	late.tracked = false;
+	KUNIT_EXPECT_FALSE(test, snap_read_track(f.snap, 3, &late, &new));
+	KUNIT_EXPECT_FALSE(test, late.tracked);
+	KUNIT_EXPECT_EQ(test, new, pe->new);
+	KUNIT_EXPECT_FALSE(test, has_exception(f.snap, 3));
+	KUNIT_EXPECT_TRUE(test, snap_pending_join(f.snap, 3, &joined->bio));
+	ku_pause();
+	KUNIT_EXPECT_FALSE(test, ku_bio_has_ended(writer));
+
+	snap_read_done(f.snap, &readers[0]);
+	ku_pause();
+	KUNIT_EXPECT_FALSE(test, ku_bio_has_ended(writer));
+	KUNIT_EXPECT_FALSE(test, has_exception(f.snap, 3));
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f.origin, 3 * CHUNK, CHUNK, 'o'));
+
+	snap_read_done(f.snap, &readers[1]);
+	KUNIT_EXPECT_TRUE(test, ku_bio_wait(writer));
+	KUNIT_EXPECT_TRUE(test, ku_bio_wait(joined));
+	KUNIT_EXPECT_TRUE(test, has_exception(f.snap, 3));
+	KUNIT_EXPECT_FALSE(test, is_pending(f.snap, 3));
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f.origin, 3 * CHUNK, CHUNK, 'n'));
+}
+
+/* Chunks share a bucket, and a copy waits for the reads of its own only. */
+static void reads_of_other_chunks_do_not_matter(struct kunit *test)
+{
+	struct fixture f = fixture(test, 16);
+	u64 new, neighbour = 3 + f.snap->bucket_mask + 1;
+	struct snap_bio sb;
+
+	KUNIT_ASSERT_PTR_EQ(test, snap_bucket_of(f.snap, 3), snap_bucket_of(f.snap, neighbour));
+	KUNIT_EXPECT_TRUE(test, snap_read_track(f.snap, neighbour, &sb, &new));
+	copy_chunk(test, f.snap, 3);
+
+	/* Nor does the end of that read end anything else. */
+	snap_pending_start(pending(test, f.snap, neighbour, NULL));
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(reads_the_copy(f.snap, neighbour)));
+	KUNIT_EXPECT_FALSE(test, has_exception(f.snap, neighbour));
+	snap_read_done(f.snap, &sb);
+	KUNIT_EXPECT_TRUE(test, ku_wait_until(has_exception(f.snap, neighbour)));
+}
+
+/* A snapshot write finds the copy even while the exception waits for readers. */
+static void snapshot_write_does_not_wait_for_readers(struct kunit *test)
+{
+	struct fixture f = fixture(test, 16);
+	struct ku_bio *kb = ku_bio(test, f.origin, REQ_OP_WRITE, 3 * CHUNK + 2, 1, 's');
+	struct snap_bio sb;
+	u64 new;
+
+	copy_chunk(test, f.snap, 9);
+	KUNIT_EXPECT_TRUE(test, snap_read_track(f.snap, 3, &sb, &new));
+	snap_pending_start(pending(test, f.snap, 3, NULL));
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(reads_the_copy(f.snap, 3)));
+	KUNIT_EXPECT_EQ(test, snap_pending_write(f.snap, 3, &kb->bio), DM_MAPIO_REMAPPED);
+	KUNIT_EXPECT_PTR_EQ(test, kb->bio.bi_bdev, f.cow->bdev);
+	KUNIT_EXPECT_EQ(test, kb->bio.bi_iter.bi_sector, CHUNK + 2);
+	snap_read_done(f.snap, &sb);
+	KUNIT_EXPECT_TRUE(test, ku_wait_until(has_exception(f.snap, 3)));
+}
+
+/* Readers on all CPUs against a writer. */
+#define RACE_CHUNKS	96
+
+struct race {
+	struct fixture f;
+	struct ku_bio *writes[RACE_CHUNKS];
+	unsigned int at;	/* chunk that is being written; RACE_CHUNKS at the end */
+	atomic_t wrong;
+	atomic_t tracked;
+	atomic_t copies;
+};
+
+static void race_read(struct race *race, u64 chunk)
+{
+	struct fixture *f = &race->f;
+	struct snap_bio sb;
+	unsigned int i;
+	u64 new;
+
+	if (!snap_read_track(f->snap, chunk, &sb, &new)) {
+		if (!ku_disk_holds(f->cow, new * CHUNK, CHUNK, 'o'))
+			atomic_inc(&race->wrong);
+		atomic_inc(&race->copies);
+		return;
+	}
+	for (i = 0; i < 10; i++)
+		if (!ku_disk_holds(f->origin, chunk * CHUNK, CHUNK, 'o'))
+			atomic_inc(&race->wrong);
+	snap_read_done(f->snap, &sb);
+	atomic_inc(&race->tracked);
+}
+
+static void race_on_cpu(unsigned int cpu, void *arg)
+{
+	struct race *race = arg;
+	unsigned int at;
+
+	if (cpu == cpumask_first(cpu_online_mask)) {
+		for (at = 0; at < RACE_CHUNKS; at++) {
+			struct ku_bio *kb = race->writes[at];
+
+			WRITE_ONCE(race->at, at);
+			if (snap_origin_write(race->f.snap->origin, &kb->bio, false) ==
+			    DM_MAPIO_REMAPPED)
+				submit_bio_noacct(&kb->bio);
+			if (!ku_bio_wait(kb))
+				atomic_inc(&race->wrong);
+		}
+		WRITE_ONCE(race->at, RACE_CHUNKS);
+		return;
+	}
+
+	while ((at = READ_ONCE(race->at)) < RACE_CHUNKS) {
+		race_read(race, at);
+		race_read(race, min(at + 1, RACE_CHUNKS - 1U));
+		cond_resched();
+	}
+}
+
+/* Whatever a read of the snapshot finds, as long as it lasts it is what was there before. */
+static void readers_never_see_new_data(struct kunit *test)
+{
+	struct race *race = kunit_kzalloc(test, sizeof(*race), GFP_KERNEL);
+	unsigned int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, race);
+	if (num_online_cpus() < 2)
+		kunit_skip(test, "one CPU only");
+	race->f = fixture(test, RACE_CHUNKS);
+	test_disk_set(race->f.cow, TEST_DISK_IRQ, 0, 200);
+	for (i = 0; i < RACE_CHUNKS; i++)
+		race->writes[i] = origin_write(test, &race->f, i);
+	ku_run_on_cpus(test, race_on_cpu, race);
+	KUNIT_EXPECT_EQ(test, atomic_read(&race->wrong), 0);
+	KUNIT_EXPECT_GT(test, atomic_read(&race->tracked), 0);
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(race->f.origin, 0, RACE_CHUNKS * CHUNK, 'n'));
+	for (i = 0; i < RACE_CHUNKS; i++)
+		KUNIT_EXPECT_TRUE(test, has_exception(race->f.snap, i));
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(race->f.cow, 0, RACE_CHUNKS * CHUNK, 'o'));
+}
+
+/*
+ * Writes to the snapshot.
+ */
+
+static int snapshot_write(struct kunit *test, struct fixture *f, unsigned int sector,
+			  unsigned int count, struct ku_bio **kb)
+{
+	*kb = ku_bio(test, f->origin, REQ_OP_WRITE, sector, count, 's');
+	return snap_pending_write(f->snap, sector / CHUNK, &(*kb)->bio);
+}
+
+/* A chunk that is written as a whole is not copied. */
+static void full_write_needs_no_copy(struct kunit *test)
+{
+	struct fixture f = fixture(test, 16);
+	struct ku_bio *kb;
+
+	KUNIT_EXPECT_EQ(test, snapshot_write(test, &f, 3 * CHUNK, CHUNK, &kb), DM_MAPIO_SUBMITTED);
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(kb));
+	KUNIT_EXPECT_EQ(test, (int)kb->status, (int)BLK_STS_OK);
+	KUNIT_EXPECT_TRUE(test, has_exception(f.snap, 3));
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f.cow, 0, CHUNK, 's'));
+	KUNIT_EXPECT_EQ(test, test_disk_nr_records(f.origin), 0);
+	KUNIT_EXPECT_EQ(test, test_disk_nr_records(f.cow), 1);
+}
+
+/* A part waits for the copy, and so does what comes meanwhile, a full write as well. */
+static void partial_write_waits_for_the_copy(struct kunit *test)
+{
+	struct fixture f = fixture(test, 16);
+	struct ku_bio *part, *more, *full;
+
+	test_disk_hold(f.origin);
+	KUNIT_EXPECT_EQ(test, snapshot_write(test, &f, 3 * CHUNK + 2, 3, &part),
+			DM_MAPIO_SUBMITTED);
+	KUNIT_EXPECT_EQ(test, snapshot_write(test, &f, 3 * CHUNK + 7, 1, &more),
+			DM_MAPIO_SUBMITTED);
+	ku_pause();
+	KUNIT_EXPECT_EQ(test, test_disk_nr_records(f.cow), 0);
+	test_disk_release(f.origin);
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(part));
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(more));
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f.cow, 0, 2, 'o'));
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f.cow, 2, 3, 's'));
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f.cow, 5, 2, 'o'));
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f.cow, 7, 1, 's'));
+
+	test_disk_hold(f.cow);
+	KUNIT_EXPECT_EQ(test, snapshot_write(test, &f, 4 * CHUNK, 1, &part), DM_MAPIO_SUBMITTED);
+	KUNIT_EXPECT_EQ(test, snapshot_write(test, &f, 4 * CHUNK, CHUNK, &full),
+			DM_MAPIO_SUBMITTED);
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(test_disk_pending(f.cow) == 1));
+	test_disk_release(f.cow);
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(full));
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(part));
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f.cow, CHUNK, CHUNK, 's'));
+}
+
+/* The exception of a full write is complete when the write is: a failed one must not count. */
+static void failed_full_write_invalidates(struct kunit *test)
+{
+	struct fixture f = fixture(test, 16);
+	unsigned int before = ku_events();
+	struct ku_bio *kb;
+
+	test_disk_fail(f.cow, WRITES, 0, 1, BLK_STS_MEDIUM);
+	KUNIT_EXPECT_EQ(test, snapshot_write(test, &f, 3 * CHUNK, CHUNK, &kb), DM_MAPIO_SUBMITTED);
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(kb));
+	KUNIT_EXPECT_NE(test, (int)kb->status, (int)BLK_STS_OK);
+	KUNIT_EXPECT_FALSE(test, READ_ONCE(f.snap->valid));
+	KUNIT_EXPECT_EQ(test, ku_events(), before + 1);
+	KUNIT_EXPECT_FALSE(test, has_exception(f.snap, 3));
+	KUNIT_EXPECT_TRUE(test, ku_wait_until(!is_pending(f.snap, 3)));
+}
+
+/*
+ * Failures.
+ */
+
+enum fault { ORIGIN_READ, COW_WRITE, NO_ROOM };
+
+struct fault_param {
+	const char *name;
+	enum fault fault;
+};
+
+static const struct fault_param faults[] = {
+	{ "the origin cannot be read", ORIGIN_READ },
+	{ "the COW device cannot be written", COW_WRITE },
+	{ "no memory for the exception", NO_ROOM },
+};
+
+static void fault_desc(const struct fault_param *p, char *desc)
+{
+	strscpy(desc, p->name, KUNIT_PARAM_DESC_SIZE);
+}
+
+KUNIT_ARRAY_PARAM(fault, faults, fault_desc);
+
+/* The snapshot is given up, with an event; the origin's writers go on, the snapshot's do not. */
+static void failed_copy_invalidates(struct kunit *test)
+{
+	const struct fault_param *p = test->param_value;
+	struct fixture f = fixture(test, 16);
+	struct ku_bio *writer = origin_write(test, &f, 3), *kb;
+	unsigned int before = ku_events();
+	struct snap_pending *pe;
+
+	if (p->fault == ORIGIN_READ)
+		test_disk_fail(f.origin, READS, 3 * CHUNK, 1, BLK_STS_MEDIUM);
+	if (p->fault == COW_WRITE)
+		test_disk_fail(f.cow, WRITES, 0, 1, BLK_STS_MEDIUM);
+	if (p->fault == NO_ROOM)
+		ku_allow(0);
+	pe = pending(test, f.snap, 3, &writer->bio);
+	ku_allow(KU_ALL);
+	KUNIT_EXPECT_EQ(test, snapshot_write(test, &f, 3 * CHUNK, 1, &kb), DM_MAPIO_SUBMITTED);
+	snap_pending_start(pe);
+
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(writer));
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(kb));
+	KUNIT_EXPECT_EQ(test, (int)writer->status, (int)BLK_STS_OK);
+	KUNIT_EXPECT_EQ(test, (int)kb->status, (int)BLK_STS_IOERR);
+	KUNIT_EXPECT_FALSE(test, READ_ONCE(f.snap->valid));
+	KUNIT_EXPECT_EQ(test, ku_events(), before + 1);
+	KUNIT_EXPECT_FALSE(test, has_exception(f.snap, 3));
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f.origin, 3 * CHUNK, CHUNK, 'n'));
+}
+
+/* An invalid snapshot does not hold up the origin for its own readers: they fail anyway. */
+static void invalid_snapshot_waits_for_no_reader(struct kunit *test)
+{
+	struct fixture f = fixture(test, 16);
+	struct ku_bio *writer = origin_write(test, &f, 3);
+	struct snap_bio sb;
+	u64 new;
+
+	KUNIT_EXPECT_TRUE(test, snap_read_track(f.snap, 3, &sb, &new));
+	test_disk_fail(f.cow, WRITES, 0, 1, BLK_STS_MEDIUM);
+	snap_pending_start(pending(test, f.snap, 3, &writer->bio));
+	KUNIT_EXPECT_TRUE(test, ku_bio_wait(writer));
+	snap_read_done(f.snap, &sb);
+}
+
+/* The chunk after the last one: there is no pending exception, and no snapshot any more. */
+static void overflow_invalidates(struct kunit *test)
+{
+	struct fixture f = fixture(test, 2);
+	unsigned int before = ku_events();
+	struct snap_pending *pe = NULL;
+	struct ku_bio *kb;
+
+	copy_chunk(test, f.snap, 0);
+	KUNIT_EXPECT_EQ(test, snapshot_write(test, &f, 1 * CHUNK, CHUNK, &kb), DM_MAPIO_SUBMITTED);
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(kb));
+	KUNIT_EXPECT_TRUE(test, READ_ONCE(f.snap->valid));
+
+	KUNIT_EXPECT_FALSE(test, snap_pending_find(f.snap, 2, NULL, &pe));
+	KUNIT_EXPECT_NULL(test, pe);
+	KUNIT_EXPECT_FALSE(test, READ_ONCE(f.snap->valid));
+	KUNIT_EXPECT_EQ(test, ku_events(), before + 1);
+	KUNIT_EXPECT_FALSE(test, is_pending(f.snap, 2));
+}
+
+static void overflow_by_a_snapshot_write(struct kunit *test)
+{
+	struct fixture f = fixture(test, 1);
+	struct ku_bio *kb;
+
+	copy_chunk(test, f.snap, 0);
+	KUNIT_EXPECT_EQ(test, snapshot_write(test, &f, 1 * CHUNK, CHUNK, &kb), DM_MAPIO_KILL);
+	KUNIT_EXPECT_FALSE(test, READ_ONCE(f.snap->valid));
+	KUNIT_EXPECT_FALSE(test, is_pending(f.snap, 1));
+}
+
+/*
+ * Several snapshots.
+ */
+
+static void chain_keeps_its_order(struct kunit *test)
+{
+	struct snap_pending pe[3] = { { .next = NULL } }, *list = NULL;
+	unsigned int i;
+
+	for (i = 0; i < 3; i++)
+		snap_pending_chain(&list, &pe[i]);
+	KUNIT_EXPECT_PTR_EQ(test, list, &pe[0]);
+	KUNIT_EXPECT_PTR_EQ(test, pe[0].next, &pe[1]);
+	KUNIT_EXPECT_PTR_EQ(test, pe[1].next, &pe[2]);
+	KUNIT_EXPECT_NULL(test, pe[2].next);
+}
+
+/* Equal chunks are read once for all; a snapshot whose COW device fails is the only one to fail. */
+static void equal_chunks_share_the_read(struct kunit *test)
+{
+	struct fixture f = fixture(test, 16);
+	struct test_disk *bad = ku_disk(test, 128, 0), *large = ku_disk(test, 256, 0);
+	struct dm_snapshot *second = ku_snap_attached(test, f.origin, bad, CHUNK)->t.snap;
+	struct dm_snapshot *third = ku_snap_attached(test, f.origin, large, 2 * CHUNK)->t.snap;
+	struct snap_pending *list = NULL;
+
+	test_disk_fail(bad, WRITES, 0, 128, BLK_STS_MEDIUM);
+	snap_pending_chain(&list, pending(test, third, 1, NULL));
+	snap_pending_chain(&list, pending(test, f.snap, 3, NULL));
+	snap_pending_chain(&list, pending(test, second, 3, NULL));
+	snap_pending_start(list);
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(has_exception(f.snap, 3) &&
+					      has_exception(third, 1)));
+	KUNIT_EXPECT_TRUE(test, ku_wait_until(!READ_ONCE(second->valid)));
+	KUNIT_EXPECT_TRUE(test, READ_ONCE(f.snap->valid));
+	KUNIT_EXPECT_TRUE(test, READ_ONCE(third->valid));
+	KUNIT_EXPECT_FALSE(test, has_exception(second, 3));
+
+	KUNIT_ASSERT_EQ(test, test_disk_nr_records(f.origin), 2);
+	KUNIT_EXPECT_EQ(test, f.origin->records[0].count, 2 * CHUNK);
+	KUNIT_EXPECT_EQ(test, f.origin->records[1].count, CHUNK);
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f.cow, 0, CHUNK, 'o'));
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(large, 0, 2 * CHUNK, 'o'));
+}
+
+/*
+ * The limit.
+ */
+
+struct holdup {
+	struct dm_snapshot *snap;
+	atomic_t through;
+};
+
+static int wait_for_copies(void *arg)
+{
+	struct holdup *h = arg;
+
+	snap_copies_wait(h->snap);
+	atomic_inc(&h->through);
+	return 0;
+}
+
+static struct holdup *waiters(struct kunit *test, struct dm_snapshot *snap, unsigned int nr)
+{
+	struct holdup *h = kunit_kzalloc(test, sizeof(*h), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, h);
+	h->snap = snap;
+	while (nr--) {
+		struct task_struct *task = kthread_run(wait_for_copies, h, "kunit-copies");
+
+		KUNIT_ASSERT_FALSE(test, IS_ERR(task));
+	}
+	return h;
+}
+
+static const unsigned int thresholds[] = { 0, 1, 4, 100 };
+
+static void threshold_desc(const unsigned int *threshold, char *desc)
+{
+	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%u chunks", *threshold);
+}
+
+KUNIT_ARRAY_PARAM(threshold, thresholds, threshold_desc);
+
+/* So many may be copied; with one more, writers wait, and all of them go on when it has ended. */
+static void writers_wait_above_the_threshold(struct kunit *test)
+{
+	unsigned int threshold = *(const unsigned int *)test->param_value, i;
+	struct fixture f = fixture(test, 16);
+	struct holdup *h;
+
+	ku_set_cow_threshold(threshold);
+	for (i = 0; i < threshold; i++)
+		snap_copy_begin(f.snap);
+	KUNIT_EXPECT_FALSE(test, snap_copies_exceeded_exactly(f.snap));
+	h = waiters(test, f.snap, 1);
+	KUNIT_EXPECT_TRUE(test, ku_wait_until(atomic_read(&h->through) == 1));
+
+	snap_copy_begin(f.snap);
+	KUNIT_EXPECT_TRUE(test, snap_copies_exceeded_exactly(f.snap));
+	h = waiters(test, f.snap, 3);
+	ku_pause();
+	KUNIT_EXPECT_EQ(test, atomic_read(&h->through), 0);
+
+	/* They start no copies: each wakes the next. */
+	snap_copy_end(f.snap);
+	KUNIT_EXPECT_TRUE(test, ku_wait_until(atomic_read(&h->through) == 3));
+	for (i = 0; i < threshold; i++)
+		snap_copy_end(f.snap);
+	KUNIT_EXPECT_EQ(test, percpu_counter_sum(&f.snap->copies), 0);
+}
+
+/* A look at it that takes no lock is wrong by at most a quarter; not at all if it is small. */
+static void quick_look_is_nearly_right(struct kunit *test)
+{
+	struct fixture f = fixture(test, 16);
+	unsigned int i;
+
+	ku_set_cow_threshold(4);
+	for (i = 0; i < 4; i++) {
+		snap_copy_begin(f.snap);
+		KUNIT_EXPECT_FALSE(test, snap_copies_exceeded(f.snap));
+	}
+	snap_copy_begin(f.snap);
+	KUNIT_EXPECT_TRUE(test, snap_copies_exceeded(f.snap));
+	for (i = 0; i < 5; i++)
+		snap_copy_end(f.snap);
+
+	ku_set_cow_threshold(1000);
+	for (i = 0; i < 1000; i++)
+		snap_copy_begin(f.snap);
+	KUNIT_EXPECT_FALSE(test, snap_copies_exceeded(f.snap));
+	for (i = 0; i < 250; i++)
+		snap_copy_begin(f.snap);
+	KUNIT_EXPECT_TRUE(test, snap_copies_exceeded(f.snap));
+	for (i = 0; i < 1250; i++)
+		snap_copy_end(f.snap);
+	KUNIT_EXPECT_EQ(test, percpu_counter_sum(&f.snap->copies), 0);
+}
+
+/* Each copy counts from its start to its end, whatever becomes of it. */
+static void copies_are_counted(struct kunit *test)
+{
+	struct fixture f = fixture(test, 16);
+	struct ku_bio *part, *full;
+
+	test_disk_hold(f.cow);
+	test_disk_fail(f.cow, WRITES, 0, 1, BLK_STS_MEDIUM);
+	snap_pending_start(pending(test, f.snap, 3, NULL));
+	KUNIT_EXPECT_EQ(test, percpu_counter_sum(&f.snap->copies), 1);
+	KUNIT_EXPECT_EQ(test, snapshot_write(test, &f, 4 * CHUNK, 1, &part), DM_MAPIO_SUBMITTED);
+	KUNIT_EXPECT_EQ(test, snapshot_write(test, &f, 5 * CHUNK, CHUNK, &full),
+			DM_MAPIO_SUBMITTED);
+	KUNIT_EXPECT_EQ(test, percpu_counter_sum(&f.snap->copies), 3);
+	test_disk_release(f.cow);
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(part));
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(full));
+	KUNIT_EXPECT_TRUE(test, ku_wait_until(!percpu_counter_sum(&f.snap->copies)));
+}
+
+static struct kunit_case pending_cases[] = {
+	KUNIT_CASE_PARAM(buckets_fit_the_cow_device, bucket_count_gen_params),
+	KUNIT_CASE(first_writer_makes_it),
+	KUNIT_CASE(writers_wait_for_the_copy),
+	KUNIT_CASE(bio_is_attached_once),
+	KUNIT_CASE(last_chunk_may_be_short),
+	KUNIT_CASE(read_that_has_ended_is_forgotten),
+	KUNIT_CASE(origin_is_not_written_under_a_read),
+	KUNIT_CASE(reads_of_other_chunks_do_not_matter),
+	KUNIT_CASE(snapshot_write_does_not_wait_for_readers),
+	KUNIT_CASE(readers_never_see_new_data),
+	KUNIT_CASE(full_write_needs_no_copy),
+	KUNIT_CASE(partial_write_waits_for_the_copy),
+	KUNIT_CASE(failed_full_write_invalidates),
+	KUNIT_CASE_PARAM(failed_copy_invalidates, fault_gen_params),
+	KUNIT_CASE(invalid_snapshot_waits_for_no_reader),
+	KUNIT_CASE(overflow_invalidates),
+	KUNIT_CASE(overflow_by_a_snapshot_write),
+	KUNIT_CASE(chain_keeps_its_order),
+	KUNIT_CASE(equal_chunks_share_the_read),
+	KUNIT_CASE_PARAM(writers_wait_above_the_threshold, threshold_gen_params),
+	KUNIT_CASE(quick_look_is_nearly_right),
+	KUNIT_CASE(copies_are_counted),
+	{}
+};
+
+static struct kunit_suite pending_suite = {
+	.name = "dm-snap-pending",
+	.suite_init = ku_suite_init,
+	.suite_exit = ku_suite_exit,
+	.init = pending_init,
+	.exit = pending_exit,
+	.test_cases = pending_cases,
+};
+
+kunit_test_suite(pending_suite);
