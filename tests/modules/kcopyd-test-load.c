@@ -890,7 +890,7 @@ static void case_hotplug_create(struct kt *t)
 		if (down)
 			cpu_up(t, cpu);
 		else
-			down = cpu_down(t, cpu);
+			cpu_down(t, cpu);
 		if (b) {
 			hotplug_submit(b);
 			kt_batch_wait(b);
