@@ -142,7 +142,7 @@ log_since()
 # Lines of a kernel log (standard input) that mean that the kernel found something wrong.
 log_trouble()
 {
-	grep -Ef "$lib/trouble"
+	awk -v foreign="$lib/kcsan-foreign" -f "$lib/kcsan.awk" | grep -Ef "$lib/trouble"
 }
 
 # Objects of a slab cache that are in use; the VM must run with slab_nomerge to have it alone.

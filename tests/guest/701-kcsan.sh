@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+# shellcheck source=tests/guest/snap.sh
+. "$lib/snap.sh"
+# shellcheck source=tests/guest/kcopyd.sh
+. "$lib/kcopyd.sh"
+DESCRIPTION="everything at once in few chunks, watched by KCSAN, which finds no data race in our code"
+KERNELS="kcsan"
+TIMEOUT=150
+
+requires()
+{
+	[[ -e /sys/kernel/debug/kcsan ]] || skip "the kernel has no KCSAN"
+	need_test_module dm-kcopyd-mq-test
+}
+
+# counter NAME: of KCSAN's statistics.
+counter()
+{
+	awk -v n="$1" -F': *' '$1 == n { print $2 }' /sys/kernel/debug/kcsan
+}
+
+# What is asked of a snapshot while it is written: status, a new table that takes it over, more of them.
+poke()
+{
+	local name
+
+	for name in $(dmsetup ls | awk '/^snap/ { print $1 }'); do
+		dmsetup status "$name" > /dev/null
+		dmsetup reload "$name" --table "$(dmsetup table "$name")"
+		dmsetup suspend "$name"
+		dmsetup resume "$name"
+	done
+	dmsetup table > /dev/null
+	module_param snapshot_cow_threshold $((1 + RANDOM % 32))
+	module_param snapshot_copy_throttle $((RANDOM % 2 ? 100 : 60))
+}
+
+# CPUs go and come back until the end.
+hotplug()
+{
+	local cpu
+
+	trap 'exit 0' TERM
+	while :; do
+		cpu=$((1 + RANDOM % ($(nproc --all) - 1)))
+		cpu_online "$cpu" 0
+		sleep 0.5
+		cpu_online "$cpu" 1
+		sleep 0.5
+	done
+}
+
+# Another origin with a snapshot, so with another client of the engine, that is kept busy and removed.
+second_client()
+{
+	local dev cow n
+
+	trap 'exit 0' TERM
+	dev=$(nullb_create size=2)
+	cow=$(nullb_create size=2)
+	origin_create second "$dev"
+	for ((n = 0;; n++)); do
+		snap_create second-snap second "$dev" "$cow" N 8
+		fio --name=second --filename=/dev/mapper/second --rw=randwrite --bs=4k --direct=1 --ioengine=libaio \
+			--iodepth=16 --size=2m --output=/dev/null
+		dm_remove second-snap
+		echo x >> /tmp/second
+	done
+}
+
+run_test()
+{
+	local before pids=() pid reports
+
+	# A sample of our accesses that is dense, now that the machine is up.
+	echo 300 > /sys/module/kcsan/parameters/skip_watch
+	before=$(counter setup_watchpoints)
+
+	integrity_start 2
+	: > /tmp/second
+	hotplug & pids+=($!)
+	second_client & pids+=($!)
+	between=poke
+	load_options=(--max-io 8192 --threads 16 --origin-share 60)
+	integrity_under_load 6 8 8 64
+	# Of the copies some are in several segments, which add up their errors and hand on their pages.
+	module_param kcopyd_subjob_size_kb 4
+	load_options=(--max-io 65536 --threads 16)
+	integrity_under_load 4 64 128
+	for pid in "${pids[@]}"; do
+		kill "$pid"
+		wait "$pid" || true
+	done
+	assert_le 1 "$(wc -l < /tmp/second)" "rounds of the second client"
+
+	kcopyd_cases '{error,flush,destroy,callback,throttle}.*'
+	kcopyd_cases 'stress.*' subjob=4
+
+	echo "$(($(counter setup_watchpoints) - before)) watchpoints, $(counter data_races) races seen"
+	assert_le 5000 "$(($(counter setup_watchpoints) - before))" "accesses watched"
+	reports=$(log_since | awk -v foreign="$lib/kcsan-foreign" -f "$lib/kcsan.awk" |
+		awk '/BUG: KCSAN:/ { on = 1 } on { print } /==========/ { on = 0 }')
+	[[ ! $reports ]] || fail "KCSAN reports:"$'\n'"$reports"
+}
