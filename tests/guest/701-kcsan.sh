@@ -51,16 +51,15 @@ hotplug()
 	done
 }
 
-# Another origin with a snapshot, so with another client of the engine, that is kept busy and removed.
+# second_client DEVICE COW: another origin with a snapshot, so with another client of the engine, that is kept busy and
+# removed.
 second_client()
 {
-	local dev cow n
+	local dev=$1 cow=$2
 
 	trap 'exit 0' TERM
-	dev=$(nullb_create size=2)
-	cow=$(nullb_create size=2)
 	origin_create second "$dev"
-	for ((n = 0;; n++)); do
+	while :; do
 		snap_create second-snap second "$dev" "$cow" N 8
 		fio --name=second --filename=/dev/mapper/second --rw=randwrite --bs=4k --direct=1 --ioengine=libaio \
 			--iodepth=16 --size=2m --output=/dev/null
@@ -71,16 +70,19 @@ second_client()
 
 run_test()
 {
-	local before pids=() pid reports
+	local before pids=() pid reports cpu cases second second_cow
 
+	log_mark
 	# A sample of our accesses that is dense, now that the machine is up.
 	echo 300 > /sys/module/kcsan/parameters/skip_watch
 	before=$(counter setup_watchpoints)
 
 	integrity_start 2
+	second=$(nullb_create size=2)
+	second_cow=$(nullb_create size=3)
 	: > /tmp/second
 	hotplug & pids+=($!)
-	second_client & pids+=($!)
+	second_client "$second" "$second_cow" & pids+=($!)
 	between=poke
 	load_options=(--max-io 8192 --threads 16 --origin-share 60)
 	integrity_under_load 6 8 8 64
@@ -94,8 +96,12 @@ run_test()
 	done
 	assert_le 1 "$(wc -l < /tmp/second)" "rounds of the second client"
 
-	kcopyd_cases '{error,flush,destroy,callback,throttle}.*'
-	kcopyd_cases 'stress.*' subjob=4
+	for cpu in /sys/devices/system/cpu/cpu[1-9]*/online; do
+		[[ $(< "$cpu") == 1 ]] || echo 1 > "$cpu"
+	done
+	for cases in stress error flush destroy callback; do
+		kcopyd_cases "$cases.*"
+	done
 
 	echo "$(($(counter setup_watchpoints) - before)) watchpoints, $(counter data_races) races seen"
 	assert_le 5000 "$(($(counter setup_watchpoints) - before))" "accesses watched"
