@@ -142,7 +142,11 @@ log_since()
 # Lines of a kernel log (standard input) that mean that the kernel found something wrong.
 log_trouble()
 {
-	awk -v foreign="$lib/kcsan-foreign" -f "$lib/kcsan.awk" | grep -Ef "$lib/trouble"
+	if [[ $variant == kcsan ]]; then
+		awk -v foreign="$lib/kcsan-foreign" -f "$lib/kcsan.awk"
+	else
+		cat
+	fi | grep -Ef "$lib/trouble"
 }
 
 # Objects of a slab cache that are in use; the VM must run with slab_nomerge to have it alone.
