@@ -22,7 +22,8 @@ INSTALL_MOD_DIR ?= extra
 moddir := $(O)/$(KVER)/module
 testdir := $(moddir)/tests/modules
 kunitdir := $(moddir)/tests/kunit
-links := $(addprefix $(moddir)/,$(wildcard Kbuild *.c *.h $(foreach d,modules kunit,tests/$(d)/Kbuild tests/$(d)/*.[ch])))
+links := $(addprefix $(moddir)/,$(wildcard Kbuild *.c *.h \
+	$(foreach d,modules kunit,tests/$(d)/Kbuild tests/$(d)/*.[ch])))
 
 # What is given on the command line is passed to every sub-make, and O= means something else to the
 # kernel's: pass on only what concerns it.
@@ -108,4 +109,5 @@ help:
 	@echo 'check, demo, bench and shell install the packages they need (as root, with apt-get) and'
 	@echo 'never load anything on this machine.'
 
-.PHONY: all headers module test-modules kunit-modules tools install uninstall check check-long demo bench shell clean help
+.PHONY: all headers module test-modules kunit-modules tools install uninstall
+.PHONY: check check-long demo bench shell clean help
