@@ -89,7 +89,8 @@ void damage(Random &random, Buffer &buffer)
 		head.data_size = std::min(value, static_cast<std::uint32_t>(buffer.size()));
 		break;
 	case 1:
-		head.data_start = value;
+		// Not within the header: the kernel splits parameters where they are.
+		head.data_start = std::max(value, static_cast<std::uint32_t>(sizeof(dm_ioctl)));
 		break;
 	case 2:
 		head.target_count = value % 1000;
