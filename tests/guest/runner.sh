@@ -60,7 +60,7 @@ one()
 	name=$(basename "$file" .sh)
 	log=/results/logs/$name.log
 	limit=$(sed -n 's/^TIMEOUT=\([0-9]*\).*/\1/p' "$file")
-	limit=$((${limit:-120} * $(slow_or 4 1)))
+	limit=$((${limit:-300} * $(slow_or 4 1)))
 	rm -f /run/dm-scaled/skip "$cases"
 	echo "# $name"
 	log_mark
