@@ -3,7 +3,7 @@
 # shellcheck source=tests/guest/kcopyd.sh
 . "$lib/kcopyd.sh"
 DESCRIPTION="reads and writes are issued by the CPU that submitted the copy, callbacks run there"
-TIMEOUT=120
+TIMEOUT=300
 
 requires()
 {

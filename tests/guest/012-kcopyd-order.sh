@@ -3,7 +3,7 @@
 # shellcheck source=tests/guest/kcopyd.sh
 . "$lib/kcopyd.sh"
 DESCRIPTION="ordered writes, and host-managed zoned destinations"
-TIMEOUT=120
+TIMEOUT=300
 
 requires()
 {

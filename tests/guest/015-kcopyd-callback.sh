@@ -3,7 +3,7 @@
 # shellcheck source=tests/guest/kcopyd.sh
 . "$lib/kcopyd.sh"
 DESCRIPTION="prepared callbacks and items, from tasks and from interrupts"
-TIMEOUT=120
+TIMEOUT=300
 
 requires()
 {

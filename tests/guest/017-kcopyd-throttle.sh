@@ -3,7 +3,7 @@
 # shellcheck source=tests/guest/kcopyd.sh
 . "$lib/kcopyd.sh"
 DESCRIPTION="the throttle bounds the time in which copies are in flight"
-TIMEOUT=120
+TIMEOUT=300
 
 requires()
 {

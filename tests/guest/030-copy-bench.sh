@@ -3,7 +3,7 @@
 # shellcheck source=tests/guest/kcopyd.sh
 . "$lib/kcopyd.sh"
 DESCRIPTION="the copy benchmark: every copy is counted once, and ends early when it is told to"
-TIMEOUT=180
+TIMEOUT=300
 
 requires()
 {

@@ -3,7 +3,7 @@
 # shellcheck source=tests/guest/snap.sh
 . "$lib/snap.sh"
 DESCRIPTION="usage counts exactly the chunks copied, whoever copied them"
-TIMEOUT=180
+TIMEOUT=300
 
 run_test()
 {
