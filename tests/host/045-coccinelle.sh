@@ -54,7 +54,7 @@ run()
 
 	name=$(basename "$1" .cocci)
 	read -ra options < <(sed -n 's,^// *Options: *,,p' "$1"; echo)
-	if ! (cd "$tmp/todo" && timeout 120 spatch -D report --very-quiet --no-show-diff --include-headers \
+	if ! (cd "$tmp/todo" && timeout 600 spatch -D report --very-quiet --no-show-diff --include-headers \
 		${options[@]+"${options[@]}"} --cocci-file "$1" --dir .) > "$tmp/$name.out" 2> "$tmp/$name.err"; then
 		cat "$tmp/$name.err"
 		echo "$name: spatch failed"
@@ -64,19 +64,6 @@ run()
 	! sed "/./!d; s/\$/ [$name]/" "$tmp/$name.out" | grep .
 }
 
-failed=0 running=0
-for patch in "${patches[@]}"; do
-	run "$patch" &
-	running=$((running + 1))
-	if ((running >= $(nproc))); then
-		wait -n || failed=1
-		running=$((running - 1))
-	fi
-done
-while ((running)); do
-	wait -n || failed=1
-	running=$((running - 1))
-done
-((!failed)) || fail "coccinelle has findings"
+in_parallel run "${patches[@]}"
 touch "${keys[@]}"
 echo "${#patches[@]} semantic patches on ${#keys[@]} files"

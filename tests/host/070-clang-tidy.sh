@@ -21,18 +21,5 @@ check()
 	touch "$passed/$key"
 }
 
-failed=0 running=0
 mapfile -t files < <(sources 'tools/*.cpp')
-for file in "${files[@]}"; do
-	check "$file" &
-	running=$((running + 1))
-	if ((running >= $(nproc))); then
-		wait -n || failed=1
-		running=$((running - 1))
-	fi
-done
-while ((running)); do
-	wait -n || failed=1
-	running=$((running - 1))
-done
-exit "$failed"
+in_parallel check "${files[@]}"

@@ -75,18 +75,5 @@ check()
 	touch "$passed/$key"
 }
 
-failed=0 running=0
-for file in "$modules"/*.c "$modules"/tests/modules/*.c; do
-	[[ $file == *.mod.c ]] && continue
-	check "$file" &
-	running=$((running + 1))
-	if ((running >= $(nproc))); then
-		wait -n || failed=1
-		running=$((running - 1))
-	fi
-done
-while ((running)); do
-	wait -n || failed=1
-	running=$((running - 1))
-done
-((!failed)) || fail "the analyzer has findings"
+shopt -s extglob
+in_parallel check "$modules"/!(*.mod).c "$modules"/tests/modules/!(*.mod).c

@@ -52,3 +52,25 @@ fail()
 	echo "FAILED: $*" >&2
 	exit 1
 }
+
+# in_parallel FUNCTION ITEM...: calls it with each item, as many at a time as there are CPUs. Not to be called in a
+# condition: "set -e" is then not in force in the function.
+in_parallel()
+{
+	local function=$1 item running=0 failed=0
+
+	shift
+	for item in "$@"; do
+		"$function" "$item" &
+		running=$((running + 1))
+		if ((running >= $(nproc))); then
+			wait -n || failed=1
+			running=$((running - 1))
+		fi
+	done
+	while ((running)); do
+		wait -n || failed=1
+		running=$((running - 1))
+	done
+	((!failed)) || fail "there are findings"
+}
