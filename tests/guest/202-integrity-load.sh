@@ -3,7 +3,7 @@
 # shellcheck source=tests/guest/snap.sh
 . "$lib/snap.sh"
 DESCRIPTION="snapshots taken and removed under random load, one to eight at a time"
-TIMEOUT=300
+TIMEOUT=600
 SOAK=1
 
 run_test()

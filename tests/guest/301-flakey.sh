@@ -3,7 +3,7 @@
 # shellcheck source=tests/guest/snap.sh
 . "$lib/snap.sh"
 DESCRIPTION="I/O errors of the COW device and of the origin: the snapshot fails, or is right; the origin is right"
-TIMEOUT=300
+TIMEOUT=600
 SOAK=1
 
 # below NAME MB: a device that can be told to fail; prints its path.

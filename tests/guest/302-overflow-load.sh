@@ -3,7 +3,7 @@
 # shellcheck source=tests/guest/snap.sh
 . "$lib/snap.sh"
 DESCRIPTION="snapshots that overflow under random load: from then on errors, never wrong data; others unharmed"
-TIMEOUT=300
+TIMEOUT=600
 SOAK=1
 
 run_test()
