@@ -3,7 +3,7 @@
 # shellcheck source=tests/guest/kcopyd.sh
 . "$lib/kcopyd.sh"
 DESCRIPTION="copies without a free page, and more of them than memory"
-TIMEOUT=300
+TIMEOUT=600
 VM="--cpus 4 --mem 512"
 
 requires()

@@ -3,7 +3,7 @@
 # shellcheck source=tests/guest/snap.sh
 . "$lib/snap.sh"
 DESCRIPTION="no allocation of the module outlives its devices, after refused tables, handovers and I/O"
-TIMEOUT=240
+TIMEOUT=900
 # Makes the slab allocator keep the call site of each object.
 VM="--cpus 4 --mem 2048 --append slub_debug=U"
 

@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 # shellcheck source=tests/guest/snap.sh
 . "$lib/snap.sh"
-TIMEOUT=240
+TIMEOUT=600
 DESCRIPTION="a slow snapshot read of an uncopied chunk holds back every origin write to the chunk"
 
 # read_slowly SECTOR COUNT: of the snapshot, in the background, to /tmp/read; under way when it returns.

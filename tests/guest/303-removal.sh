@@ -3,7 +3,7 @@
 # shellcheck source=tests/guest/snap.sh
 . "$lib/snap.sh"
 DESCRIPTION="the device below goes away under load: errors, no hang, and everything can be removed"
-TIMEOUT=240
+TIMEOUT=600
 SOAK=1
 
 # scsi_disk: a disk that can be pulled out; prints its device.

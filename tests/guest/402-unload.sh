@@ -3,7 +3,7 @@
 # shellcheck source=tests/guest/snap.sh
 . "$lib/snap.sh"
 DESCRIPTION="the module stays while a table uses it, and goes right after the last, again and again"
-TIMEOUT=240
+TIMEOUT=600
 
 requires()
 {
