@@ -10,6 +10,8 @@
 #include <linux/list.h>
 #include <linux/mempool.h>
 #include <linux/percpu-refcount.h>
+#include <linux/sched.h>
+#include <linux/smp.h>
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
 
@@ -339,6 +341,35 @@ int kmq_kick_init(void);
 void kmq_kick_exit(void);
 
 /* dm-kcopyd-mq.c */
+
+/**
+ * kmq_bios_init() - make a client's bios for the second and later destinations
+ * @bios: the client's
+ *
+ * Return: 0 or a negative error code. Undone by bioset_exit().
+ */
+int kmq_bios_init(struct bio_set *bios);
+
+int kmq_io_init(void);
+void kmq_io_exit(void);
+
+/* dm-kcopyd-mq-client.c */
+
+/**
+ * kmq_enter() - take a reference for something that is going to be run on this CPU
+ * @kc: the client
+ *
+ * Context: any.
+ * Return: the CPU.
+ */
+static inline unsigned int kmq_enter(struct dm_kcopyd_mq_client *kc)
+{
+	unsigned int cpu = raw_smp_processor_id();
+
+	percpu_ref_get(&kc->refs);
+	WRITE_ONCE(per_cpu_ptr(kc->cpus, cpu)->submitter, current);
+	return cpu;
+}
 
 /**
  * kmq_queue() - have a job's CPU look at it

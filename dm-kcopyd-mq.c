@@ -7,6 +7,8 @@
  * was empty, takes the whole list at once, and under one plug writes what was read and calls back
  * what was written. Under load a worker finds many jobs at a time and the block layer merges their
  * writes; without load it finds one.
+ *
+ * Here is what becomes of a job; lists, workers and clients are in dm-kcopyd-mq-client.c.
  */
 #define DM_MSG_PREFIX "kcopyd-mq"
 
@@ -24,13 +26,7 @@
 /* How often, and for how long, the throttle may hold a job back. */
 #define KMQ_MAX_DELAYS		10
 #define KMQ_DELAY		(HZ / 10)
-/* Lists that a worker takes before others get their turn on the CPU. */
-#define KMQ_MAX_ROUNDS		64
 #define KMQ_MIN_BIOS		DM_KCOPYD_MAX_REGIONS
-
-static unsigned int kcopyd_subjob_size_kb = KMQ_SUBJOB_KB_DEFAULT;
-module_param(kcopyd_subjob_size_kb, uint, 0644);
-MODULE_PARM_DESC(kcopyd_subjob_size_kb, "KiB that a job copies at once, for clients created later");
 
 /* Every write of zeroes has this table. */
 static struct bio_vec *kmq_zero_vecs;
@@ -53,103 +49,6 @@ struct kmq_bio {
 static struct kmq_job *kmq_job_of(struct dm_kcopyd_mq_item *item)
 {
 	return container_of(item, struct kmq_job, item);
-}
-
-/*
- *------------------------------------------------------------
- * Per-CPU lists and their workers
- *------------------------------------------------------------
- */
-
-/* Takes a reference for something that is going to be run on this CPU. */
-static unsigned int kmq_enter(struct dm_kcopyd_mq_client *kc)
-{
-	unsigned int cpu = raw_smp_processor_id();
-
-	percpu_ref_get(&kc->refs);
-	WRITE_ONCE(per_cpu_ptr(kc->cpus, cpu)->submitter, current);
-	return cpu;
-}
-
-unsigned int dm_kcopyd_mq_hold(struct dm_kcopyd_mq_client *kc)
-{
-	return kmq_enter(kc);
-}
-EXPORT_SYMBOL_DM_SCALED(dm_kcopyd_mq_hold);
-
-void dm_kcopyd_mq_release(struct dm_kcopyd_mq_client *kc)
-{
-	percpu_ref_put(&kc->refs);
-}
-EXPORT_SYMBOL_DM_SCALED(dm_kcopyd_mq_release);
-
-static void kmq_push(struct dm_kcopyd_mq_client *kc, struct dm_kcopyd_mq_item *item,
-		     unsigned int cpu)
-{
-	struct kmq_cpu *kcc = per_cpu_ptr(kc->cpus, cpu);
-
-	/*
-	 * A worker that is running may take the item at once, and it may have been the client's
-	 * last: the RCU section keeps the client until we are done with it.
-	 */
-	rcu_read_lock();
-	/* Pairs with smp_mb() in kmq_work(): either it sees the item, or we see it stopped. */
-	if (llist_add(&item->node, &kcc->items) && !READ_ONCE(kcc->running)) {
-		if (!kmq_kick_lazily(kcc))
-			queue_work_on(cpu, kc->wq, &kcc->work);
-	}
-	rcu_read_unlock();
-}
-
-void kmq_queue(struct kmq_job *job)
-{
-	kmq_push(job->kc, &job->item, job->cpu);
-}
-
-static void kmq_run_list(struct llist_node *list)
-{
-	struct dm_kcopyd_mq_item *item, *next;
-	struct blk_plug plug;
-
-	list = llist_reverse_order(list);
-
-	blk_start_plug(&plug);
-	llist_for_each_entry_safe(item, next, list, node) {
-		item->fn(item);
-		cond_resched();
-	}
-	blk_finish_plug(&plug);
-}
-
-static void kmq_work(struct work_struct *work)
-{
-	struct kmq_cpu *kcc = container_of(work, struct kmq_cpu, work);
-	unsigned int rounds = 0;
-	struct llist_node *list;
-
-	WRITE_ONCE(kcc->task, current);
-	WRITE_ONCE(kcc->running, true);
-	for (;;) {
-		list = llist_del_all(&kcc->items);
-		if (list) {
-			kmq_run_list(list);
-			if (++rounds < KMQ_MAX_ROUNDS)
-				continue;
-		}
-
-		WRITE_ONCE(kcc->running, false);
-		/* Pairs with the atomic operation of llist_add() in kmq_push(), see there. */
-		smp_mb();
-		if (llist_empty(&kcc->items))
-			break;
-		if (rounds >= KMQ_MAX_ROUNDS) {
-			queue_work(kcc->kc->wq, work);
-			break;
-		}
-		WRITE_ONCE(kcc->running, true);
-	}
-	/* Pairs with the acquire in dm_kcopyd_mq_client_flush(). */
-	smp_store_release(&kcc->task, NULL);
 }
 
 /*
@@ -566,24 +465,6 @@ static void kmq_run(struct dm_kcopyd_mq_item *item)
 	}
 }
 
-/* Jobs that the throttle held back ask again, oldest first. */
-static void kmq_delay_work(struct work_struct *work)
-{
-	struct dm_kcopyd_mq_client *kc =
-		container_of(work, struct dm_kcopyd_mq_client, delay_work.work);
-	struct kmq_job *job, *next;
-	LIST_HEAD(jobs);
-
-	spin_lock(&kc->delay_lock);
-	list_splice_init(&kc->delayed, &jobs);
-	spin_unlock(&kc->delay_lock);
-
-	list_for_each_entry_safe(job, next, &jobs, list) {
-		list_del(&job->list);
-		kmq_queue(job);
-	}
-}
-
 /*
  *------------------------------------------------------------
  * Interface
@@ -716,153 +597,12 @@ void dm_kcopyd_mq_do_callback(void *prepared, int read_err, unsigned long write_
 }
 EXPORT_SYMBOL_DM_SCALED(dm_kcopyd_mq_do_callback);
 
-void dm_kcopyd_mq_queue_item(struct dm_kcopyd_mq_client *kc, struct dm_kcopyd_mq_item *item,
-			     unsigned int cpu)
+int kmq_bios_init(struct bio_set *bios)
 {
-	kmq_push(kc, item, cpu);
-}
-EXPORT_SYMBOL_DM_SCALED(dm_kcopyd_mq_queue_item);
-
-/**
- * struct kmq_marker - has passed when everything that stood before it on a CPU's list has run
- * @item:   in the list
- * @passed: completed when it is run
- */
-struct kmq_marker {
-	struct dm_kcopyd_mq_item item;
-	struct completion passed;
-};
-
-static void kmq_marker_run(struct dm_kcopyd_mq_item *item)
-{
-	complete(&container_of(item, struct kmq_marker, item)->passed);
+	return bioset_init(bios, KMQ_MIN_BIOS, offsetof(struct kmq_bio, bio), 0);
 }
 
-void dm_kcopyd_mq_client_flush(struct dm_kcopyd_mq_client *kc)
-{
-	struct kmq_marker marker;
-	int cpu;
-
-	marker.item.fn = kmq_marker_run;
-	for_each_possible_cpu(cpu) {
-		struct kmq_cpu *kcc = per_cpu_ptr(kc->cpus, cpu);
-
-		/*
-		 * A worker says that it is at work before it takes the list, and that it is not
-		 * after it has run the list.
-		 */
-		if (llist_empty(&kcc->items)) {
-			/* Pairs with llist_del_all() in kmq_work(): the list is looked at first. */
-			smp_rmb();
-			/* Pairs with the release in kmq_work(): what the callbacks did is seen. */
-			if (!smp_load_acquire(&kcc->task))
-				continue;
-		}
-		init_completion(&marker.passed);
-		kmq_push(kc, &marker.item, cpu);
-		wait_for_completion(&marker.passed);
-	}
-}
-EXPORT_SYMBOL_DM_SCALED(dm_kcopyd_mq_client_flush);
-
-static void kmq_refs_gone(struct percpu_ref *ref)
-{
-	complete(&container_of(ref, struct dm_kcopyd_mq_client, refs)->drained);
-}
-
-static unsigned int kmq_sub_job_sectors(void)
-{
-	unsigned int kb = READ_ONCE(kcopyd_subjob_size_kb);
-
-	if (!kb)
-		kb = KMQ_SUBJOB_KB_DEFAULT;
-	kb = min_t(unsigned int, kb, KMQ_SUBJOB_KB_MAX);
-	/* A segment must not split a logical block, the largest of which is a page. */
-	return round_up(kb << (10 - SECTOR_SHIFT), PAGE_SECTORS);
-}
-
-struct dm_kcopyd_mq_client *dm_kcopyd_mq_client_create(struct dm_kcopyd_mq_throttle *throttle)
-{
-	struct dm_kcopyd_mq_client *kc;
-	int cpu, r = -ENOMEM;
-
-	kc = kzalloc(sizeof(*kc), GFP_KERNEL);
-	if (!kc)
-		return ERR_PTR(-ENOMEM);
-
-	kc->throttle = throttle;
-	kc->sub_job_size = kmq_sub_job_sectors();
-	init_completion(&kc->drained);
-	spin_lock_init(&kc->delay_lock);
-	INIT_LIST_HEAD(&kc->delayed);
-	INIT_DELAYED_WORK(&kc->delay_work, kmq_delay_work);
-
-	kc->cpus = alloc_percpu(struct kmq_cpu);
-	if (!kc->cpus)
-		goto bad_cpus;
-	for_each_possible_cpu(cpu) {
-		struct kmq_cpu *kcc = per_cpu_ptr(kc->cpus, cpu);
-
-		init_llist_head(&kcc->items);
-		INIT_WORK(&kcc->work, kmq_work);
-		kcc->kc = kc;
-		kcc->cpu = cpu;
-	}
-
-	kc->wq = dm_scaled_alloc_percpu_wq("kcopyd-mq");
-	if (!kc->wq)
-		goto bad_wq;
-
-	r = kmq_reserve_init(kc);
-	if (r)
-		goto bad_reserve;
-
-	r = bioset_init(&kc->bios, KMQ_MIN_BIOS, offsetof(struct kmq_bio, bio), 0);
-	if (r)
-		goto bad_bios;
-
-	r = percpu_ref_init(&kc->refs, kmq_refs_gone, 0, GFP_KERNEL);
-	if (r)
-		goto bad_refs;
-
-	return kc;
-
-bad_refs:
-	bioset_exit(&kc->bios);
-bad_bios:
-	kmq_reserve_exit(kc);
-bad_reserve:
-	destroy_workqueue(kc->wq);
-bad_wq:
-	free_percpu(kc->cpus);
-bad_cpus:
-	kfree(kc);
-	return ERR_PTR(r);
-}
-EXPORT_SYMBOL_DM_SCALED(dm_kcopyd_mq_client_create);
-
-void dm_kcopyd_mq_client_destroy(struct dm_kcopyd_mq_client *kc)
-{
-	percpu_ref_kill(&kc->refs);
-	wait_for_completion(&kc->drained);
-	/* For whoever is still in kmq_push(), or dropping the last reference. */
-	synchronize_rcu();
-	/* Nobody is put in the list of a CPU any more; wait for those who go through one. */
-	kmq_kick_all();
-	synchronize_rcu();
-
-	/* No job is left, so nothing is delayed any more; the work may still be under way. */
-	cancel_delayed_work_sync(&kc->delay_work);
-	destroy_workqueue(kc->wq);
-	percpu_ref_exit(&kc->refs);
-	bioset_exit(&kc->bios);
-	kmq_reserve_exit(kc);
-	free_percpu(kc->cpus);
-	kfree(kc);
-}
-EXPORT_SYMBOL_DM_SCALED(dm_kcopyd_mq_client_destroy);
-
-int dm_kcopyd_mq_init(void)
+int kmq_io_init(void)
 {
 	unsigned int i;
 	int r;
@@ -878,28 +618,12 @@ int dm_kcopyd_mq_init(void)
 
 	r = bioset_init(&kmq_keep_bios, 1, offsetof(struct kmq_bio, bio), 0);
 	if (r)
-		goto bad_bios;
-	r = kmq_mem_init();
-	if (r)
-		goto bad_mem;
-	r = kmq_kick_init();
-	if (r)
-		goto bad_kick;
-	return 0;
-
-bad_kick:
-	kmq_mem_exit();
-bad_mem:
-	bioset_exit(&kmq_keep_bios);
-bad_bios:
-	kfree(kmq_zero_vecs);
+		kfree(kmq_zero_vecs);
 	return r;
 }
 
-void dm_kcopyd_mq_exit(void)
+void kmq_io_exit(void)
 {
-	kmq_kick_exit();
-	kmq_mem_exit();
 	bioset_exit(&kmq_keep_bios);
 	kfree(kmq_zero_vecs);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The engine: segments and their order, errors of each destination, zeroes. Disks are held, so that
- * each case decides what ends when. How jobs get to their CPU is in kunit-kcopyd-mq-work.c.
+ * each case decides what ends when. How jobs get to their CPU is in kunit-kcopyd-mq-client.c.
  */
 #include "kunit-lib.h"
 #include "kunit-engine.h"
@@ -10,48 +10,9 @@
 
 #define WRITES		(OP_BIT(REQ_OP_WRITE) | OP_BIT(REQ_OP_WRITE_ZEROES))
 
-void ku_set_subjob_kb(unsigned int kb)
-{
-	kcopyd_subjob_size_kb = kb;
-}
-
 /*
  * Segments.
  */
-
-struct subjob {
-	unsigned int kb;
-	unsigned int sectors;
-};
-
-static const struct subjob subjobs[] = {
-	{ 0, KMQ_SUBJOB_KB_DEFAULT * 2 },	/* means the default */
-	{ 1, PAGE },
-	{ 4, 4 * 2 },
-	{ 5, 8 * 2 },
-	{ 511, 512 * 2 },
-	{ 512, 512 * 2 },
-	{ KMQ_SUBJOB_KB_MAX, KMQ_SUBJOB_KB_MAX * 2 },
-	{ KMQ_SUBJOB_KB_MAX + 1, KMQ_SUBJOB_KB_MAX * 2 },
-	{ UINT_MAX, KMQ_SUBJOB_KB_MAX * 2 },
-};
-
-static void subjob_desc(const struct subjob *s, char *desc)
-{
-	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%u KiB", s->kb);
-}
-
-KUNIT_ARRAY_PARAM(subjob, subjobs, subjob_desc);
-
-/* Whatever the parameter says: whole pages, within the limits. */
-static void sub_job_size_has_limits(struct kunit *test)
-{
-	const struct subjob *s = test->param_value;
-
-	ku_set_subjob_kb(s->kb);
-	KUNIT_EXPECT_EQ(test, kmq_sub_job_sectors(), s->sectors);
-	ku_set_subjob_kb(0);
-}
 
 struct split {
 	sector_t count;
@@ -531,7 +492,6 @@ static void zeroes_may_fail(struct kunit *test)
 }
 
 static struct kunit_case kcopyd_cases[] = {
-	KUNIT_CASE_PARAM(sub_job_size_has_limits, subjob_gen_params),
 	KUNIT_CASE_PARAM(splits_into_segments, split_gen_params),
 	KUNIT_CASE(splits_at_large_offsets),
 	KUNIT_CASE(error_ends_the_segments),

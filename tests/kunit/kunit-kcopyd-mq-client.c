@@ -8,7 +8,50 @@
 #include "kunit-lib.h"
 #include "kunit-engine.h"
 
-#include "dm-kcopyd-mq-job.h"
+#include "dm-kcopyd-mq-client.c"
+
+void ku_set_subjob_kb(unsigned int kb)
+{
+	kcopyd_subjob_size_kb = kb;
+}
+
+/*
+ * The size of sub-jobs.
+ */
+
+struct subjob {
+	unsigned int kb;
+	unsigned int sectors;
+};
+
+static const struct subjob subjobs[] = {
+	{ 0, KMQ_SUBJOB_KB_DEFAULT * 2 },	/* means the default */
+	{ 1, PAGE },
+	{ 4, 4 * 2 },
+	{ 5, 8 * 2 },
+	{ 511, 512 * 2 },
+	{ 512, 512 * 2 },
+	{ KMQ_SUBJOB_KB_MAX, KMQ_SUBJOB_KB_MAX * 2 },
+	{ KMQ_SUBJOB_KB_MAX + 1, KMQ_SUBJOB_KB_MAX * 2 },
+	{ UINT_MAX, KMQ_SUBJOB_KB_MAX * 2 },
+};
+
+static void subjob_desc(const struct subjob *s, char *desc)
+{
+	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%u KiB", s->kb);
+}
+
+KUNIT_ARRAY_PARAM(subjob, subjobs, subjob_desc);
+
+/* Whatever the parameter says: whole pages, within the limits. */
+static void sub_job_size_has_limits(struct kunit *test)
+{
+	const struct subjob *s = test->param_value;
+
+	ku_set_subjob_kb(s->kb);
+	KUNIT_EXPECT_EQ(test, kmq_sub_job_sectors(), s->sectors);
+	ku_set_subjob_kb(0);
+}
 
 /*
  * Lists and their workers.
@@ -325,7 +368,8 @@ static void throttled_job_starts_in_the_end(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, throttle.num_io_jobs, 0);
 }
 
-static struct kunit_case work_cases[] = {
+static struct kunit_case client_cases[] = {
+	KUNIT_CASE_PARAM(sub_job_size_has_limits, subjob_gen_params),
 	KUNIT_CASE(items_run_in_the_order_they_come),
 	KUNIT_CASE(worker_goes_on_after_many_rounds),
 	KUNIT_CASE(prepared_callback_is_given_its_errors),
@@ -339,13 +383,13 @@ static struct kunit_case work_cases[] = {
 	{}
 };
 
-static struct kunit_suite work_suite = {
-	.name = "dm-kcopyd-mq-work",
+static struct kunit_suite client_suite = {
+	.name = "dm-kcopyd-mq-client",
 	.suite_init = ku_suite_init,
 	.suite_exit = ku_suite_exit,
 	.init = ku_init,
 	.exit = ku_exit,
-	.test_cases = work_cases,
+	.test_cases = client_cases,
 };
 
-kunit_test_suite(work_suite);
+kunit_test_suite(client_suite);
