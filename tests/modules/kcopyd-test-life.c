@@ -10,7 +10,8 @@
 #include "kcopyd-test.h"
 
 /*
- * Something that happens later, in hard interrupt context, on a CPU of choice.
+ * Something that happens later, in hard interrupt context, on a CPU of choice. It is on the
+ * caller's stack.
  */
 
 struct later {
@@ -44,7 +45,8 @@ static void later_arm(void *arg)
 static void later_start(struct later *l, unsigned int cpu, unsigned int us,
 			void (*fn)(void *arg), void *arg)
 {
-	hrtimer_setup(&l->timer, later_timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL_PINNED_HARD);
+	hrtimer_setup_on_stack(&l->timer, later_timer, CLOCK_MONOTONIC,
+			       HRTIMER_MODE_REL_PINNED_HARD);
 	init_completion(&l->done);
 	l->fn = fn;
 	l->arg = arg;
@@ -56,6 +58,7 @@ static void later_wait(struct later *l)
 {
 	wait_for_completion(&l->done);
 	hrtimer_cancel(&l->timer);
+	destroy_hrtimer_on_stack(&l->timer);
 }
 
 /*
