@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+# shellcheck source=tests/guest/fault.sh
+. "$lib/fault.sh"
+DESCRIPTION="creating targets with each of the allocations failing: an error that says so, and nothing lost"
+TIMEOUT=180
+KERNELS="debug"
+VM="--cpus 4 --mem 2048 --append kmemleak=on"
+
+# create TABLE: -ENODEV is device-mapper's, for a device that it has no memory to open.
+create()
+{
+	nth --errno 19 --after "clear new" "load new $1"
+}
+
+run_test()
+{
+	local o c len
+
+	o=$(nullb_create size=16)
+	c=$(nullb_create size=64)
+	len=$(sectors "$o")
+	nth_setup ours
+	dmsetup create new --notable
+
+	create "0 $len $snapshot_origin $o"
+	assert_seen "No memory for the origin target" "Cannot open the origin device" "No memory for the origin"
+
+	# Large tables, then small ones for an origin that is there.
+	create "0 $len $snapshot $o $c N 1"
+	assert_seen "No memory for the snapshot target" "Cannot open the COW device" "No memory for the snapshot" \
+		"No memory for the exception store" "No memory for the table of exceptions" \
+		"No memory for pending exceptions" "No memory for the counter of copies" \
+		"No memory for the counter of pending exceptions" "Cannot create a client of the copy engine"
+	origin_create origin "$o"
+	create "0 $len $snapshot $o $c N 2048 2 discard_zeroes_cow discard_passdown_origin"
+
+	dm_remove origin new
+	nth_end
+}

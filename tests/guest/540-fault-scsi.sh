@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+# shellcheck source=tests/guest/storm.sh
+. "$lib/storm.sh"
+DESCRIPTION="a disk that is slow, loses commands, aborts them, or has bad sectors, below the origin or the COW device"
+TIMEOUT=240
+
+# As for scsi_debug's "opts".
+medium_error=2 timeout=4 recovered=8 transport=16
+
+disk()
+{
+	local found
+
+	modprobe sd_mod
+	modprobe scsi_debug dev_size_mb=17 ndelay=100000 max_queue=64 \
+		medium_error_start=256 medium_error_count=1024
+	wait_for 30 disk_name
+	found=$(disk_name)
+	# Seconds until a lost command is aborted and sent again.
+	echo 1 > "/sys/block/$found/device/timeout"
+	echo "/dev/$found"
+}
+
+# Milliseconds that the slowest operation of the last storm took.
+slowest()
+{
+	awk -F '[:,]' '/"longest_ms"/ && $2 > max { max = $2 } END { print int(max) }' /tmp/storm.json
+}
+
+disk_name()
+{
+	ls /sys/bus/pseudo/drivers/scsi_debug/adapter0/host*/target*/*:*/block/
+}
+
+# scsi NAME=VALUE...: settings of scsi_debug
+scsi()
+{
+	local arg
+
+	for arg in "$@"; do
+		echo "${arg#*=}" > "/sys/bus/pseudo/drivers/scsi_debug/${arg%%=*}"
+	done
+}
+
+begin()
+{
+	scsi every_nth="$nth" opts="$opts"
+}
+
+end()
+{
+	scsi opts=0 every_nth=0
+}
+
+# each [CHECKER_OPTION...]: all faults in turn; the options are for errors that reach us.
+each()
+{
+	local nth opts
+
+	# What the SCSI layer makes good: late, but right.
+	nth=20 opts=$((recovered | transport))
+	storm 8 2 begin end
+	nth=$(slow_or 40 200) opts=$timeout
+	storm 64 "$(long_or 60 "$(slow_or 4 1)")" begin end
+	assert_le 1000 "$(slowest)" "milliseconds of the slowest operation"
+	assert_eq "$invalid" 0 "invalid snapshots"
+
+	# What it does not. Reads fail, of some sectors, of which we may copy some.
+	nth=0 opts=$medium_error
+	storm 8 2 begin end "$@"
+	assert_le 1 "$(storm_errors)" "operations that failed"
+	invalid=0
+}
+
+run_test()
+{
+	local scsi_disk
+
+	scsi_disk=$(disk)
+	storm_setup "$(nullb_create size=16)" "$scsi_disk"
+	each --allow-snapshot-errors
+	dm_remove origin
+	modprobe -r scsi_debug
+
+	scsi_disk=$(disk)
+	storm_setup "$scsi_disk" "$(nullb_create size=18)"
+	each --allow-snapshot-errors --allow-origin-errors
+}
