@@ -53,6 +53,35 @@ fail()
 	exit 1
 }
 
+sparse_flags=()
+
+# sparse KVER TARGET... -- FILE...: makes the targets with all that sparse knows, but for "sparse_flags", and sees to it
+# that it was shown each file. C=2 checks what is compiled already as well.
+sparse()
+{
+	local kver=$1 targets=() file log=$out/static/sparse.log
+	local warnings=(
+		-D__CHECK_ENDIAN__ -Wsparse-all
+		# What the kernel's own headers and macros do: READ_ONCE() of a bool, wait_event() in wait_event(),
+		# min(), offsets in void *, struct bio inside other structures.
+		-Wno-sizeof-bool -Wno-shadow -Wno-vla -Wno-ptr-subtraction-blows -Wno-pointer-arith
+		-Wno-flexible-array-nested -Wno-flexible-array-sizeof "${sparse_flags[@]}"
+	)
+
+	shift
+	while [[ $1 != -- ]]; do
+		targets+=("$1")
+		shift
+	done
+	shift
+	mkdir -p "$out/static"
+	make KVER="$kver" O="$out/static" C=2 CF="${warnings[*]}" "${targets[@]}" 2>&1 | tee "$log"
+	for file in "$@"; do
+		grep -q "CHECK .*/${file##*/}\$" "$log" || fail "$file was not checked"
+	done
+	! grep -E ': (warning|error):' "$log" || fail "sparse has findings"
+}
+
 # in_parallel FUNCTION ITEM...: calls it with each item, as many at a time as there are CPUs. Not to be called in a
 # condition: "set -e" is then not in force in the function.
 in_parallel()
