@@ -4,6 +4,7 @@
 . "$lib/kcopyd.sh"
 DESCRIPTION="stock kcopyd passes the same cases: they ask for nothing that is new"
 TIMEOUT=400
+KERNELS=stock
 
 requires()
 {

@@ -4,6 +4,7 @@
 . "$lib/kcopyd.sh"
 DESCRIPTION="the copy benchmark: every copy is counted once, and ends early when it is told to"
 TIMEOUT=300
+KERNELS=stock
 
 requires()
 {

@@ -117,7 +117,7 @@ refused()
 	assert_fails dmsetup info bad
 	is_ours || return 0
 	[[ $reason != core ]] || return 0
-	message=$(log_since | sed -n 's/.*device-mapper: table: [^ ]*: [^ ]*: \(.*\) (-E[A-Z]*).*/\1/p')
+	message=$(log_since | sed -n 's/.*device-mapper: table: [^ ]*: [^ ]*: \(.*\) (-E*[A-Z0-9]*).*/\1/p')
 	assert_match "$message" "$reason" "message for: $table"
 	[[ $message != "Unknown error" ]] || fail "no message for: $table"
 }

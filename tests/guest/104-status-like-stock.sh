@@ -4,6 +4,7 @@
 . "$lib/snap.sh"
 DESCRIPTION="status, table and events equal stock's, step by step"
 TIMEOUT=300
+KERNELS=stock
 
 requires()
 {

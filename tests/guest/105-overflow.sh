@@ -92,7 +92,7 @@ run_test()
 	invalid
 	dm_remove snap origin cow
 
-	overflow_parallel 1000
+	overflow_parallel "$(slow_or 150 1000)"
 	overflow_parallel 37
 	# One CPU has to use what the others were handed.
 	dm_create cow "0 8000 linear $backing 0"

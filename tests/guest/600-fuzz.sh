@@ -4,7 +4,6 @@
 . "$lib/snap.sh"
 DESCRIPTION="generated tables, messages and sequences of ioctls: what is refused, accepted and shown is as documented"
 TIMEOUT=600
-KERNELS="stock debug"
 # Not run to its end yet.
 ON_REQUEST=1
 # Makes the slab allocator keep the call site of each object.
