@@ -4,6 +4,8 @@
 . "$lib/snap.sh"
 DESCRIPTION="memory runs out: I/O becomes slow, but goes on, and the data is right"
 TIMEOUT=600
+# How much memory is to be had is known for this one.
+KERNELS=stock
 VM="--cpus 4 --mem 512"
 
 # hog MB: takes so much memory, and is the first that the kernel kills when there is none left.

@@ -6,4 +6,6 @@ set -euo pipefail
 # shellcheck source=tests/host/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-sparse "$kver" module test-modules -- *.c tests/modules/*.c
+# The module for faults is built for kernels with fault injection, see 140.
+mapfile -t files < <(printf '%s\n' *.c tests/modules/*.c | grep -v dm-scaled-fault)
+sparse "$kver" module test-modules -- "${files[@]}"

@@ -3,9 +3,9 @@
 #ifndef DMSC_FAULT_H
 #define DMSC_FAULT_H
 
-#include <compare>
 #include <functional>
 #include <string>
+#include <tuple>
 #include <vector>
 
 namespace dmsc
@@ -18,7 +18,10 @@ struct Target {
 	unsigned stack = 0;
 	unsigned skip = 0;
 
-	auto operator<=>(const Target &) const = default;
+	bool operator<(const Target &other) const
+	{
+		return std::tie(nth, stack, skip) < std::tie(other.nth, other.stack, other.skip);
+	}
 };
 
 class Fault
