@@ -26,7 +26,7 @@ no_harm()
 	for name in snap0 snap1 snap2; do
 		snaps+=(--snapshot "/dev/mapper/$name")
 	done
-	snapshots
+	snapshots 8 64 1024
 	checker_start --load $model --save $model "${snaps[@]}" --hang-timeout 100
 	for kind in "$@"; do
 		faults "$kind" probability="$percent"
@@ -46,23 +46,26 @@ no_harm()
 	integrity --load $model --save $model --no-verify "${snaps[@]/#--snapshot/--drop-snapshot}"
 }
 
+# snapshots CHUNK-SIZE...
 snapshots()
 {
-	local i sizes=(8 64 1024)
+	local i=0 size
 
-	for i in 0 1 2; do
-		snap_create "snap$i" origin "$dev" "${cows[i]}" N "${sizes[i]}"
+	for size in "$@"; do
+		snap_create "snap$i" origin "$dev" "${cows[i]}" N "$size"
+		i=$((i + 1))
 	done
 }
 
 # Without memory for an exception its snapshot is invalid, which the log gives as the reason.
 lost_exceptions()
 {
-	snapshots
+	# At least 512 chunks each: that none of them comes upon a fault is out of the question.
+	snapshots 8 16 64
 	log_mark
+	faults fail_callers probability=100 interval=10 wait=Y
 	checker_start --load $model --save $model --snapshot /dev/mapper/snap0 --snapshot /dev/mapper/snap1 \
 		--snapshot /dev/mapper/snap2 --hang-timeout 100 --allow-snapshot-invalid
-	faults fail_callers probability=100 interval=50 wait=Y
 	for name in snap0 snap1 snap2; do
 		wait_for 60 is_invalid "$name"
 	done
