@@ -59,6 +59,9 @@ kunit-modules: headers $(links)
 tools:
 	+$(MAKE) -C tools O='$(O)' --no-print-directory all
 
+pacer:
+	+$(MAKE) -C tests/bench/pacer O='$(O)' --no-print-directory all
+
 install: module
 	$(kbuild) M=$(moddir) INSTALL_MOD_DIR=$(INSTALL_MOD_DIR) \
 		INSTALL_MOD_PATH='$(INSTALL_MOD_PATH)' modules_install
@@ -92,6 +95,7 @@ help:
 	@echo 'make install        install it for the kernel; also INSTALL_MOD_PATH=, INSTALL_MOD_DIR=extra'
 	@echo 'make uninstall      remove it again'
 	@echo 'make tools          build the C++ tools in $$O/tools/'
+	@echo 'make pacer          build the simulator of equal CPUs in $$O/pacer/'
 	@echo 'make test-modules   build the modules that only tests and benchmarks load'
 	@echo 'make kunit-modules  build the unit tests, for a kernel with CONFIG_KUNIT'
 	@echo 'make check          run all tests, in a VM; TESTS="NAME..." runs some'
@@ -109,5 +113,5 @@ help:
 	@echo 'check, demo, bench and shell install the packages they need (as root, with apt-get) and'
 	@echo 'never load anything on this machine.'
 
-.PHONY: all headers module test-modules kunit-modules tools install uninstall
+.PHONY: all headers module test-modules kunit-modules tools pacer install uninstall
 .PHONY: check check-long demo bench shell clean help

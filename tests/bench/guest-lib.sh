@@ -7,29 +7,30 @@
 opt=/opt/dm-scaled
 disk_gb=${DISK_GB:-16}
 cpus=$(nproc)
+# shellcheck disable=SC2034
+copy_bench=/sys/kernel/debug/dm-copy-bench
 
 bench_start()
 {
 	modprobe dm-mod
 	modprobe dm-snapshot
-	modprobe null_blk nr_devices=2 gb="$disk_gb" bs=4096 queue_mode=2 hw_queue_depth=128 \
+	modprobe null_blk nr_devices=$((1 + ${SNAPSHOTS:-1})) gb="$disk_gb" bs=4096 queue_mode=2 hw_queue_depth=128 \
 		submit_queues="$cpus" irqmode="${IRQMODE:-0}" completion_nsec="${COMPLETION_NSEC:-10000}"
 	[[ ! -e $opt/dm-scaled.ko ]] || insmod "$opt/dm-scaled.ko"
 }
 
-# setup_config NAME [CPUS]: prepares one of
+# setup_config NAME [origin|snap]: prepares one of
 #   raw          the null_blk device
 #   linear       dm-linear on it
-#   stock, ours  an origin with one active transient snapshot: each first write copies a chunk
-#   stock-snap, ours-snap
-#                a transient snapshot that is written to itself
-# and sets $bench_dev to the device to write to.
+#   stock, ours  an origin with active transient snapshots: each first write copies a chunk
+# and sets $bench_dev to the device to write to: for stock and ours, the origin or the (last) snapshot.
+# $SNAPSHOTS is their number, 1, and $CHUNK their chunk size in sectors, 8.
 setup_config()
 {
-	local config=$1 size snapshot="snapshot" origin="snapshot-origin"
+	local config=$1 device=${2:-origin} size snapshot="snapshot" origin="snapshot-origin" i
 
 	size=$(blockdev --getsz /dev/nullb0)
-	if [[ $config == ours* ]]; then
+	if [[ $config == ours ]]; then
 		snapshot="snapshot-scaled" origin="origin-scaled"
 	fi
 	case $config in
@@ -41,12 +42,12 @@ setup_config()
 	stock|ours)
 		dmsetup create origin --table "0 $size $origin /dev/nullb0"
 		dmsetup suspend origin
-		dmsetup create snap --table "0 $size $snapshot /dev/nullb0 /dev/nullb1 N 8"
+		for ((i = 1; i <= ${SNAPSHOTS:-1}; i++)); do
+			dmsetup create snap$i --table "0 $size $snapshot /dev/nullb0 /dev/nullb$i N ${CHUNK:-8}"
+		done
 		dmsetup resume origin
-		bench_dev=/dev/mapper/origin ;;
-	stock-snap|ours-snap)
-		dmsetup create snap --table "0 $size $snapshot /dev/nullb0 /dev/nullb1 N 8"
-		bench_dev=/dev/mapper/snap ;;
+		bench_dev=/dev/mapper/origin
+		[[ $device == origin ]] || bench_dev=/dev/mapper/snap1 ;;
 	*)
 		echo "no configuration $config" >&2
 		return 1 ;;
@@ -57,7 +58,7 @@ teardown_config()
 {
 	local name
 
-	for name in linear origin snap; do
+	for name in linear origin snap{1..8}; do
 		! dmsetup info "$name" > /dev/null 2>&1 || dmsetup remove "$name"
 	done
 }
@@ -73,4 +74,45 @@ run_load()
 		--iodepth="${QUEUE_DEPTH:-16}" --norandommap=0 --randrepeat=0 --numjobs="$jobs" \
 		--size="${part}m" --offset_increment="${part}m" --cpus_allowed="0-$((jobs - 1))" \
 		--cpus_allowed_policy=split --group_reporting --eta=never --output-format=json --output="$json" "$@"
+}
+
+# trace_submissions CONFIG origin|snap IOS FILE: counts the bios of a run of its own, IOS writes for each job, by the
+# CPU that submitted them: {"origin": {"R": [...], "W": [...]}, "cow": {...}}
+trace_submissions()
+{
+	local config=$1 device=$2 ios=$3 file=$4 tracer dev
+
+	setup_config "$config" "$device"
+	mkdir /tmp/trace
+	(cd /tmp/trace && exec blktrace -a queue -b 1024 -n 8 -d /dev/nullb0 -d /dev/nullb1) > /tmp/trace.log 2>&1 &
+	tracer=$!
+	for dev in nullb0 nullb1; do
+		until [[ -d /sys/kernel/debug/block/$dev && -s /tmp/trace/$dev.blktrace.0 ||
+			 -e /sys/kernel/debug/block/$dev/dropped ]]; do
+			kill -0 "$tracer"
+			sleep 0.1
+		done
+	done
+	run_load "$cpus" /tmp/trace.json --number_ios="$ios"
+	kill -INT "$tracer"
+	wait "$tracer" || true
+	teardown_config
+	if grep 'dropped [1-9]' /tmp/trace.log; then
+		echo "blktrace lost events" >&2
+		return 1
+	fi
+	for dev in nullb0 nullb1; do
+		(cd /tmp/trace && blkparse -q -i "$dev" -f "$dev %a %d %c\n")
+	done | awk -v cpus="$cpus" '
+		function list(dev, what,   s, i) {
+			for (i = 0; i < cpus; i++)
+				s = s (i ? ", " : "") (n[dev, what, i] + 0)
+			return "\"" what "\": [" s "]"
+		}
+		$2 == "Q" { n[$1, substr($3, 1, 1), $4]++ }
+		END {
+			printf "{\"origin\": {%s, %s},\n \"cow\": {%s, %s}}\n", list("nullb0", "R"),
+			       list("nullb0", "W"), list("nullb1", "R"), list("nullb1", "W")
+		}' > "$file"
+	rm -r /tmp/trace
 }

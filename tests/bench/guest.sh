@@ -11,7 +11,6 @@ set -euo pipefail
 
 # First writes of each job under blktrace.
 trace_ios=1500
-copy_bench=/sys/kernel/debug/dm-copy-bench
 
 say()
 {
@@ -33,46 +32,6 @@ measure()
 	run_load "$cpus" "$dir/fio.json" --time_based --runtime="$seconds" --ramp_time=500ms --lat_percentiles=1
 	teardown_config
 	say "$config, round $round of $rounds: $(printf '%.0f' "$(fio_value "$dir/fio.json" iops)") IOPS"
-}
-
-trace()
-{
-	local config=$1 dir=$2 tracer
-
-	setup_config "$config"
-	mkdir /tmp/trace
-	(cd /tmp/trace && exec blktrace -a queue -b 1024 -n 8 -d /dev/nullb0 -d /dev/nullb1) > /tmp/trace.log 2>&1 &
-	tracer=$!
-	for dev in nullb0 nullb1; do
-		until [[ -d /sys/kernel/debug/block/$dev && -s /tmp/trace/$dev.blktrace.0 ||
-			 -e /sys/kernel/debug/block/$dev/dropped ]]; do
-			kill -0 "$tracer"
-			sleep 0.1
-		done
-	done
-	run_load "$cpus" /tmp/trace.json --number_ios="$trace_ios"
-	kill -INT "$tracer"
-	wait "$tracer" || true
-	teardown_config
-	if grep 'dropped [1-9]' /tmp/trace.log; then
-		echo "blktrace lost events" >&2
-		return 1
-	fi
-	for dev in nullb0 nullb1; do
-		(cd /tmp/trace && blkparse -q -i "$dev" -f "$dev %a %d %c\n")
-	done | awk -v cpus="$cpus" '
-		function list(dev, what,   s, i) {
-			for (i = 0; i < cpus; i++)
-				s = s (i ? ", " : "") (n[dev, what, i] + 0)
-			return "\"" what "\": [" s "]"
-		}
-		$2 == "Q" { n[$1, substr($3, 1, 1), $4]++ }
-		END {
-			printf "{\"origin\": {%s, %s},\n \"cow\": {%s, %s}}\n", list("nullb0", "R"),
-			       list("nullb0", "W"), list("nullb1", "R"), list("nullb1", "W")
-		}' > "$dir/submissions.json"
-	rm -r /tmp/trace
-	say "$config, round $round of $rounds: traced $((trace_ios * cpus)) first writes"
 }
 
 run_engine()
@@ -104,7 +63,8 @@ for ((round = 1; round <= rounds; round++)); do
 		mkdir -p "$dir"
 		measure "$config" "$dir"
 		if [[ $config == stock || $config == ours ]] && ((round <= ${TRACE_ROUNDS:-rounds})); then
-			trace "$config" "$dir"
+			trace_submissions "$config" origin "$trace_ios" "$dir/submissions.json"
+			say "$config, round $round of $rounds: traced $((trace_ios * cpus)) first writes"
 		fi
 	done
 done

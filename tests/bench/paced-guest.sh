@@ -1,40 +1,81 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# paced-guest.sh CONFIG...: the part of paced.sh that runs in the simulated machine.
+# paced-guest.sh WORKLOAD TARGET...: the part of paced.sh that runs in the simulated machine. Leaves for each TARGET
+# TARGET/{fio,window}.json, and submissions.json, the bios by CPU from a short run of its own under blktrace.
 set -euo pipefail
+# shellcheck source=tests/bench/workloads.sh
+. "$(dirname "$0")/workloads.sh"
+workload=$1
+shift
+describe_workload "$workload"
+IRQMODE=$irqmode COMPLETION_NSEC=$latency_ns QUEUE_DEPTH=$depth CHUNK=$chunk SNAPSHOTS=$snapshots
 # shellcheck source=tests/bench/guest-lib.sh
 . "$(dirname "$0")/guest-lib.sh"
 
-bench_start
-# Where things are, to read the profile with.
-cp /proc/kallsyms /results/kallsyms.txt
-grep -E ' [tTwW] .*\[(null_blk|dm_mod|dm_snapshot|dm_bufio|dm_scaled)\]' /proc/kallsyms
-label=10
-for config in "$@"; do
-	setup_config "$config"
-	stats=nullb0
-	case $config in
-	linear) stats='nullb0 dm-0' ;;
-	stock|ours) stats='nullb0 nullb1 dm-0 dm-1' ;;
-	*-snap) stats='nullb1 nullb0 dm-0' ;;
+window=${WINDOW:-1000} ramp=${RAMP:-300}
+# First writes of each job under blktrace.
+trace_ios=150
+# What "fill" writes before: few enough that it does not take long.
+fill_kb=1024
+
+measure()
+{
+	local dir=$1 phase=$2 args=() devices other=''
+
+	# The first is the one whose I/Os count. There is no udev: nodes of device-mapper are not links.
+	mapfile -t devices < <(lsblk -dno KNAME "$bench_dev" /dev/nullb0 /dev/nullb1)
+	args=(--rw="$rw" --time_based --runtime="$((window + 2 * ramp))ms" --ramp_time="${ramp}ms" --lat_percentiles=1)
+	case $before in
+	fill)
+		args+=(--size="${fill_kb}k")
+		run_load "$cpus" /tmp/fill.json --size="${fill_kb}k" ;;
+	cow)
+		bench_dev=/dev/mapper/origin run_load "$cpus" /tmp/cow.json --time_based --runtime=1h &
+		other=$! ;;
 	esac
-	"$opt/mark" 1 1
-	# A list of words.
-	# shellcheck disable=SC2086
-	run_load "$cpus" /tmp/fio.json --time_based --runtime="${RUNTIME:-1600}ms" --ramp_time=300ms \
-		${FIO_ARGS:-} 2> /tmp/fio.err &
-	# One second of it, beginning some time after the first I/O, counted exactly.
-	# shellcheck disable=SC2086
-	"$opt/meas" "$label" 400 "${WINDOW:-1000}" $stats > /tmp/meas.txt
+	"$opt/pace" on
+	run_load "$cpus" "$dir/fio.json" "${args[@]}" &
+	"$opt/pace" measure "$phase" $((ramp + 100)) "$window" "$dir/window.json" "${devices[@]}"
 	wait $!
-	"$opt/mark" 2 2
-	echo "TEST $config $label"
-	cat /tmp/meas.txt
-	echo "FIOJSON $label"
-	cat /tmp/fio.json
-	echo ENDJSON
-	cat /tmp/fio.err
-	dmsetup status
-	teardown_config
-	label=$((label + 4))
+	"$opt/pace" off
+	if [[ $other ]]; then
+		kill "$other"
+		wait "$other" || true
+	fi
+}
+
+engine()
+{
+	local dir=$1 phase=$2 engine=$3
+
+	insmod "$opt/dm-copy-bench.ko"
+	"$opt/pace" on
+	echo "engine=$engine src=/dev/nullb0 dst=/dev/nullb1 trace=0 copies=$((window * cpus * 20))" > $copy_bench/run &
+	"$opt/pace" measure "$phase" 20 "$((window / 4))" "$dir/window.json" nullb1 nullb0
+	wait $!
+	"$opt/pace" off
+	cat $copy_bench/result > "$dir/copybench.json"
+	rmmod dm_copy_bench
+}
+
+bench_start
+# Where functions are, to read the profile with.
+grep -E ' [tTwW] ' /proc/kallsyms > /results/kallsyms.txt
+phase=0
+for target in "$@"; do
+	dir=/results/$target
+	mkdir -p "$dir"
+	if [[ $before == engine ]]; then
+		name=${target/ours/mq}
+		engine "$dir" "$phase" "$name"
+	else
+		setup_config "$target" "$device"
+		measure "$dir" "$phase"
+		teardown_config
+		if [[ ($workload == cow || $workload == snapshot-write) && ($target == stock || $target == ours) ]]; then
+			trace_submissions "$target" "$device" "$trace_ios" "$dir/submissions.json"
+		fi
+	fi
+	echo "$target: measured"
+	phase=$((phase + 1))
 done

@@ -4,5 +4,5 @@ set -euo pipefail
 # shellcheck source=tests/host/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-mapfile -t files < <(sources 'tools/*.cpp' 'tools/*.h')
+mapfile -t files < <(sources '*.cpp' 'tools/*.h' 'tests/bench/*.h')
 clang-format --dry-run --Werror "${files[@]}"

@@ -15,11 +15,15 @@ check()
 {
 	local file=$1 key
 
-	key=$( (echo "$settings"; g++ -std=c++20 -E "$file") | sha256sum | cut -d' ' -f1)
+	key=$( (
+		echo "$settings"
+		[[ $file == tools/* ]] || cat tests/bench/pacer/.clang-tidy
+		g++ -std=c++20 -E "$file"
+	) | sha256sum | cut -d" " -f1)
 	[[ -e $passed/$key ]] && return
 	clang-tidy --quiet --warnings-as-errors='*' "$file" -- -std=c++20
 	touch "$passed/$key"
 }
 
-mapfile -t files < <(sources 'tools/*.cpp')
+mapfile -t files < <(sources '*.cpp')
 in_parallel check "${files[@]}"

@@ -10,5 +10,5 @@ mapfile -t files < <(sources '*.c' ':!tools')
 "${check[@]}" --enable=performance,portability --suppress=unknownMacro --suppress=nullPointer \
 	--suppress=uninitvar --suppress=arithOperationsOnVoidPointer \
 	--std=c11 -I . --include=tests/host/cppcheck.h "${files[@]}"
-mapfile -t files < <(sources 'tools/*.cpp')
+mapfile -t files < <(sources '*.cpp')
 "${check[@]}" --enable=warning,performance,portability --std=c++20 "${files[@]}"

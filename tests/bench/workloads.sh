@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+# What is measured: for the host, which must know what there is, and for the guest, which does it.
+#
+# Targets: raw is null_blk itself, linear dm-linear on it, stock and ours the snapshots, with what they are made of:
+#   device     what is written to or read: origin, or snap, the snapshot itself
+#   chunk      sectors per chunk
+#   snapshots  of the origin
+#   irqmode    of null_blk: 0 completes at once on the CPU that submits, 1 by softirq, 2 after latency_ns by a timer
+#   depth      I/Os of each job at a time
+#   rw         what fio does, in 4 KiB, each block once
+#   before     "fill": all blocks are written once before; "cow": others write to the origin meanwhile
+all_workloads=(cow cow-16k cow-64k cow-2-snapshots cow-4-snapshots cow-softirq cow-80us rewrite snapshot-write
+	snapshot-write-partial snapshot-read snapshot-read-cow engine)
+
+# Sets what is used by those who source this file.
+# shellcheck disable=SC2034
+describe_workload()
+{
+	targets=(stock ours)
+	device=origin chunk=8 snapshots=1 irqmode=0 latency_ns=10000 depth=16 rw=randwrite before=''
+	case $1 in
+	cow) targets=(raw linear stock ours) ;;
+	cow-16k) chunk=32 ;;
+	cow-64k) chunk=128 ;;
+	cow-2-snapshots) snapshots=2 ;;
+	cow-4-snapshots) snapshots=4 ;;
+	cow-softirq) irqmode=1 targets=(raw stock ours) ;;
+	cow-80us) irqmode=2 latency_ns=80000 depth=32 targets=(raw stock ours) ;;
+	rewrite) before=fill targets=(linear stock ours) ;;
+	snapshot-write) device=snap targets=(linear stock ours) ;;
+	snapshot-write-partial) device=snap chunk=32 ;;
+	snapshot-read) device=snap rw=randread targets=(linear stock ours) ;;
+	snapshot-read-cow) device=snap rw=randread before=cow ;;
+	engine) before=engine ;;
+	*)
+		echo "no workload $1; there are: ${all_workloads[*]}" >&2
+		return 1 ;;
+	esac
+}
