@@ -20,10 +20,13 @@ fill_kb=1024
 
 measure()
 {
-	local dir=$1 phase=$2 args=() devices other=''
+	local dir=$1 phase=$2 args=() devices=() device other=''
 
 	# The first is the one whose I/Os count. There is no udev: nodes of device-mapper are not links.
-	mapfile -t devices < <(lsblk -dno KNAME "$bench_dev" /dev/nullb0 /dev/nullb1)
+	for device in "$bench_dev" /dev/nullb0 /dev/nullb1; do
+		device=$(lsblk -dno KNAME "$device")
+		[[ " ${devices[*]} " == *" $device "* ]] || devices+=("$device")
+	done
 	args=(--rw="$rw" --time_based --runtime="$((window + 2 * ramp))ms" --ramp_time="${ramp}ms" --lat_percentiles=1)
 	case $before in
 	fill)

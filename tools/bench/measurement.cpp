@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "measurement.h"
+
+#include "symbols.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <fstream>
+#include <functional>
+#include <map>
+#include <numeric>
+#include <set>
+#include <stdexcept>
+#include <tuple>
+
+#include <nlohmann/json.hpp>
+
+namespace dmsc
+{
+
+namespace
+{
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+constexpr double kNsPerUs = 1000;
+constexpr std::array kTargets{"raw", "linear", "stock", "ours"};
+
+json read_json(const fs::path &path)
+{
+	std::ifstream in(path);
+
+	if (!in)
+		throw std::runtime_error("cannot read " + path.string());
+	try {
+		return json::parse(in);
+	} catch (const json::exception &error) {
+		throw std::runtime_error(path.string() + ": " + error.what());
+	}
+}
+
+// fio reports all directions; the one that did most is meant.
+void read_fio(const json &document, Measurement &into)
+{
+	const json &job = document.at("jobs").at(0);
+	const bool reads = job.at("read").at("total_ios") > job.at("write").at("total_ios");
+	const json &direction = job.at(reads ? "read" : "write");
+	const json &latency = direction.at("lat_ns");
+	const json &percentile = latency.at("percentile");
+	const auto us = [](const json &value) { return value.get<double>() / kNsPerUs; };
+
+	if (job.at("error").get<int>() != 0)
+		throw std::runtime_error("the fio job failed");
+	into.rate = direction.at("iops").get<double>();
+	into.latency = {us(latency.at("mean")), us(percentile.at("50.000000")),
+			us(percentile.at("99.000000")), us(percentile.at("99.900000"))};
+}
+
+void read_copybench(const json &document, Measurement &into)
+{
+	const json &latency = document.at("lat_us");
+
+	into.rate = document.at("copies_per_s").get<double>();
+	into.latency = {latency.at("mean").get<double>(), latency.at("p50").get<double>(),
+			latency.at("p99").get<double>(), 0};
+}
+
+struct Window {
+	unsigned phase = 0;
+	double operations = 0;
+	double device_ios = 0;
+};
+
+// The first device is the target; those named nullb are what everything ends at.
+Window read_window(const fs::path &path)
+{
+	std::ifstream in(path);
+
+	if (!in)
+		throw std::runtime_error("cannot read " + path.string());
+
+	const auto document = nlohmann::ordered_json::parse(in); // in the order of the file
+	Window window{document.at("phase").get<unsigned>(), 0, 0};
+	bool first = true;
+
+	for (const auto &[name, counts] : document.at("devices").items()) {
+		const double ios =
+			counts.at("reads").get<double>() + counts.at("writes").get<double>();
+
+		if (first)
+			window.operations = ios;
+		first = false;
+		if (name.starts_with("nullb"))
+			window.device_ios += ios;
+	}
+	if (window.operations <= 0)
+		throw std::runtime_error(path.string() + ": no I/O was done");
+	return window;
+}
+
+const json &find_phase(const json &pacer, unsigned phase)
+{
+	for (const json &candidate : pacer.at("phases"))
+		if (candidate.at("phase") == phase)
+			return candidate;
+	throw std::runtime_error("the simulator has not measured phase " + std::to_string(phase));
+}
+
+void read_phase(const json &phase, const Symbols &symbols, Measurement &into)
+{
+	const double guest_us = phase.at("guest_us").get<double>();
+	double user = 0;
+	double kernel = 0;
+	double idle = 0;
+	double least_idle = guest_us;
+	double samples = 0;
+	std::map<std::string, double> by_function;
+
+	for (const json &cpu : phase.at("cpus")) {
+		const double cpu_idle = cpu.at("idle_us").get<double>();
+
+		user += cpu.at("user").get<double>();
+		kernel += cpu.at("kernel").get<double>();
+		idle += cpu_idle;
+		least_idle = std::min(least_idle, cpu_idle);
+		for (const auto &[address, count] : cpu.at("profile").items()) {
+			by_function[symbols.find(std::stoull(address, nullptr, 16))] +=
+				count.get<double>();
+			samples += count.get<double>();
+		}
+	}
+
+	const double instructions = user + kernel;
+	const auto cpus = static_cast<double>(phase.at("cpus").size());
+
+	into.instructions = instructions / into.operations;
+	into.kernel_part = kernel / instructions;
+	into.idle_part = idle / (guest_us * cpus);
+	into.busiest_part = 1 - least_idle / guest_us;
+	for (const auto &[name, count] : by_function)
+		into.profile.push_back({name, count / samples * into.instructions});
+	std::ranges::sort(into.profile, std::ranges::greater(), &FunctionCost::instructions);
+}
+
+std::optional<BiosByCpu> read_bios(const fs::path &path)
+{
+	if (!fs::exists(path))
+		return std::nullopt;
+
+	const json document = read_json(path);
+
+	return BiosByCpu{document.at("origin").at("R").get<std::vector<std::uint64_t>>(),
+			 document.at("cow").at("W").get<std::vector<std::uint64_t>>()};
+}
+
+std::string problems_of(const json &pacer)
+{
+	std::string text;
+	const auto add = [&](const json &problems, const std::string &prefix) {
+		for (const json &problem : problems)
+			text += (text.empty() ? "" : "; ") + prefix + problem.get<std::string>();
+	};
+
+	add(pacer.at("problems"), "");
+	for (const json &phase : pacer.at("phases"))
+		add(phase.at("problems"), "phase " + phase.at("phase").dump() + ": ");
+	return text.empty() ? "not complete" : text;
+}
+
+Measurement load_target(const fs::path &directory, const json &pacer, const Symbols &symbols)
+{
+	Measurement result;
+
+	if (fs::exists(directory / "copybench.json"))
+		read_copybench(read_json(directory / "copybench.json"), result);
+	else
+		read_fio(read_json(directory / "fio.json"), result);
+
+	const Window window = read_window(directory / "window.json");
+
+	result.operations = window.operations;
+	result.device_ios = window.device_ios / window.operations;
+	read_phase(find_phase(pacer, window.phase), symbols, result);
+	result.bios = read_bios(directory / "submissions.json");
+	return result;
+}
+
+} // namespace
+
+void load_run(const fs::path &directory, Results &results)
+{
+	const fs::path normal = fs::absolute(directory / "").lexically_normal().parent_path();
+	const std::string name = normal.filename().string();
+	const std::size_t dash = name.rfind('-');
+	unsigned cpus = 0;
+
+	if (dash != std::string::npos)
+		std::from_chars(name.data() + dash + 1, name.data() + name.size(), cpus);
+	if (cpus == 0)
+		throw std::runtime_error(directory.string() + ": not named WORKLOAD-CPUS");
+
+	const json pacer = read_json(normal / "pacer.json");
+
+	if (!pacer.at("valid").get<bool>()) {
+		results.invalid.push_back(name + ": " + problems_of(pacer));
+		return;
+	}
+
+	const Symbols symbols(normal / "kallsyms.txt");
+
+	for (const char *target : kTargets) {
+		if (!fs::is_directory(normal / target))
+			continue;
+		try {
+			Measurement measurement = load_target(normal / target, pacer, symbols);
+
+			measurement.workload = name.substr(0, dash);
+			measurement.target = target;
+			measurement.cpus = cpus;
+			results.measurements.push_back(std::move(measurement));
+		} catch (const json::exception &error) {
+			throw std::runtime_error((normal / target).string() + ": " + error.what());
+		}
+	}
+}
+
+Results load_all(const fs::path &directory)
+{
+	Results results;
+	std::set<fs::path> runs;
+
+	if (!fs::is_directory(directory / "runs"))
+		throw std::runtime_error("no results in " + directory.string());
+	for (const auto &entry : fs::directory_iterator(directory / "runs"))
+		runs.insert(entry.path());
+	for (const fs::path &run : runs)
+		if (fs::exists(run / "pacer.json"))
+			load_run(run, results);
+		else
+			results.invalid.push_back(run.filename().string() + ": not complete");
+	std::ranges::stable_sort(results.measurements, [](const auto &a, const auto &b) {
+		return std::tie(a.workload, a.cpus) < std::tie(b.workload, b.cpus);
+	});
+	return results;
+}
+
+const Measurement *Results::find(const std::string &workload, const std::string &target,
+				 unsigned cpus) const
+{
+	const auto found = std::ranges::find_if(measurements, [&](const Measurement &candidate) {
+		return candidate.workload == workload && candidate.target == target &&
+		       candidate.cpus == cpus;
+	});
+
+	return found == measurements.end() ? nullptr : &*found;
+}
+
+std::vector<unsigned> Results::cpu_counts(const std::string &workload) const
+{
+	std::set<unsigned> counts;
+
+	for (const Measurement &measurement : measurements)
+		if (measurement.workload == workload)
+			counts.insert(measurement.cpus);
+	return {counts.begin(), counts.end()};
+}
+
+double max_share(const BiosByCpu &bios)
+{
+	std::vector<std::uint64_t> sum(std::max(bios.reads.size(), bios.writes.size()));
+
+	for (const auto *const part : {&bios.reads, &bios.writes})
+		std::ranges::transform(*part, sum, sum.begin(), std::plus<>());
+
+	const std::uint64_t total = std::accumulate(sum.begin(), sum.end(), std::uint64_t{0});
+
+	return total == 0 ? 0
+			  : static_cast<double>(*std::ranges::max_element(sum)) *
+				    static_cast<double>(sum.size()) / static_cast<double>(total);
+}
+
+} // namespace dmsc

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// What tests/bench/paced.sh leaves behind, read from its directory:
+//   <results>/runs/<workload>-<cpus>/pacer.json, kallsyms.txt        one simulated machine
+//   <results>/runs/<workload>-<cpus>/<target>/fio.json, window.json  or copybench.json
+//   <results>/runs/<workload>-<cpus>/<target>/submissions.json       not for all
+#ifndef DMSC_BENCH_MEASUREMENT_H
+#define DMSC_BENCH_MEASUREMENT_H
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace dmsc
+{
+
+struct Latency {
+	double mean_us = 0;
+	double p50_us = 0;
+	double p99_us = 0;
+	double p999_us = 0; // 0 if it was not measured
+};
+
+// Bios of the copies by the CPU that submitted them.
+struct BiosByCpu {
+	std::vector<std::uint64_t> reads;
+	std::vector<std::uint64_t> writes;
+};
+
+struct FunctionCost {
+	std::string name;
+	double instructions = 0; // per operation
+};
+
+struct Measurement {
+	std::string workload;
+	std::string target; // raw, linear, stock, ours
+	unsigned cpus = 0;
+	double rate = 0; // operations per second
+	Latency latency;
+	// From the window in which the simulator counted; an operation is what was done to the
+	// target.
+	double operations = 0;
+	double instructions = 0; // per operation
+	double kernel_part = 0;  // of the instructions
+	double device_ios = 0;   // per operation
+	double idle_part = 0;    // of all CPUs' time
+	double busiest_part = 0; // of the busiest CPU's time, not idle
+	std::optional<BiosByCpu> bios;
+	std::vector<FunctionCost> profile; // most costly first
+};
+
+struct Results {
+	std::vector<Measurement> measurements;
+	std::vector<std::string> invalid; // runs that must not be quoted, and why
+
+	[[nodiscard]] const Measurement *find(const std::string &workload,
+					      const std::string &target, unsigned cpus) const;
+	[[nodiscard]] std::vector<unsigned> cpu_counts(const std::string &workload) const;
+};
+
+// Adds a run to the results. Throws std::runtime_error, with the file's name, if a file is missing
+// or cannot be understood.
+void load_run(const std::filesystem::path &directory, Results &results);
+Results load_all(const std::filesystem::path &directory);
+
+// The busiest CPU's part over the fair part.
+double max_share(const BiosByCpu &bios);
+
+} // namespace dmsc
+
+#endif // DMSC_BENCH_MEASUREMENT_H

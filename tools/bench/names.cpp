@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "names.h"
+
+#include <map>
+
+namespace dmsc
+{
+
+namespace
+{
+
+std::string find_or_same(const std::map<std::string, std::string> &titles, const std::string &name)
+{
+	const auto found = titles.find(name);
+
+	return found == titles.end() ? name : found->second;
+}
+
+} // namespace
+
+std::string title_of_target(const std::string &target)
+{
+	static const std::map<std::string, std::string> titles{
+		{"raw", "null_blk"},
+		{"linear", "dm-linear"},
+		{"stock", "stock"},
+		{"ours", "dm-scaled"},
+	};
+
+	return find_or_same(titles, target);
+}
+
+// As tests/bench/workloads.sh has them.
+std::string title_of_workload(const std::string &workload)
+{
+	static const std::map<std::string, std::string> titles{
+		{"cow", "first writes to the origin"},
+		{"cow-16k", "first writes, 16 KiB chunks"},
+		{"cow-64k", "first writes, 64 KiB chunks"},
+		{"cow-2-snapshots", "first writes, 2 snapshots"},
+		{"cow-4-snapshots", "first writes, 4 snapshots"},
+		{"cow-softirq", "first writes, completion by softirq"},
+		{"cow-80us", "first writes, 80 µs device, depth 32"},
+		{"rewrite", "rewrites of copied chunks"},
+		{"snapshot-write", "writes of full chunks to the snapshot"},
+		{"snapshot-write-partial", "writes of a quarter chunk to the snapshot"},
+		{"snapshot-read", "reads of the snapshot"},
+		{"snapshot-read-cow", "reads of the snapshot during first writes"},
+		{"engine", "the copy engine alone"},
+	};
+
+	return find_or_same(titles, workload);
+}
+
+} // namespace dmsc
