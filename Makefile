@@ -81,7 +81,12 @@ check-long:
 demo:
 	@$(asked) $(if $(CPUS),CPUS='$(CPUS)') $(if $(ROUNDS),ROUNDS='$(ROUNDS)') tests/bench/demo.sh
 
-bench:
+lab_vars := CPUS WORKLOADS RESULTS
+bench bench-quick:
+	@$(asked) $(foreach v,$(lab_vars),$(if $($(v)),$(v)='$($(v))')) tests/bench/lab.sh \
+		$(if $(findstring quick,$@),--quick) $(if $(AGAIN),--again)
+
+bench-vm:
 	@$(asked) $(if $(CPUS),CPUS='$(CPUS)') $(if $(ROUNDS),ROUNDS='$(ROUNDS)') tests/bench/bench.sh
 
 shell:
@@ -101,7 +106,10 @@ help:
 	@echo 'make check          run all tests, in a VM; TESTS="NAME..." runs some'
 	@echo 'make check-long     an hour of random tests, SEED= says which; SOAK=1800 seconds for each kernel'
 	@echo 'make demo           compare with the stock snapshot in a VM, in a few minutes; CPUS=4'
-	@echo 'make bench          the same at length; CPUS="1 4 8", ROUNDS=5'
+	@echo 'make bench-vm       the same at length; CPUS="1 4 8", ROUNDS=5'
+	@echo 'make bench          measure on simulated machines of 1 to 16 equal CPUs, in hours; goes on where it'
+	@echo '                    was interrupted, AGAIN=1: anew; CPUS="1 16", WORKLOADS="cow rewrite", RESULTS='
+	@echo 'make bench-quick    the most important part of it in minutes'
 	@echo 'make shell          a shell in a VM with the module loaded'
 	@echo 'make clean          remove $$O'
 	@echo
@@ -110,8 +118,8 @@ help:
 	@echo 'O=FOLDER            where everything generated goes ($(O))'
 	@echo 'W=, C=, V=          as in the kernel'
 	@echo
-	@echo 'check, demo, bench and shell install the packages they need (as root, with apt-get) and'
+	@echo 'check, demo, bench* and shell install the packages they need (as root, with apt-get) and'
 	@echo 'never load anything on this machine.'
 
 .PHONY: all headers module test-modules kunit-modules tools pacer install uninstall
-.PHONY: check check-long demo bench shell clean help
+.PHONY: check check-long demo bench bench-quick bench-vm shell clean help

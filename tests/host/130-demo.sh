@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# make demo and make bench as the README gives them, short: they end, and what they print has what it should.
+# make demo, make bench-vm and make bench as the README gives them, short: they end, and what they print has what it should.
 set -euo pipefail
 # shellcheck source=tests/host/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -23,10 +23,14 @@ RESULTS=$dir/demo make KVER="$kver" O="$out" ROUNDS=1 demo | tee "$dir/demo.log"
 has "$dir/demo.log" 'null_blk' 'dm-linear' 'stock' 'dm-scaled' '^ *3 .*%.*%'
 "$out/tools/dmsc-report" --check max-share=1.25 "$dir/demo/4-cpus" > /dev/null
 
-RESULTS=$dir/bench make KVER="$kver" O="$out" CPUS="1 2" ROUNDS=1 PACED=1 bench | tee "$dir/bench.log"
+RESULTS=$dir/bench make KVER="$kver" O="$out" CPUS="1 2" ROUNDS=1 bench-vm | tee "$dir/bench.log"
 has "$dir/bench.log" '1-cpus' '2-cpus' 'the copy engines alone'
-if [[ -d $top/../shared/lab ]]; then
-	has "$dir/bench.log" '^ratio +1\.[1-9]'
-fi
 has "$dir/bench/all.csv" ',ours,'
 [[ -s $dir/bench/all.json ]] || fail "no all.json"
+
+WINDOW=100 RAMP=50 make KVER="$kver" O="$out" CPUS=1 WORKLOADS=cow RESULTS="$dir/lab" bench | tee "$dir/lab.log"
+has "$dir/lab.log" '^stock' '^dm-scaled' '^report: '
+has "$dir/lab/results.csv" '^cow,1,ours,'
+[[ -s $dir/lab/report.html ]] || fail "no report.html"
+make KVER="$kver" O="$out" CPUS=1 WORKLOADS=cow RESULTS="$dir/lab" bench | tee "$dir/again.log"
+has "$dir/again.log" 'measured before'

@@ -139,14 +139,13 @@ std::string escape(const std::string &text)
 	return result;
 }
 
-std::string short_number(double value)
+std::string short_number(double value, int digits)
 {
 	struct Unit {
 		double size;
 		const char *name;
 	};
 	constexpr std::array kUnits{Unit{1e6, "M"}, Unit{1e3, "k"}, Unit{1, ""}};
-	constexpr int kDigits = 3;
 	std::ostringstream out;
 
 	for (const Unit &unit : kUnits) {
@@ -159,7 +158,7 @@ std::string short_number(double value)
 					   ? 1
 					   : static_cast<int>(std::log10(std::abs(scaled))) + 1;
 
-		out << std::fixed << std::setprecision(std::max(0, kDigits - before)) << scaled;
+		out << std::fixed << std::setprecision(std::max(0, digits - before)) << scaled;
 		break;
 	}
 
@@ -259,7 +258,7 @@ std::string bar_chart(const std::string &unit, const std::vector<std::string> &l
 				   bars[kind].name + ", " + labels[i] + ": " + short_number(value));
 			if (with_values && value > 0)
 				canvas.text(x + width / 2, canvas.y(value) - 4, "middle",
-					    short_number(value), "value");
+					    short_number(value, 2), "value");
 		}
 	}
 	canvas.text((kLeft + right) / 2, kHeight - 8, "middle", below, "unit");

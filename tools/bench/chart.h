@@ -33,7 +33,7 @@ std::string bar_chart(const std::string &unit, const std::vector<std::string> &l
 		      bool with_values);
 
 // 1234567: "1.23M"; three digits are enough to compare.
-std::string short_number(double value);
+std::string short_number(double value, int digits = 3);
 std::string escape(const std::string &text);
 
 } // namespace dmsc

@@ -128,7 +128,7 @@ void write_tiles(std::ostream &out, const Results &results)
 void write_rates(std::ostream &out, const Results &results)
 {
 	std::vector<Series> series;
-	Series limit{"a third of null_blk", "limit", {}};
+	Series limit{"null_blk / 3", "limit", {}};
 
 	for (const char *target : kTargets) {
 		Series one{title_of_target(target), target, {}};
@@ -222,6 +222,28 @@ void write_instructions(std::ostream &out, const Results &results)
 	write_legend(out, bars);
 	out << bar_chart("instructions", labels_of(counts), bars, "", 0, counts.size() < 4)
 	    << "</section>\n";
+}
+
+void write_speedups(std::ostream &out, const Results &results)
+{
+	Bars kind{title_of_target("ours"), "ours", {}};
+	std::vector<unsigned> counts;
+
+	for (const unsigned cpus : results.cpu_counts(kMain)) {
+		const Measurement *const stock = results.find(kMain, "stock", cpus);
+		const Measurement *const ours = results.find(kMain, "ours", cpus);
+
+		if (stock == nullptr || ours == nullptr)
+			continue;
+		counts.push_back(cpus);
+		kind.values.push_back(ours->rate / stock->rate);
+	}
+	if (counts.empty())
+		return;
+	begin_figure(out, "First writes per second: how many times stock's",
+		     "More is better; 1 is stock.");
+	write_legend(out, std::array{kind});
+	out << bar_chart("times", labels_of(counts), {kind}, "", 0, true) << "</section>\n";
 }
 
 void write_bios(std::ostream &out, const Results &results)
@@ -377,8 +399,9 @@ void write_html(std::ostream &out, const Results &results, const std::string &ti
 	out << "<div class=\"charts\">\n";
 	write_rates(out, results);
 	write_latencies(out, results);
-	write_bios(out, results);
 	write_instructions(out, results);
+	write_speedups(out, results);
+	write_bios(out, results);
 	out << "</div>\n";
 	write_ratios(out, results);
 	write_profiles(out, results);
