@@ -100,6 +100,7 @@ done
 kver=$(default_kver)
 make -s -C "$top/tools" O="$out" "$out/tools/dmsc-bench"
 title="dm-scaled and stock snapshots, $(date -r "$results" +%F), kernel $kver"
-"$out/tools/dmsc-bench" --csv "$results/results.csv" --html "$results/report.html" --title "$title" "$results" || failed=1
+"$out/tools/dmsc-bench" --csv "$results/results.csv" --html "$results/report.html" --title "$title" "$results" ||
+	failed=1
 echo "report: $results/report.html"
 ((!failed))

@@ -5,6 +5,7 @@
 #include <array>
 #include <cmath>
 #include <iomanip>
+#include <set>
 #include <sstream>
 
 namespace dmsc
@@ -43,10 +44,16 @@ public:
 		: right_(width), largest_(largest > 0 ? largest : 1)
 	{
 		out_ << std::fixed << std::setprecision(1);
-		out_ << "<svg viewBox=\"0 0 " << kWidth << ' ' << kHeight
-		     << "\" role=\"img\" xmlns=\"http://www.w3.org/2000/svg\">\n";
+		out_ << "<svg viewBox='0 0 " << kWidth << ' ' << kHeight
+		     << "' role='img' xmlns='http://www.w3.org/2000/svg'>\n";
 		text(4, kTop - 12, "start", unit, "unit");
-		for (double value = 0; value <= largest_ * 1.001; value += step_for(largest_)) {
+
+		const double step = step_for(largest_);
+		const auto steps = std::lround(largest_ / step);
+
+		for (long i = 0; i <= steps; i++) {
+			const double value = static_cast<double>(i) * step;
+
 			line(kLeft, y(value), right_, y(value), value == 0 ? "axis" : "grid");
 			text(kLeft - 6, y(value) + 4, "end", short_number(value), "tick");
 		}
@@ -60,36 +67,36 @@ public:
 	void text(double x, double y, const char *anchor, const std::string &text,
 		  const std::string &style)
 	{
-		out_ << "<text x=\"" << x << "\" y=\"" << y << "\" text-anchor=\"" << anchor
-		     << "\" class=\"" << style << "\">" << escape(text) << "</text>\n";
+		out_ << "<text x='" << x << "' y='" << y << "' text-anchor='" << anchor
+		     << "' class='" << style << "'>" << escape(text) << "</text>\n";
 	}
 
 	void line(double x1, double y1, double x2, double y2, const std::string &style)
 	{
-		out_ << "<line x1=\"" << x1 << "\" y1=\"" << y1 << "\" x2=\"" << x2 << "\" y2=\""
-		     << y2 << "\" class=\"" << style << "\"/>\n";
+		out_ << "<line x1='" << x1 << "' y1='" << y1 << "' x2='" << x2 << "' y2='" << y2
+		     << "' class='" << style << "'/>\n";
 	}
 
 	void bar(double x, double width, double value, const std::string &style,
 		 const std::string &hint)
 	{
-		out_ << "<rect x=\"" << x << "\" y=\"" << y(value) << "\" width=\"" << width
-		     << "\" height=\"" << kBase - y(value) << "\" class=\"fill " << style
-		     << "\"><title>" << escape(hint) << "</title></rect>\n";
+		out_ << "<rect x='" << x << "' y='" << y(value) << "' width='" << width
+		     << "' height='" << kBase - y(value) << "' class='fill " << style << "'><title>"
+		     << escape(hint) << "</title></rect>\n";
 	}
 
 	void path(const std::vector<std::pair<double, double>> &points, const std::string &style)
 	{
-		out_ << "<polyline class=\"stroke " << style << "\" points=\"";
+		out_ << "<polyline class='stroke " << style << "' points='";
 		for (const auto &[x, y] : points)
 			out_ << x << ',' << y << ' ';
-		out_ << "\"/>\n";
+		out_ << "'/>\n";
 	}
 
 	void dot(double x, double y, const std::string &style, const std::string &hint)
 	{
-		out_ << "<circle cx=\"" << x << "\" cy=\"" << y << "\" r=\"3.5\" class=\"fill "
-		     << style << "\"><title>" << escape(hint) << "</title></circle>\n";
+		out_ << "<circle cx='" << x << "' cy='" << y << "' r='3.5' class='fill " << style
+		     << "'><title>" << escape(hint) << "</title></circle>\n";
 	}
 
 	std::string finish()
@@ -178,16 +185,14 @@ std::string line_chart(const std::string &unit, const std::vector<Series> &serie
 {
 	double most_cpus = 1;
 	double largest = 0;
-	std::vector<double> counts;
+	std::set<double> counts;
 
 	for (const Series &one : series)
 		for (const auto &[cpus, value] : one.points) {
 			most_cpus = std::max(most_cpus, cpus);
 			largest = std::max(largest, value);
-			counts.push_back(cpus);
+			counts.insert(cpus);
 		}
-	std::ranges::sort(counts);
-	counts.erase(std::ranges::unique(counts).begin(), counts.end());
 
 	const double right = kWidth - kNames;
 	const auto x = [&](double cpus) { return kLeft + cpus / most_cpus * (right - kLeft); };
