@@ -19,6 +19,8 @@ constexpr std::int64_t kPollNs = 100000;
 // How far time jumps when all CPUs are idle and no timer is set.
 constexpr std::int64_t kIdleStepNs = 1000000;
 
+constexpr Cycles kNever = std::numeric_limits<Cycles>::max();
+
 // Does this thread execute vCPUs? The main loop, for one, does not.
 thread_local bool executes_vcpus;
 
@@ -27,6 +29,14 @@ int wait_for_files(pollfd *files, unsigned count, std::int64_t timeout_ns)
 	const timespec timeout{timeout_ns / kNsPerSecond, timeout_ns % kNsPerSecond};
 
 	return ppoll(files, count, timeout_ns < 0 ? nullptr : &timeout, nullptr);
+}
+
+// Time in which it executed nothing does not belong into the profile.
+void skip(Vcpu &vcpu, Cycles cycles)
+{
+	vcpu.position += cycles;
+	if (vcpu.sample_at != kNever)
+		vcpu.sample_at += cycles;
 }
 
 } // namespace
@@ -54,16 +64,18 @@ void Scheduler::begin_turn(unsigned index)
 
 	vcpu.counters.turns++;
 	if (vcpu.halted) {
+		const Cycles idle = std::max<Cycles>(start - vcpu.position, 0);
+
 		vcpu.halted = false;
-		vcpu.counters.idle += std::max<Cycles>(start - vcpu.position, 0);
-		vcpu.position = std::max(start, vcpu.position);
+		vcpu.counters.idle += idle;
+		skip(vcpu, idle);
 	}
 
 	const Cycles behind = start - kMostBehind * settings_.window - vcpu.position;
 
 	if (behind > 0) {
 		vcpu.counters.lost += behind;
-		vcpu.position += behind;
+		skip(vcpu, behind);
 	}
 
 	const auto window = static_cast<double>(settings_.window);
