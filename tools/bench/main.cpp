@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // dmsc-bench: tables, CSV and an HTML report of what was measured on simulated machines.
 #include "html.h"
+#include "markdown.h"
 #include "measurement.h"
 #include "names.h"
 
@@ -88,15 +89,18 @@ int main(int argc, char **argv)
 		std::string directory;
 		std::string csv;
 		std::string html;
+		std::string markdown;
 		std::string title = "dm-scaled and stock snapshots";
 		std::size_t top = 0;
 		bool run = false;
 
 		app.add_option("directory", directory, "results, or one run of them")->required();
 		app.add_flag("--run", run, "it is one run: print a table of it");
-		app.add_option("--top", top, "and so many functions of its profile");
+		app.add_option("--top", top, "so many functions of its profile");
 		app.add_option("--csv", csv, "file for all values; - for standard output");
 		app.add_option("--html", html, "file for a report with charts");
+		app.add_option("--markdown", markdown,
+			       "print tables of this workload, and of --top functions");
 		app.add_option("--title", title, "the report's heading");
 		try {
 			app.parse(argc, argv);
@@ -112,6 +116,8 @@ int main(int argc, char **argv)
 			results = dmsc::load_all(directory);
 		if (run)
 			print_run(std::cout, results, top);
+		if (!markdown.empty())
+			dmsc::write_markdown(std::cout, results, markdown, top);
 		write_file(csv, [&](std::ostream &out) { write_csv(out, results); });
 		write_file(html, [&](std::ostream &out) { dmsc::write_html(out, results, title); });
 		for (const std::string &invalid : results.invalid)

@@ -108,6 +108,11 @@ text=$("$bench" --run --top 3 "$dir/runs/cow-16")
 expect "$text" "11280  (user space)"
 expect "$text" "1880  copy [dm_mod]"
 
+text=$("$bench" --markdown cow --top 2 "$dir")
+expect "$text" "| 16 | 160000 | 134400 | 6825 | 84800 | 12.42 | 36.48 | 3.00 | 72.96 | 6.00 | 29000 | 18800 |"
+expect "$text" "| schedule | 8700 | 5640 | 8700 | 5640 |"
+expect "$text" "| 1 others | 2900 | 1880 | 2900 | 1880 |"
+
 pacer_json "$dir/runs/rewrite-1" false
 code=0
 csv=$("$bench" --csv - "$dir" 2> "$dir/errors") || code=$?
