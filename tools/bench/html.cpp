@@ -49,7 +49,7 @@ svg .unit { fill: #777; } svg .value { font-size: 11px; } svg .name { font-weigh
 .legend i { display: inline-block; width: 12px; height: 12px; margin-right: 6px; background: var(--c); }
 table { border-collapse: collapse; margin: 6px 0 18px; width: 100%; }
 td, th { padding: 3px 10px; text-align: right; border-bottom: 1px solid #e8e8e4; white-space: nowrap; }
-td:first-child, th:first-child { text-align: left; } th { color: #666; font-weight: 600; }
+td:first-child, th:first-child { text-align: left; } th { color: #666; font-weight: 600; white-space: normal; vertical-align: bottom; }
 tr.ours td { background: #f3f6f4; font-weight: 600; } .good { color: var(--ours); font-weight: 700; }
 .bad { color: #b3261e; font-weight: 700; } .two { display: grid; grid-template-columns: 1fr 1fr; gap: 28px; }
 .invalid { border-left: 5px solid #b3261e; background: #fdf1f0; padding: 8px 14px; }
@@ -175,12 +175,17 @@ std::vector<Bars> bars_by_cpus(const Results &results, const std::vector<unsigne
 	return bars;
 }
 
+std::string label_of(unsigned cpus)
+{
+	return std::to_string(cpus) + (cpus == 1 ? " CPU" : " CPUs");
+}
+
 std::vector<std::string> labels_of(const std::vector<unsigned> &counts)
 {
 	std::vector<std::string> labels;
 
 	for (const unsigned cpus : counts)
-		labels.push_back(std::to_string(cpus) + (cpus == 1 ? " CPU" : " CPUs"));
+		labels.push_back(label_of(cpus));
 	return labels;
 }
 
@@ -327,8 +332,8 @@ void write_numbers(std::ostream &out, const Results &results)
 {
 	out << "<h2>All numbers</h2><table><tr><th>workload</th><th>CPUs</th><th>target</th>"
 	       "<th>per second</th><th>mean ms</th><th>50 % ms</th><th>99 % ms</th>"
-	       "<th>99.9 % ms</th><th>instructions per operation</th><th>in the kernel</th>"
-	       "<th>device I/Os per operation</th><th>idle</th><th>busiest CPU</th></tr>\n";
+	       "<th>99.9 % ms</th><th>instructions each</th><th>in the kernel</th>"
+	       "<th>device I/Os each</th><th>idle</th><th>busiest CPU</th></tr>\n";
 	for (const Measurement &m : results.measurements) {
 		const auto ms = [](double us) {
 			return us > 0 ? fixed(us / kUsPerMs, 2) : std::string();
@@ -352,8 +357,8 @@ void write_profile(std::ostream &out, const Measurement &measurement)
 {
 	constexpr std::size_t kFunctions = 25;
 
-	out << "<div><b>" << escape(title_of_target(measurement.target)) << ", " << measurement.cpus
-	    << " CPUs: " << with_commas(measurement.instructions)
+	out << "<div><b>" << escape(title_of_target(measurement.target)) << ", "
+	    << label_of(measurement.cpus) << ": " << with_commas(measurement.instructions)
 	    << "</b><table><tr><th>function</th><th>instructions</th><th></th></tr>\n";
 	for (std::size_t i = 0; i < std::min(kFunctions, measurement.profile.size()); i++) {
 		const FunctionCost &cost = measurement.profile[i];
