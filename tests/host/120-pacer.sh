@@ -17,7 +17,7 @@ simulate()
 
 	"$top/tests/vm/run" --kernel "$kver" --cpus "$2" --mem 1024 --accel thread=single --out "$dir/$name" --timeout 900 \
 		--plugin "$pacer/pacer.so,out=$dir/$name.json" --add "$pacer/pace" --add "$pacer/spin" \
-		--append 'nowatchdog nosoftlockup idle=halt' \
+		--append 'nowatchdog nosoftlockup no_timer_check idle=halt' \
 		-- bash -euc "cd /opt/dm-scaled; ./pace on; $3; ./pace off" > "$dir/$name.out" ||
 		fail "$name: exit code $?"
 }
