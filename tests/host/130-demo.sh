@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# make demo, make bench-vm and make bench as the README gives them, short: they end, and what they print has what it should.
+# make demo, make bench-vm and make bench as the README gives them, short: they end, and what they print has what it
+# should.
 set -euo pipefail
 # shellcheck source=tests/host/lib.sh
 . "$(dirname "$0")/lib.sh"
