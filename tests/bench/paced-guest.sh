@@ -20,7 +20,7 @@ fill_kb=1024
 
 measure()
 {
-	local dir=$1 phase=$2 args=() devices=() device other=''
+	local dir=$1 phase=$2 args=() devices=() device other='' load
 
 	# The first is the one whose I/Os count. There is no udev: nodes of device-mapper are not links.
 	for device in "$bench_dev" /dev/nullb0 /dev/nullb1; do
@@ -28,23 +28,22 @@ measure()
 		[[ " ${devices[*]} " == *" $device "* ]] || devices+=("$device")
 	done
 	args=(--rw="$rw" --time_based --runtime="$((window + 2 * ramp))ms" --ramp_time="${ramp}ms" --lat_percentiles=1)
-	case $before in
-	fill)
+	if [[ $before == fill ]]; then
 		args+=(--size="${fill_kb}k")
-		run_load "$cpus" /tmp/fill.json --size="${fill_kb}k" ;;
-	cow)
-		bench_dev=/dev/mapper/origin run_load "$cpus" /tmp/cow.json --time_based --runtime=1h &
-		other=$! ;;
-	esac
-	"$opt/pace" on
-	run_load "$cpus" "$dir/fio.json" "${args[@]}" &
-	"$opt/pace" measure "$phase" $((ramp + 100)) "$window" "$dir/window.json" "${devices[@]}"
-	wait $!
-	"$opt/pace" off
-	if [[ $other ]]; then
-		kill "$other"
-		wait "$other" || true
+		run_load "$cpus" /tmp/fill.json --size="${fill_kb}k"
 	fi
+	"$opt/pace" on
+	if [[ $before == cow ]]; then
+		# Somewhat longer than what is measured.
+		bench_dev=/dev/mapper/origin run_load "$cpus" /tmp/cow.json --rw=randwrite --time_based \
+			--runtime="$((window + 4 * ramp))ms" &
+		other=$!
+	fi
+	run_load "$cpus" "$dir/fio.json" "${args[@]}" &
+	load=$!
+	"$opt/pace" measure "$phase" $((ramp + 100)) "$window" "$dir/window.json" "${devices[@]}"
+	wait $load $other
+	"$opt/pace" off
 }
 
 engine()
@@ -53,8 +52,8 @@ engine()
 
 	insmod "$opt/dm-copy-bench.ko"
 	"$opt/pace" on
-	echo "engine=$engine src=/dev/nullb0 dst=/dev/nullb1 trace=0 copies=$((window * cpus * 20))" > $copy_bench/run &
-	"$opt/pace" measure "$phase" 20 "$((window / 4))" "$dir/window.json" nullb1 nullb0
+	echo "engine=$engine src=/dev/nullb0 dst=/dev/nullb1 trace=0 seconds=1" > $copy_bench/run &
+	"$opt/pace" measure "$phase" 100 500 "$dir/window.json" nullb1 nullb0
 	wait $!
 	"$opt/pace" off
 	cat $copy_bench/result > "$dir/copybench.json"
