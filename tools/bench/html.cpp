@@ -77,15 +77,15 @@ std::string with_commas(double value)
 void begin_figure(std::ostream &out, const std::string &title, const std::string &text,
 		  bool wide = false)
 {
-	out << "<section" << (wide ? " class=\"wide\"" : "") << "><h2>" << title << "</h2><p>"
-	    << text << "</p>\n";
+	out << "<section" << (wide ? " class='wide'" : "") << "><h2>" << title << "</h2><p>" << text
+	    << "</p>\n";
 }
 
 template <typename Kinds> void write_legend(std::ostream &out, const Kinds &kinds)
 {
-	out << "<div class=\"legend\">";
+	out << "<div class='legend'>";
 	for (const Bars &kind : kinds)
-		out << "<span><i class=\"" << kind.style << "\"></i>" << escape(kind.name)
+		out << "<span><i class='" << kind.style << "'></i>" << escape(kind.name)
 		    << "</span>";
 	out << "</div>\n";
 }
@@ -106,10 +106,10 @@ void write_tiles(std::ostream &out, const Results &results)
 		return;
 
 	const auto tile = [&](const std::string &value, const std::string &text) {
-		out << "<div class=\"tile\"><b>" << value << "</b>" << text << "</div>\n";
+		out << "<div class='tile'><b>" << value << "</b>" << text << "</div>\n";
 	};
 
-	out << "<div class=\"tiles\">\n";
+	out << "<div class='tiles'>\n";
 	tile(fixed(ours->rate / stock->rate, 1) + " ×",
 	     "stock's first writes per second at " + std::to_string(most) +
 		     " CPUs: " + with_commas(ours->rate) + " against " + with_commas(stock->rate));
@@ -254,7 +254,7 @@ void write_speedups(std::ostream &out, const Results &results)
 void write_bios(std::ostream &out, const Results &results)
 {
 	const auto counts = results.cpu_counts(kMain);
-	const Measurement *found[2] = {}; // NOLINT(modernize-avoid-c-arrays)
+	std::array<const Measurement *, 2> found{};
 	unsigned most = 0;
 
 	for (const unsigned cpus : counts)
@@ -262,14 +262,14 @@ void write_bios(std::ostream &out, const Results &results)
 			if (ours->bios)
 				most = cpus;
 	for (std::size_t i = 0; i < kSnapshots.size(); i++)
-		found[i] = results.find(kMain, kSnapshots.at(i), most);
+		found.at(i) = results.find(kMain, kSnapshots.at(i), most);
 	if (most == 0 || found[0] == nullptr || !found[0]->bios)
 		return;
 	begin_figure(out, "Who does the work: I/Os of the copies, by the CPU that submitted them",
 		     "Percent of all, at " + std::to_string(most) +
 			     " CPUs, counted by blktrace. Fair is the same for each.",
 		     true);
-	out << "<div class=\"two\">";
+	out << "<div class='two'>";
 
 	std::vector<std::string> labels;
 
@@ -312,7 +312,7 @@ void write_ratios(std::ostream &out, const Results &results)
 		const auto cell = [&](double ratio, bool more_is_better) {
 			const bool good = more_is_better ? ratio >= 1 : ratio <= 1;
 
-			out << "<td class=\"" << (good ? "good" : "bad") << "\">" << fixed(ratio, 2)
+			out << "<td class='" << (good ? "good" : "bad") << "'>" << fixed(ratio, 2)
 			    << " ×</td>";
 		};
 
@@ -340,7 +340,7 @@ void write_numbers(std::ostream &out, const Results &results)
 		};
 		const auto percent = [](double part) { return fixed(part * 100, 0) + " %"; };
 
-		out << "<tr class=\"" << (m.target == "ours" ? "ours" : "") << "\"><td>"
+		out << "<tr class='" << (m.target == "ours" ? "ours" : "") << "'><td>"
 		    << escape(title_of_workload(m.workload)) << "</td>";
 		for (const std::string &cell :
 		     {std::to_string(m.cpus), title_of_target(m.target), with_commas(m.rate),
@@ -380,7 +380,7 @@ void write_profiles(std::ostream &out, const Results &results)
 	out << "<h2>Where the instructions of a first write go</h2>\n"
 	       "<p>By function, inlined ones within their callers; waiting included.</p>\n";
 	for (const unsigned cpus : {counts.front(), counts.back()}) {
-		out << "<div class=\"two\">";
+		out << "<div class='two'>";
 		for (const char *target : kSnapshots)
 			if (const Measurement *const found = results.find(kMain, target, cpus))
 				write_profile(out, *found);
@@ -399,9 +399,9 @@ void write_html(std::ostream &out, const Results &results, const std::string &ti
 	       "each; null_blk, 4 KiB, each block once, one job for each CPU. Caches and memory "
 	       "bandwidth are not simulated.</p>\n";
 	for (const std::string &run : results.invalid)
-		out << "<p class=\"invalid\">Not valid and left out: " << escape(run) << "</p>\n";
+		out << "<p class='invalid'>Not valid and left out: " << escape(run) << "</p>\n";
 	write_tiles(out, results);
-	out << "<div class=\"charts\">\n";
+	out << "<div class='charts'>\n";
 	write_rates(out, results);
 	write_latencies(out, results);
 	write_instructions(out, results);
