@@ -40,7 +40,8 @@ mkdir -p "$root"/{bin,dev,proc,sys}
 cp "$(command -v busybox)" "$pacer/pace" "$pacer/spin" "$root/bin/"
 {
 	echo '#!/bin/busybox sh'
-	echo 'export PATH=/bin; busybox mount -t devtmpfs dev /dev; pace on'
+	# The first line of it would follow what the BIOS has printed.
+	echo 'export PATH=/bin; busybox mount -t devtmpfs dev /dev; busybox echo; pace on'
 	phase=0
 	for run in first second; do
 		for mode in loop syscall lock; do

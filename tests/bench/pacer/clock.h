@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // What time it is in the guest.
 //
-// While it boots, the guest's time is the host's. When pacing is on, it is what the scheduler has
-// simulated. It never goes back.
+// From the start it is what the scheduler has simulated; while pacing is off,
+// it goes as fast as the host's. It never goes back. The guest's TSC counts
+// nanoseconds: so what the guest measures of its frequency is right.
 #ifndef PACER_CLOCK_H
 #define PACER_CLOCK_H
 
@@ -32,7 +33,6 @@ public:
 	{
 		return current()->ns(now, ns_per_cycle_);
 	}
-	[[nodiscard]] std::int64_t ticks(Cycles now) const;
 	[[nodiscard]] Cycles to_cycles(std::int64_t ns) const;
 	[[nodiscard]] double to_us(Cycles cycles) const;
 
@@ -42,13 +42,9 @@ private:
 		bool simulated;
 		Cycles cycles;
 		std::int64_t host_ns;
-		std::int64_t host_ticks;
 		std::int64_t guest_ns;
-		std::int64_t guest_ticks;
-		double ticks_per_ns;
 
 		[[nodiscard]] std::int64_t ns(Cycles now, double ns_per_cycle) const;
-		[[nodiscard]] std::int64_t ticks(Cycles now, double ns_per_cycle) const;
 	};
 
 	[[nodiscard]] const Epoch *current() const

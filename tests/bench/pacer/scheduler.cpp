@@ -71,18 +71,17 @@ void Scheduler::begin_turn(unsigned index)
 		skip(vcpu, idle);
 	}
 
-	const Cycles behind = start - kMostBehind * settings_.window - vcpu.position;
+	const Cycles behind = start - kMostBehind * window_ - vcpu.position;
 
 	if (behind > 0) {
 		vcpu.counters.lost += behind;
 		skip(vcpu, behind);
 	}
 
-	const auto window = static_cast<double>(settings_.window);
+	const auto window = static_cast<double>(window_);
 
 	vcpu.turn_start = vcpu.position;
-	vcpu.turn_end =
-		start + settings_.window + static_cast<Cycles>(vcpu.random.next() * window / 2);
+	vcpu.turn_end = start + window_ + static_cast<Cycles>(vcpu.random.next() * window / 2);
 	vcpu.alarm = std::min(vcpu.turn_end, vcpu.sample_at);
 }
 
@@ -96,7 +95,7 @@ void Scheduler::end_turn(unsigned index)
 
 void Scheduler::next_round()
 {
-	time_.fetch_add(settings_.window, std::memory_order_relaxed);
+	time_.fetch_add(window_, std::memory_order_relaxed);
 	rounds_++;
 	if (qemu_.timer_is_due()) {
 		// Nobody's turn: the time that timers see is this round's beginning.
@@ -137,7 +136,7 @@ void Scheduler::on_pause(unsigned index, std::uint64_t pc)
 	if (running_ != index)
 		return;
 
-	const Cycles rest = round_start() + settings_.window - vcpu.position;
+	const Cycles rest = round_start() + window_ - vcpu.position;
 
 	if (rest > 0) {
 		vcpu.counters.waiting += rest;
@@ -156,11 +155,8 @@ void Scheduler::on_halt(unsigned index)
 	vcpus_[index].counters.halts++;
 }
 
-void Scheduler::start(unsigned index)
+void Scheduler::activate(unsigned index)
 {
-	if (qemu_.has_many_threads())
-		throw Error("each vCPU has a thread of its own: run QEMU with -accel "
-			    "tcg,thread=single");
 	executes_vcpus = true;
 	for (unsigned i = 0; i < vcpus_.size(); i++) {
 		Vcpu &vcpu = vcpus_[i];
@@ -168,14 +164,31 @@ void Scheduler::start(unsigned index)
 		vcpu.cpu = qemu_.cpu(i);
 		vcpu.position = round_start();
 		vcpu.halted = i != index;
-		vcpu.sample_at =
-			settings_.sample > 0 ? vcpu.position : std::numeric_limits<Cycles>::max();
+		vcpu.sample_at = settings_.sample > 0 ? vcpu.position : kNever;
 	}
 	running_ = kNone;
 	last_ = kNone;
 	latest_ = round_start();
 	clock_.follow_simulation(round_start());
 	active_ = true;
+}
+
+// The guest boots in simulated time. If it cannot, start() will say so.
+void Scheduler::first_block(unsigned index)
+{
+	fresh_ = false;
+	if (!qemu_.has_many_threads())
+		activate(index);
+}
+
+void Scheduler::start(unsigned index)
+{
+	if (qemu_.has_many_threads())
+		throw Error("each vCPU has a thread of its own: run QEMU with -accel "
+			    "tcg,thread=single");
+	window_ = settings_.window;
+	if (!active_)
+		activate(index);
 
 	const std::int64_t before = read_clock_ns();
 
@@ -188,7 +201,7 @@ void Scheduler::stop()
 	active_ = false;
 	running_ = kNone;
 	// Later than anything that a CPU may have seen in its turn.
-	clock_.follow_host(round_start() + 2 * settings_.window);
+	clock_.follow_host(round_start() + 2 * window_);
 }
 
 void Scheduler::clear_profile()
@@ -225,7 +238,7 @@ Cycles Scheduler::now()
 	if (running_ != kNone) {
 		const Vcpu &vcpu = vcpus_[running_];
 
-		time += std::clamp<Cycles>(vcpu.position - vcpu.turn_start, 0, settings_.window);
+		time += std::clamp<Cycles>(vcpu.position - vcpu.turn_start, 0, window_);
 	}
 	latest_ = std::max(latest_, time);
 	return latest_;
@@ -234,7 +247,7 @@ Cycles Scheduler::now()
 std::int64_t Scheduler::read_ticks()
 {
 	tick_reads_.fetch_add(1, std::memory_order_relaxed);
-	return clock_.ticks(now());
+	return clock_.ns(now());
 }
 
 std::int64_t Scheduler::read_clock_ns()
@@ -253,8 +266,8 @@ int Scheduler::poll(pollfd *files, unsigned count, std::int64_t timeout_ns)
 				     : wait_for_files(files, count, timeout_ns);
 }
 
-// While a CPU works, timers are not the main loop's business. When all are idle, nothing happens
-// before the next timer, and time may as well jump there.
+// While a CPU works, timers are not the main loop's business. When all are
+// idle, nothing happens before the next timer, and time may as well jump there.
 int Scheduler::poll_simulated(pollfd *files, unsigned count, std::int64_t timeout_ns)
 {
 	const bool idle = qemu_.all_idle();

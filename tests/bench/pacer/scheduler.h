@@ -81,8 +81,13 @@ private:
 	// Windows by which a CPU may be behind and still catch up.
 	static constexpr Cycles kMostBehind = 8;
 
+	// While the guest boots, turns are long, which is faster.
+	static constexpr Cycles kBootWindow = 10000;
+
 	[[nodiscard]] Cycles round_start() const { return time_.load(std::memory_order_relaxed); }
 	Cycles now();
+	void activate(unsigned index);
+	void first_block(unsigned index);
 	void begin_turn(unsigned index);
 	void end_turn(unsigned index);
 	void next_round();
@@ -94,7 +99,9 @@ private:
 	Qemu &qemu_;
 	GuestClock clock_;
 	std::vector<Vcpu> vcpus_;
+	Cycles window_ = kBootWindow;
 	bool active_ = false;
+	bool fresh_ = true;        // nothing has been executed yet
 	unsigned running_ = kNone; // whose turn it is
 	unsigned last_ = kNone;    // who had the last turn of this round
 	Cycles latest_ = 0;        // the latest time that a vCPU has seen
@@ -121,8 +128,11 @@ inline void Scheduler::on_block(unsigned index, const Block &block)
 		vcpu.rep_bytes %= settings_.rep;
 	}
 	(block.kernel ? vcpu.counters.kernel : vcpu.counters.user) += cost;
-	if (!active_)
-		return;
+	if (!active_) [[unlikely]] {
+		if (!fresh_)
+			return;
+		first_block(index);
+	}
 	if (index != running_) [[unlikely]]
 		begin_turn(index);
 	vcpu.position += static_cast<Cycles>(cost);
