@@ -6,7 +6,7 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 dir=$(kernel_scripts)
-mapfile -t files < <(sources '*.c' '*.h' ':!tools' ':!tests/host')
+mapfile -t files < <(sources '*.c' '*.h' ':!tools' ':!tests/host' ':!tests/bench')
 # LINUX_VERSION_CODE, CONSTANT_COMPARISON: what compat.h is for; KERNEL_VERSION() on the right is taken for a constant
 # on the left. MACRO_ARG_REUSE: the name of a module parameter is no expression.
 perl "$dir/checkpatch.pl" --no-tree --strict --terse --max-line-length=100 --show-types --no-summary \

@@ -44,7 +44,7 @@ while read -r file; do
 	keys+=("$passed/$key")
 	mkdir -p "$tmp/todo/$(dirname "$file")"
 	cp "$file" "$tmp/todo/$file"
-done < <(sources '*.c' '*.h' ':!tools' ':!tests/host')
+done < <(sources '*.c' '*.h' ':!tools' ':!tests/host' ':!tests/bench')
 ((${#keys[@]})) || exit 0
 
 # run PATCH: its findings go to a file of that name

@@ -184,6 +184,7 @@ std::vector<std::string> labels_of(const std::vector<unsigned> &counts)
 {
 	std::vector<std::string> labels;
 
+	labels.reserve(counts.size());
 	for (const unsigned cpus : counts)
 		labels.push_back(label_of(cpus));
 	return labels;

@@ -36,6 +36,12 @@ std::string cell_of(const Measurement *measurement, const Value &value)
 
 void write_rates(std::ostream &out, const Results &results, const std::string &workload)
 {
+	const std::array<Value, 3> values = {
+		[](const auto &m) { return cell(m.latency.mean_us / kUsPerMs, 2); },
+		[](const auto &m) { return cell(m.latency.p99_us / kUsPerMs, 2); },
+		[](const auto &m) { return cell(m.instructions, 0); },
+	};
+
 	out << "| CPUs | null_blk | dm-linear | stock | ours | ours / stock | mean ms, stock | "
 	       "ours | "
 	       "p99 ms, stock | ours | instructions, stock | ours |\n"
@@ -54,10 +60,7 @@ void write_rates(std::ostream &out, const Results &results, const std::string &w
 		out << " | ";
 		if (stock != nullptr && ours != nullptr)
 			out << cell(ours->rate / stock->rate, 2);
-		for (const Value &value : std::array<Value, 3>{
-			     [](const auto &m) { return cell(m.latency.mean_us / kUsPerMs, 2); },
-			     [](const auto &m) { return cell(m.latency.p99_us / kUsPerMs, 2); },
-			     [](const auto &m) { return cell(m.instructions, 0); }})
+		for (const Value &value : values)
 			for (const Measurement *const m : {stock, ours})
 				out << " | " << cell_of(m, value);
 		out << " |\n";

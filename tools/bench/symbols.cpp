@@ -5,6 +5,7 @@
 #include <iterator>
 #include <sstream>
 #include <stdexcept>
+#include <utility>
 
 namespace dmsc
 {
@@ -24,8 +25,9 @@ Symbols::Symbols(const std::filesystem::path &file)
 
 		if (!(words >> std::hex >> address >> type >> name))
 			throw std::runtime_error(file.string() + ": not a symbol: " + line);
-		words >> module;
-		functions_.emplace(address, module.empty() ? name : name + " " + module);
+		if (words >> module)
+			name.append(" ").append(module);
+		functions_.emplace(address, std::move(name));
 	}
 }
 

@@ -43,12 +43,12 @@ Performance read_fio(const json &document)
 	if (job.at("error").get<int>() != 0)
 		throw std::runtime_error("the fio job failed");
 
-	const json *busiest = nullptr;
+	const json *busiest = &job.at("write");
 
-	for (const char *direction : {"write", "read", "trim"}) {
+	for (const char *direction : {"read", "trim"}) {
 		const json &candidate = job.at(direction);
 
-		if (busiest == nullptr || candidate.at("total_ios") > busiest->at("total_ios"))
+		if (candidate.at("total_ios") > busiest->at("total_ios"))
 			busiest = &candidate;
 	}
 
