@@ -74,6 +74,7 @@ static void kmq_run_list(struct llist_node *list)
 	list = llist_reverse_order(list);
 
 	blk_start_plug(&plug);
+	list = kmq_gather_writes(list);
 	llist_for_each_entry_safe(item, next, list, node) {
 		item->fn(item);
 		cond_resched();

@@ -172,6 +172,8 @@ struct dm_kcopyd_mq_client {
  * @live:       first job: jobs at work on this copy
  * @seq_wait:   first job: with WRITE_SEQ, jobs whose segment was read too early, by @list
  * @list:       in @seq_wait, kmq_reserve.waiting or dm_kcopyd_mq_client.delayed
+ * @gather:     next job whose segment is written by the bios of the first in this chain
+ * @write_count: sectors that its bios write: @count, or those of all jobs in the chain
  * @nr_pages:   pages in @vecs
  * @salvaged:   pages dealt with after a failed read
  * @vecs:       @inline_vecs, or an array of the client's sub-job size
@@ -220,6 +222,8 @@ struct kmq_job {
 	unsigned int live;
 	struct list_head seq_wait;
 	struct list_head list;
+	struct kmq_job *gather;
+	unsigned int write_count;
 
 	struct bio_vec inline_vecs[KMQ_INLINE_VECS];
 };
@@ -253,14 +257,6 @@ struct kmq_job *kmq_job_try_alloc(struct dm_kcopyd_mq_client *kc);
  * Context: process context, does not sleep.
  */
 void kmq_job_free(struct kmq_job *job);
-
-/**
- * kmq_job_is_short() - whether other jobs may wait for this one's memory
- * @kc: the client
- *
- * Return: true if the client's reserve of jobs is not complete.
- */
-bool kmq_job_is_short(struct dm_kcopyd_mq_client *kc);
 
 /**
  * kmq_pages_try_get() - get pages for a segment if there is memory
@@ -340,7 +336,38 @@ void kmq_kick_all(void);
 int kmq_kick_init(void);
 void kmq_kick_exit(void);
 
+/* dm-kcopyd-mq-gather.c */
+
+/**
+ * kmq_gather_writes() - write what has been read, several copies at once where they allow it
+ * @list: what a worker is about to run; not empty
+ *
+ * Context: a worker, under a plug. Does not sleep for long: see kmq_write_segment().
+ * Return: what is left to be run.
+ */
+struct llist_node *kmq_gather_writes(struct llist_node *list);
+
 /* dm-kcopyd-mq.c */
+
+/**
+ * kmq_ready_to_gather() - look whether an item is a job that can be written together with others
+ * @node: an item of a worker's list
+ *
+ * Its read has ended well, it may be written at once, and it consists of whole pages, which fit
+ * into kmq_job.inline_vecs with room to spare.
+ *
+ * Context: a worker.
+ * Return: the job, or NULL.
+ */
+struct kmq_job *kmq_ready_to_gather(struct llist_node *node);
+
+/**
+ * kmq_write_segment() - write what was read, when it is this segment's turn
+ * @job: the job, with followers in @gather whose pages @vecs has, too
+ *
+ * Context: a worker. May sleep for a bio, but not for long.
+ */
+void kmq_write_segment(struct kmq_job *job);
 
 /**
  * kmq_bios_init() - make a client's bios for the second and later destinations

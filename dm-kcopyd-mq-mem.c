@@ -4,8 +4,8 @@
  *
  * What a job gives back goes to a magazine of the CPU, from which the next job on that CPU takes
  * it: neither the slab nor the page allocator is called for a small copy, and nothing is cleared
- * that is about to be overwritten. A magazine holds at most KMQ_MAGAZINE_JOBS jobs and
- * KMQ_MAGAZINE_PAGES pages; it is emptied when its CPU goes offline and when the last client is
+ * that is about to be overwritten. A magazine of pages holds at most KMQ_MAGAZINE_PAGES; magazines
+ * are emptied, those of other caches, too, when their CPU goes offline and when the last client is
  * destroyed.
  *
  * Under memory exhaustion a job is taken from the client's mempool, and its pages from the client's
@@ -22,26 +22,22 @@
 
 #include "compat.h"
 #include "dm-kcopyd-mq-job.h"
+#include "dm-scaled-cache.h"
 
-#define KMQ_MAGAZINE_JOBS	64
 #define KMQ_MAGAZINE_PAGES	128
 #define KMQ_MIN_JOBS		16
 
 #define KMQ_GFP_TRY	(GFP_NOWAIT | __GFP_NOWARN | __GFP_NOMEMALLOC)
 
 /**
- * struct kmq_magazine - free jobs and pages of one CPU
+ * struct kmq_magazine - free pages of one CPU
  * @lock:     protects all fields; process context of this CPU only
- * @nr_jobs:  length of @jobs
  * @nr_pages: entries of @pages that are used
- * @jobs:     linked by item.node
  * @pages:    the pages
  */
 struct kmq_magazine {
 	local_lock_t lock;
-	unsigned int nr_jobs;
 	unsigned int nr_pages;
-	struct llist_node *jobs;
 	struct page *pages[KMQ_MAGAZINE_PAGES];
 };
 
@@ -49,19 +45,14 @@ static DEFINE_PER_CPU(struct kmq_magazine, kmq_magazines) = {
 	.lock = INIT_LOCAL_LOCK(lock),
 };
 
-static struct kmem_cache *kmq_job_cache;
+static struct dm_scaled_cache kmq_job_cache;
 static enum cpuhp_state kmq_cpuhp_state;
 
 /* Counts the clients, so that the last one empties the magazines. */
 static DEFINE_MUTEX(kmq_clients_lock);
 static unsigned int kmq_clients;
 
-static struct kmq_job *kmq_job_of(struct llist_node *node)
-{
-	return container_of(node, struct kmq_job, item.node);
-}
-
-/* A constructor tells the slab allocator that there is no need to clear an object. */
+/* Outside of use a job has no pages. */
 static void kmq_job_ctor(void *object)
 {
 	struct kmq_job *job = object;
@@ -69,26 +60,9 @@ static void kmq_job_ctor(void *object)
 	job->nr_pages = 0;
 }
 
-/* A mempool's own functions for slabs refuse one with a constructor. */
-static void *kmq_pool_alloc(gfp_t gfp, void *cache)
+static void kmq_magazine_empty(unsigned int cpu)
 {
-	return kmem_cache_alloc(cache, gfp);
-}
-
-static void kmq_pool_free(void *job, void *cache)
-{
-	kmem_cache_free(cache, job);
-}
-
-static void kmq_magazine_empty(struct kmq_magazine *m)
-{
-	while (m->jobs) {
-		struct kmq_job *job = kmq_job_of(m->jobs);
-
-		m->jobs = m->jobs->next;
-		kmem_cache_free(kmq_job_cache, job);
-	}
-	m->nr_jobs = 0;
+	struct kmq_magazine *m = per_cpu_ptr(&kmq_magazines, cpu);
 
 	while (m->nr_pages)
 		__free_page(m->pages[--m->nr_pages]);
@@ -96,8 +70,12 @@ static void kmq_magazine_empty(struct kmq_magazine *m)
 
 static long kmq_magazine_empty_local(void *unused)
 {
+	unsigned int cpu;
+
 	local_lock(&kmq_magazines.lock);
-	kmq_magazine_empty(this_cpu_ptr(&kmq_magazines));
+	cpu = smp_processor_id();
+	kmq_magazine_empty(cpu);
+	dm_scaled_caches_empty(cpu);
 	local_unlock(&kmq_magazines.lock);
 	return 0;
 }
@@ -109,40 +87,23 @@ static void kmq_magazines_empty(void)
 	lockdep_assert_held(&kmq_clients_lock);
 
 	cpus_read_lock();
-	for_each_online_cpu(cpu) {
-		struct kmq_magazine *m = per_cpu_ptr(&kmq_magazines, cpu);
-
-		/* No client is left that could be at it. */
-		if (m->nr_jobs || m->nr_pages)
-			work_on_cpu(cpu, kmq_magazine_empty_local, NULL);
-	}
+	/* No client is left that could be at them. */
+	for_each_online_cpu(cpu)
+		work_on_cpu(cpu, kmq_magazine_empty_local, NULL);
 	cpus_read_unlock();
 }
 
 /* The CPU is gone, so nobody else is at its magazine. */
 static int kmq_cpu_dead(unsigned int cpu)
 {
-	kmq_magazine_empty(per_cpu_ptr(&kmq_magazines, cpu));
+	kmq_magazine_empty(cpu);
+	dm_scaled_caches_empty(cpu);
 	return 0;
 }
 
 struct kmq_job *kmq_job_try_alloc(struct dm_kcopyd_mq_client *kc)
 {
-	struct kmq_magazine *m;
-	struct kmq_job *job = NULL;
-
-	local_lock(&kmq_magazines.lock);
-	m = this_cpu_ptr(&kmq_magazines);
-	if (m->jobs) {
-		job = kmq_job_of(m->jobs);
-		m->jobs = m->jobs->next;
-		m->nr_jobs--;
-	}
-	local_unlock(&kmq_magazines.lock);
-
-	if (!job)
-		job = kmem_cache_alloc(kmq_job_cache, KMQ_GFP_TRY);
-	return job;
+	return dm_scaled_cache_try_alloc(&kmq_job_cache);
 }
 
 struct kmq_job *kmq_job_alloc(struct dm_kcopyd_mq_client *kc, bool *direct)
@@ -169,38 +130,9 @@ struct kmq_job *kmq_job_alloc(struct dm_kcopyd_mq_client *kc, bool *direct)
 	return mempool_alloc(&kc->jobs, GFP_NOIO);
 }
 
-bool kmq_job_is_short(struct dm_kcopyd_mq_client *kc)
-{
-	/*
-	 * Changes under the mempool's lock. Whoever took a job from the reserve has seen it go
-	 * down, and so sees it when that job ends; for others' jobs a guess is good enough.
-	 */
-	return unlikely(READ_ONCE(kc->jobs.curr_nr) < kc->jobs.min_nr);
-}
-
 void kmq_job_free(struct kmq_job *job)
 {
-	struct dm_kcopyd_mq_client *kc = job->kc;
-	struct kmq_magazine *m;
-	bool full;
-
-	if (kmq_job_is_short(kc)) {
-		mempool_free(job, &kc->jobs);
-		return;
-	}
-
-	local_lock(&kmq_magazines.lock);
-	m = this_cpu_ptr(&kmq_magazines);
-	full = m->nr_jobs >= KMQ_MAGAZINE_JOBS;
-	if (!full) {
-		job->item.node.next = m->jobs;
-		m->jobs = &job->item.node;
-		m->nr_jobs++;
-	}
-	local_unlock(&kmq_magazines.lock);
-
-	if (full)
-		kmem_cache_free(kmq_job_cache, job);
+	dm_scaled_cache_free(&kmq_job_cache, &job->kc->jobs, job);
 }
 
 static unsigned int kmq_pages_needed(const struct kmq_job *job)
@@ -381,7 +313,7 @@ int kmq_reserve_init(struct dm_kcopyd_mq_client *kc)
 	r->size = DIV_ROUND_UP(kc->sub_job_size, PAGE_SECTORS);
 	r->vecs_size = r->size / (KMQ_INLINE_VECS + 1);
 
-	err = mempool_init(&kc->jobs, KMQ_MIN_JOBS, kmq_pool_alloc, kmq_pool_free, kmq_job_cache);
+	err = dm_scaled_pool_init(&kc->jobs, KMQ_MIN_JOBS, &kmq_job_cache);
 	if (err)
 		return err;
 
@@ -436,16 +368,15 @@ int kmq_mem_init(void)
 {
 	int r;
 
-	kmq_job_cache = kmem_cache_create(DM_SCALED_UNIQUE_NAME("dm_kcopyd_mq_job"),
-					  sizeof(struct kmq_job), __alignof__(struct kmq_job),
-					  SLAB_HWCACHE_ALIGN, kmq_job_ctor);
-	if (!kmq_job_cache)
-		return -ENOMEM;
+	r = dm_scaled_cache_init(&kmq_job_cache, DM_SCALED_UNIQUE_NAME("dm_kcopyd_mq_job"),
+				 sizeof(struct kmq_job), SLAB_HWCACHE_ALIGN, kmq_job_ctor);
+	if (r)
+		return r;
 
 	r = cpuhp_setup_state_nocalls(CPUHP_BP_PREPARE_DYN, "dm/kcopyd-mq:prepare", NULL,
 				      kmq_cpu_dead);
 	if (r < 0) {
-		kmem_cache_destroy(kmq_job_cache);
+		dm_scaled_cache_exit(&kmq_job_cache);
 		return r;
 	}
 	kmq_cpuhp_state = r;
@@ -457,7 +388,9 @@ void kmq_mem_exit(void)
 	int cpu;
 
 	cpuhp_remove_state_nocalls(kmq_cpuhp_state);
-	for_each_possible_cpu(cpu)
-		kmq_magazine_empty(per_cpu_ptr(&kmq_magazines, cpu));
-	kmem_cache_destroy(kmq_job_cache);
+	for_each_possible_cpu(cpu) {
+		kmq_magazine_empty(cpu);
+		dm_scaled_caches_empty(cpu);
+	}
+	dm_scaled_cache_exit(&kmq_job_cache);
 }

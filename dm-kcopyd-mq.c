@@ -20,6 +20,7 @@
 
 #include "compat.h"
 #include "dm-kcopyd-mq-job.h"
+#include "dm-scaled-cache.h"
 
 /* Segments of one copy that are in flight at a time. */
 #define KMQ_SPLIT		8
@@ -134,9 +135,9 @@ static void kmq_setup_write(struct kmq_job *job, struct bio *bio, unsigned int d
 	if (job->op == REQ_OP_WRITE) {
 		/* The table is not the bio's: bi_max_vecs stays 0, or bio_put() frees it. */
 		bio->bi_io_vec = job->zero ? kmq_zero_vecs : job->vecs;
-		bio->bi_vcnt = DIV_ROUND_UP(job->count, PAGE_SECTORS);
+		bio->bi_vcnt = DIV_ROUND_UP(job->write_count, PAGE_SECTORS);
 	}
-	bio->bi_iter.bi_size = job->count << SECTOR_SHIFT;
+	bio->bi_iter.bi_size = job->write_count << SECTOR_SHIFT;
 	kmq_bio_aim(bio, to->bdev, to->sector + job->offset);
 }
 
@@ -212,7 +213,7 @@ static void kmq_finish(struct kmq_job *job)
 	void *context = job->context;
 	unsigned long write_err = job->write_err;
 	int read_err = job->read_err;
-	bool spare = kmq_job_is_short(kc);
+	bool spare = dm_scaled_pool_is_short(&kc->jobs);
 
 	if (job->accounted)
 		kmq_throttle_finish(kc->throttle, jiffies);
@@ -245,12 +246,14 @@ static bool kmq_next_segment(struct kmq_job *job)
 
 	job->offset = first->progress;
 	job->count = min_t(sector_t, left, job->kc->sub_job_size);
+	job->write_count = job->count;
 	first->progress += job->count;
 	return true;
 }
 
 static void kmq_begin(struct kmq_job *job);
 static void kmq_release_ordered(struct kmq_job *first);
+static void kmq_run(struct dm_kcopyd_mq_item *item);
 
 static void kmq_segment_end(struct kmq_job *job)
 {
@@ -272,8 +275,7 @@ static void kmq_segment_end(struct kmq_job *job)
 		kmq_finish(first);
 }
 
-/* Writes what was read, when it is this segment's turn. */
-static void kmq_write_segment(struct kmq_job *job)
+void kmq_write_segment(struct kmq_job *job)
 {
 	struct kmq_job *first = job->first;
 
@@ -366,9 +368,40 @@ static void kmq_salvage_end(struct kmq_job *job)
 	kmq_write_segment(job);
 }
 
+struct kmq_job *kmq_ready_to_gather(struct llist_node *node)
+{
+	struct dm_kcopyd_mq_item *item = llist_entry(node, struct dm_kcopyd_mq_item, node);
+	struct kmq_job *job;
+
+	if (item->fn != kmq_run)
+		return NULL;
+	job = kmq_job_of(item);
+	if (job->state != KMQ_READ || job->bio.bi_status || kmq_writes_in_order(job))
+		return NULL;
+	if (job->nr_pages >= KMQ_INLINE_VECS || job->count % PAGE_SECTORS)
+		return NULL;
+	return job;
+}
+
+/* Writes jobs one by one that could not be written together. */
+static void kmq_write_apart(struct kmq_job *job)
+{
+	unsigned long failed = job->failed;
+	struct kmq_job *next;
+
+	for (; job; job = next) {
+		next = job->gather;
+		job->gather = NULL;
+		job->write_count = job->count;
+		job->failed = 0;
+		kmq_write(job, failed);
+	}
+}
+
 static void kmq_write_end(struct kmq_job *job)
 {
 	unsigned long refused = job->unsupported;
+	struct kmq_job *next;
 
 	if (unlikely(refused)) {
 		job->unsupported = 0;
@@ -387,7 +420,17 @@ static void kmq_write_end(struct kmq_job *job)
 			kmq_finish(first);
 		return;
 	}
-	kmq_segment_end(job);
+
+	if (unlikely(job->gather && job->failed)) {
+		kmq_write_apart(job);
+		return;
+	}
+	do {
+		next = job->gather;
+		job->gather = NULL;
+		kmq_segment_end(job);
+		job = next;
+	} while (job);
 }
 
 /* Starts a job: alone, or with helpers if the copy has several segments. */
@@ -428,6 +471,7 @@ static void kmq_start(struct kmq_job *job)
 		helper->accounted = false;
 		helper->failed = 0;
 		helper->unsupported = 0;
+		helper->gather = NULL;
 		helper->vecs = helper->inline_vecs;
 		helper->first = job;
 		if (!kmq_next_segment(helper)) {
@@ -493,6 +537,7 @@ static struct kmq_job *kmq_prepare(struct dm_kcopyd_mq_client *kc, dm_kcopyd_not
 	job->context = context;
 	job->first = job;
 	job->live = 0;
+	job->gather = NULL;
 	job->vecs = job->inline_vecs;
 	return job;
 }

@@ -20,6 +20,7 @@
 #include <linux/module.h>
 #include <linux/slab.h>
 
+#include "dm-scaled-cache.h"
 #include "dm-snap-scaled.h"
 
 #define SNAP_MIN_PENDING	256
@@ -85,7 +86,7 @@ struct snap_pending {
 	struct dm_kcopyd_mq_item item;
 };
 
-static struct kmem_cache *snap_pending_cache;
+static struct dm_scaled_cache snap_pending_cache;
 
 /*
  *------------------------------------------------------------
@@ -175,17 +176,6 @@ static struct snap_pending *snap_bucket_find(struct snap_bucket *bucket, u64 chu
 	return NULL;
 }
 
-/* A mempool's own functions for slabs refuse one with a constructor. */
-static void *snap_pool_alloc(gfp_t gfp, void *cache)
-{
-	return kmem_cache_alloc(cache, gfp);
-}
-
-static void snap_pool_free(void *pe, void *cache)
-{
-	kmem_cache_free(cache, pe);
-}
-
 int snap_buckets_init(struct dm_snapshot *snap)
 {
 	u64 chunks = bdev_nr_sectors(snap->store.cow) >> snap->store.chunk_shift;
@@ -203,8 +193,7 @@ int snap_buckets_init(struct dm_snapshot *snap)
 		INIT_HLIST_HEAD(&snap->buckets[i].reads);
 	}
 
-	r = mempool_init(&snap->pending_pool, SNAP_MIN_PENDING, snap_pool_alloc, snap_pool_free,
-			 snap_pending_cache);
+	r = dm_scaled_pool_init(&snap->pending_pool, SNAP_MIN_PENDING, &snap_pending_cache);
 	if (r)
 		kvfree(snap->buckets);
 	return r;
@@ -218,8 +207,10 @@ void snap_buckets_exit(struct dm_snapshot *snap)
 
 static struct snap_pending *snap_pending_alloc(struct dm_snapshot *snap)
 {
-	struct snap_pending *pe = mempool_alloc(&snap->pending_pool, GFP_NOIO);
+	struct snap_pending *pe = dm_scaled_cache_try_alloc(&snap_pending_cache);
 
+	if (unlikely(!pe))
+		pe = mempool_alloc(&snap->pending_pool, GFP_NOIO);
 	percpu_ref_get(&snap->pending_refs);
 	pe->room = snap_exception_room();
 	pe->snap = snap;
@@ -237,7 +228,7 @@ static void snap_pending_free(struct snap_pending *pe)
 	struct dm_snapshot *snap = pe->snap;
 
 	kfree(pe->room);
-	mempool_free(pe, &snap->pending_pool);
+	dm_scaled_cache_free(&snap_pending_cache, &snap->pending_pool, pe);
 	percpu_ref_put(&snap->pending_refs);
 }
 
@@ -282,14 +273,18 @@ static void snap_pending_replace(struct snap_pending *pe)
 		DMERR_LIMIT("Chunk %llu was copied twice", (unsigned long long)pe->old);
 }
 
-/* Nobody finds the pending exception any more: maps again those who waited to write the origin. */
+/*
+ * Nobody finds the pending exception any more: those who waited to write the origin look whether
+ * there is another snapshot to wait for. None is added while they are under way.
+ */
 static void snap_pending_finish(struct snap_pending *pe)
 {
 	struct snap_origin *origin = pe->snap->origin;
+	bool alone = snap_origin_has_only(origin, pe->snap);
 	struct bio *bio;
 
 	while ((bio = bio_list_pop(&pe->origin_bios)))
-		if (snap_origin_write(origin, bio, true) == DM_MAPIO_REMAPPED)
+		if (alone || snap_origin_write(origin, bio, true) == DM_MAPIO_REMAPPED)
 			submit_bio_noacct(bio);
 
 	snap_pending_free(pe);
@@ -628,19 +623,16 @@ int snap_pending_write(struct dm_snapshot *snap, u64 chunk, struct bio *bio)
 
 static void snap_pending_ctor(void *object)
 {
-	/* That there is a constructor spares the slab allocator the clearing of each object. */
 }
 
 int snap_pending_init(void)
 {
-	snap_pending_cache = kmem_cache_create(DM_SCALED_UNIQUE_NAME("dm_snap_scaled_pending"),
-					       sizeof(struct snap_pending),
-					       __alignof__(struct snap_pending), 0,
-					       snap_pending_ctor);
-	return snap_pending_cache ? 0 : -ENOMEM;
+	return dm_scaled_cache_init(&snap_pending_cache,
+				    DM_SCALED_UNIQUE_NAME("dm_snap_scaled_pending"),
+				    sizeof(struct snap_pending), 0, snap_pending_ctor);
 }
 
 void snap_pending_exit(void)
 {
-	kmem_cache_destroy(snap_pending_cache);
+	dm_scaled_cache_exit(&snap_pending_cache);
 }

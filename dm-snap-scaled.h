@@ -316,6 +316,22 @@ struct mapped_device *snap_origin_quiesce(struct snap_origin *origin,
 void snap_origin_resume(struct mapped_device *md);
 
 /**
+ * snap_origin_has_only() - whether an origin's writes are seen by no other snapshot
+ * @origin: the origin
+ * @snap:   a snapshot, which the caller keeps from being freed
+ *
+ * Nobody is added while a write to the origin is under way, so that for it a yes stays true.
+ *
+ * Context: any.
+ */
+static inline bool snap_origin_has_only(const struct snap_origin *origin,
+					const struct dm_snapshot *snap)
+{
+	return READ_ONCE(origin->snapshots.next) == &snap->list &&
+	       READ_ONCE(snap->list.next) == &origin->snapshots;
+}
+
+/**
  * snap_origin_write() - see to it that what a write is going to overwrite has been copied
  * @origin: the origin
  * @bio:    write to @origin->bdev that does not cross a multiple of @origin->split

@@ -6,7 +6,9 @@ KERNELS="debug kcsan"
 
 kunit=$opt/dm-scaled-kunit.ko
 debugfs=/sys/kernel/debug
-suites=(dm-kcopyd-mq dm-kcopyd-mq-client dm-kcopyd-mq-mem dm-kcopyd-mq-throttle dm-kcopyd-mq-kick
+suites=(dm-scaled-cache
+	dm-kcopyd-mq dm-kcopyd-mq-client dm-kcopyd-mq-mem dm-kcopyd-mq-throttle dm-kcopyd-mq-kick
+	dm-kcopyd-mq-gather
 	dm-snap-scaled dm-snap-origin dm-snap-pending dm-snap-exception dm-snap-store)
 
 requires()

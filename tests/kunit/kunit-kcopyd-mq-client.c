@@ -227,7 +227,7 @@ static void copies_without_memory_in_order(struct kunit *test)
 	}
 	KUNIT_EXPECT_TRUE(test, ku_wait_until(!READ_ONCE(e->kc->reserve.low)));
 	KUNIT_EXPECT_EQ(test, e->kc->reserve.nr_pages, 1);
-	KUNIT_EXPECT_TRUE(test, ku_wait_until(!kmq_job_is_short(e->kc)));
+	KUNIT_EXPECT_TRUE(test, ku_wait_until(!dm_scaled_pool_is_short(&e->kc->jobs)));
 }
 
 /* A large copy has no helpers then, and its segments one after another. */
@@ -287,7 +287,7 @@ static void callbacks_submit_without_memory(struct kunit *test)
 		dm_kcopyd_mq_copy(e->kc, &e->from, 1, e->to, 0, chain_done, chain);
 	KUNIT_ASSERT_TRUE(test, wait_for_completion_timeout(&chain->ended, KU_TIMEOUT));
 	KUNIT_EXPECT_EQ(test, atomic_read(&chain->wrong), 0);
-	KUNIT_EXPECT_TRUE(test, ku_wait_until(!kmq_job_is_short(e->kc)));
+	KUNIT_EXPECT_TRUE(test, ku_wait_until(!dm_scaled_pool_is_short(&e->kc->jobs)));
 }
 
 /*

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Memory of the engine: magazines, the reserve of jobs, the reserve of pages and who gets it first.
+ * Magazines of jobs are in kunit-scaled-cache.c.
  */
 #include <linux/cpu.h>
 #include <linux/kthread.h>
@@ -39,24 +40,18 @@ static void *mem_kmalloc_array(size_t n, size_t size, gfp_t gfp)
 	return refused(gfp) ? NULL : kmalloc_array(n, size, gfp);
 }
 
-/* For jobs even an allocation that may wait fails, so that those in reserve are used up. */
-static void *mem_cache_alloc(struct kmem_cache *cache, gfp_t gfp)
-{
-	return ku_may_allocate() ? kmem_cache_alloc(cache, gfp) : NULL;
-}
-
 #undef alloc_page
 #define alloc_page(gfp)			mem_alloc_page(gfp)
 #undef __free_page
 #define __free_page(page)		mem_free_page(page)
 #undef kmalloc_array
 #define kmalloc_array(n, size, gfp)	mem_kmalloc_array(n, size, gfp)
-#undef kmem_cache_alloc
-#define kmem_cache_alloc(cache, gfp)	mem_cache_alloc(cache, gfp)
 
 #include "dm-kcopyd-mq-mem.c"
 
 #define MAX_JOBS	100
+/* Jobs of four pages: more than a magazine of pages holds. */
+#define NR_FILL		40
 
 /* Jobs that only hold memory. They tell in which order they were served. */
 struct mem_test {
@@ -95,7 +90,7 @@ static void mem_case_exit(struct kunit *test)
 			kmq_job_free(mt->jobs[mt->nr_jobs]);
 		}
 		KUNIT_EXPECT_FALSE(test, mt->kc->reserve.low);
-		KUNIT_EXPECT_FALSE(test, kmq_job_is_short(mt->kc));
+		KUNIT_EXPECT_FALSE(test, dm_scaled_pool_is_short(&mt->kc->jobs));
 	}
 	ku_exit(test);
 	KUNIT_EXPECT_EQ(test, atomic_read(&pages_live), 0);
@@ -290,23 +285,21 @@ static void magazine_has_limits(struct kunit *test)
 
 	kmq_magazine_empty_local(NULL);
 	m = raw_cpu_ptr(&kmq_magazines);
-	for (i = 0; i < KMQ_MAGAZINE_JOBS + 1; i++)
+	for (i = 0; i < NR_FILL; i++)
 		mem_job_of(test, 4);
-	for (i = 0; i < KMQ_MAGAZINE_JOBS + 1; i++)
+	for (i = 0; i < NR_FILL; i++)
 		KUNIT_EXPECT_TRUE(test, kmq_pages_try_get(mt->jobs[i]));
 
-	for (i = 0; i < KMQ_MAGAZINE_JOBS + 1; i++) {
+	for (i = 0; i < NR_FILL; i++) {
 		kmq_pages_put(mt->jobs[i]);
 		kmq_job_free(mt->jobs[i]);
-		KUNIT_EXPECT_EQ(test, m->nr_jobs, min(i + 1, (u32)KMQ_MAGAZINE_JOBS));
 		KUNIT_EXPECT_EQ(test, m->nr_pages, min(4 * (i + 1), (u32)KMQ_MAGAZINE_PAGES));
 	}
 	mt->nr_jobs = 0;
 	KUNIT_EXPECT_EQ(test, atomic_read(&pages_live), 256 + KMQ_MAGAZINE_PAGES);
 
-	/* The pages that do not fit are those of the last one to come. */
 	kmq_magazine_empty_local(NULL);
-	KUNIT_EXPECT_EQ(test, m->nr_jobs, 0);
+	KUNIT_EXPECT_EQ(test, ku_objects_at_hand(raw_smp_processor_id()), 0);
 	KUNIT_EXPECT_EQ(test, m->nr_pages, 0);
 	KUNIT_EXPECT_EQ(test, atomic_read(&pages_live), 256);
 }
@@ -345,7 +338,7 @@ static void last_client_empties_magazines(struct kunit *test)
 	mt->kc = NULL;
 	KUNIT_EXPECT_EQ(test, atomic_read(&pages_live), 0);
 	for_each_possible_cpu(cpu) {
-		KUNIT_EXPECT_EQ(test, per_cpu(kmq_magazines, cpu).nr_jobs, 0);
+		KUNIT_EXPECT_EQ(test, ku_objects_at_hand(cpu), 0);
 		KUNIT_EXPECT_EQ(test, per_cpu(kmq_magazines, cpu).nr_pages, 0);
 	}
 }
@@ -361,7 +354,7 @@ static void dead_cpu_leaves_nothing(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, per_cpu(kmq_magazines, cpu).nr_pages, 1);
 	KUNIT_EXPECT_EQ(test, kmq_cpu_dead(cpu), 0);
 	KUNIT_EXPECT_EQ(test, per_cpu(kmq_magazines, cpu).nr_pages, 0);
-	KUNIT_EXPECT_EQ(test, per_cpu(kmq_magazines, cpu).nr_jobs, 0);
+	KUNIT_EXPECT_EQ(test, ku_objects_at_hand(cpu), 0);
 }
 
 /*
@@ -591,7 +584,7 @@ static void reserved_jobs_are_the_workers(struct kunit *test)
 
 	job = kmq_job_alloc(mt->kc, &direct);
 	KUNIT_EXPECT_TRUE(test, direct);
-	KUNIT_EXPECT_FALSE(test, kmq_job_is_short(mt->kc));
+	KUNIT_EXPECT_FALSE(test, dm_scaled_pool_is_short(&mt->kc->jobs));
 	job->kc = mt->kc;
 	kmq_job_free(job);
 
@@ -599,13 +592,13 @@ static void reserved_jobs_are_the_workers(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, kmq_job_try_alloc(mt->kc));
 	job = kmq_job_alloc(mt->kc, &direct);
 	KUNIT_EXPECT_FALSE(test, direct);
-	KUNIT_EXPECT_TRUE(test, kmq_job_is_short(mt->kc));
+	KUNIT_EXPECT_TRUE(test, dm_scaled_pool_is_short(&mt->kc->jobs));
 	KUNIT_EXPECT_EQ(test, mt->kc->jobs.curr_nr, KMQ_MIN_JOBS - 1);
 
 	/* What is freed completes the reserve before it goes to a magazine. */
 	job->kc = mt->kc;
 	kmq_job_free(job);
-	KUNIT_EXPECT_FALSE(test, kmq_job_is_short(mt->kc));
+	KUNIT_EXPECT_FALSE(test, dm_scaled_pool_is_short(&mt->kc->jobs));
 	KUNIT_EXPECT_NULL(test, kmq_job_try_alloc(mt->kc));
 }
 

@@ -19,6 +19,7 @@
 
 #include "compat.h"
 #include "dm-kcopyd-mq.h"
+#include "dm-scaled-cache.h"
 #include "dm-snap-scaled.h"
 #include "test-disk.h"
 
@@ -171,6 +172,11 @@ void ku_stay_here(void);
 void ku_run_on_cpus(struct kunit *test, void (*fn)(unsigned int cpu, void *arg), void *arg);
 /* Runs @fn on another CPU than this; false if there is none. */
 bool ku_run_elsewhere(long (*fn)(void *arg), void *arg);
+
+/* kunit-scaled-cache.c */
+
+/* Objects of all caches that a CPU has at hand. */
+unsigned int ku_objects_at_hand(unsigned int cpu);
 
 /* kunit-kcopyd-mq.c */
 

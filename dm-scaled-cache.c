@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Slab caches with free objects at hand on each CPU.
+ */
+#include <linux/local_lock.h>
+#include <linux/percpu.h>
+
+#include "compat.h"
+#include "dm-scaled-cache.h"
+
+/**
+ * struct dm_scaled_magazine - free objects of one CPU
+ * @lock:    protects all fields; process context of this CPU only
+ * @nr:      entries of @objects that are used
+ * @objects: the objects
+ */
+struct dm_scaled_magazine {
+	local_lock_t lock;
+	unsigned int nr;
+	void *objects[DM_SCALED_MAGAZINE];
+};
+
+/* Changes only while the module is loaded or unloaded. */
+static LIST_HEAD(dm_scaled_caches);
+
+void *dm_scaled_cache_try_alloc(struct dm_scaled_cache *cache)
+{
+	struct dm_scaled_magazine *m;
+	void *object = NULL;
+
+	local_lock(&cache->magazines->lock);
+	m = this_cpu_ptr(cache->magazines);
+	if (likely(m->nr))
+		object = m->objects[--m->nr];
+	local_unlock(&cache->magazines->lock);
+
+	if (likely(object))
+		return object;
+	return kmem_cache_alloc(cache->slab, GFP_NOWAIT | __GFP_NOWARN | __GFP_NOMEMALLOC);
+}
+
+void dm_scaled_cache_free(struct dm_scaled_cache *cache, mempool_t *pool, void *object)
+{
+	struct dm_scaled_magazine *m;
+
+	if (dm_scaled_pool_is_short(pool)) {
+		mempool_free(object, pool);
+		return;
+	}
+
+	local_lock(&cache->magazines->lock);
+	m = this_cpu_ptr(cache->magazines);
+	if (likely(m->nr < DM_SCALED_MAGAZINE)) {
+		m->objects[m->nr++] = object;
+		object = NULL;
+	}
+	local_unlock(&cache->magazines->lock);
+
+	if (unlikely(object))
+		kmem_cache_free(cache->slab, object);
+}
+
+void dm_scaled_caches_empty(unsigned int cpu)
+{
+	struct dm_scaled_cache *cache;
+
+	list_for_each_entry(cache, &dm_scaled_caches, list) {
+		struct dm_scaled_magazine *m = per_cpu_ptr(cache->magazines, cpu);
+
+		while (m->nr)
+			kmem_cache_free(cache->slab, m->objects[--m->nr]);
+	}
+}
+
+/* A mempool's own functions for slabs refuse one with a constructor. */
+static void *dm_scaled_pool_alloc(gfp_t gfp, void *slab)
+{
+	return kmem_cache_alloc(slab, gfp);
+}
+
+static void dm_scaled_pool_free(void *object, void *slab)
+{
+	kmem_cache_free(slab, object);
+}
+
+int dm_scaled_pool_init(mempool_t *pool, int nr, struct dm_scaled_cache *cache)
+{
+	return mempool_init(pool, nr, dm_scaled_pool_alloc, dm_scaled_pool_free, cache->slab);
+}
+
+int dm_scaled_cache_init(struct dm_scaled_cache *cache, const char *name, size_t size,
+			 slab_flags_t flags, void (*ctor)(void *))
+{
+	int cpu;
+
+	cache->magazines = alloc_percpu(struct dm_scaled_magazine);
+	if (!cache->magazines)
+		return -ENOMEM;
+	for_each_possible_cpu(cpu)
+		local_lock_init(&per_cpu_ptr(cache->magazines, cpu)->lock);
+
+	/* That there is a constructor tells the slab not to clear an object each time. */
+	cache->slab = kmem_cache_create(name, size, 0, flags, ctor);
+	if (!cache->slab) {
+		free_percpu(cache->magazines);
+		return -ENOMEM;
+	}
+	list_add_tail(&cache->list, &dm_scaled_caches);
+	return 0;
+}
+
+void dm_scaled_cache_exit(struct dm_scaled_cache *cache)
+{
+	list_del(&cache->list);
+	kmem_cache_destroy(cache->slab);
+	free_percpu(cache->magazines);
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Slab caches with free objects at hand on each CPU.
+ *
+ * Stacks of at most DM_SCALED_MAGAZINE objects, one for each CPU, stand before a slab: what one I/O
+ * gives back the next one takes, without the slab's accounting, and still in the CPU's cache.
+ */
+#ifndef DM_SCALED_CACHE_H
+#define DM_SCALED_CACHE_H
+
+#include <linux/list.h>
+#include <linux/mempool.h>
+#include <linux/slab.h>
+
+#define DM_SCALED_MAGAZINE	64
+
+struct dm_scaled_magazine;
+
+/**
+ * struct dm_scaled_cache - objects of one size
+ * @slab:      where they come from
+ * @magazines: per CPU: free objects
+ * @list:      in the list of all caches
+ */
+struct dm_scaled_cache {
+	struct kmem_cache *slab;
+	struct dm_scaled_magazine __percpu *magazines;
+	struct list_head list;
+};
+
+/**
+ * dm_scaled_cache_init() - make a cache
+ * @cache: the cache
+ * @name:  of the slab
+ * @size:  bytes of an object
+ * @flags: of the slab: SLAB_HWCACHE_ALIGN, or 0
+ * @ctor:  sets up an object that is new in the slab; an object is freed in that state, too
+ *
+ * Context: initialization of the module.
+ * Return: 0 or -ENOMEM.
+ */
+int dm_scaled_cache_init(struct dm_scaled_cache *cache, const char *name, size_t size,
+			 slab_flags_t flags, void (*ctor)(void *));
+
+/**
+ * dm_scaled_cache_exit() - destroy a cache
+ * @cache: the cache; all its objects have been freed
+ */
+void dm_scaled_cache_exit(struct dm_scaled_cache *cache);
+
+/**
+ * dm_scaled_caches_empty() - give the free objects of a CPU back to the slabs
+ * @cpu: a CPU that is dead, or on which nobody uses a cache
+ */
+void dm_scaled_caches_empty(unsigned int cpu);
+
+/**
+ * dm_scaled_cache_try_alloc() - get an object if there is memory
+ * @cache: the cache
+ *
+ * Context: process context, does not sleep.
+ * Return: the object, with old contents, or NULL.
+ */
+void *dm_scaled_cache_try_alloc(struct dm_scaled_cache *cache);
+
+/**
+ * dm_scaled_cache_free() - free an object
+ * @cache:  the cache
+ * @pool:   reserve of such objects
+ * @object: the object
+ *
+ * It goes to the reserve if that is not complete.
+ *
+ * Context: process context, does not sleep.
+ */
+void dm_scaled_cache_free(struct dm_scaled_cache *cache, mempool_t *pool, void *object);
+
+/**
+ * dm_scaled_pool_init() - make a reserve of objects
+ * @pool:  the reserve; for mempool_alloc() and mempool_exit()
+ * @nr:    number of objects
+ * @cache: where they come from
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int dm_scaled_pool_init(mempool_t *pool, int nr, struct dm_scaled_cache *cache);
+
+/**
+ * dm_scaled_pool_is_short() - whether others may wait for memory
+ * @pool: the reserve
+ *
+ * @pool changes under its lock. Whoever took an object from it has seen it go down, and so sees it
+ * when freeing that object; for objects from elsewhere a guess is good enough.
+ *
+ * Return: true if the reserve is not complete.
+ */
+static inline bool dm_scaled_pool_is_short(mempool_t *pool)
+{
+	return unlikely(READ_ONCE(pool->curr_nr) < pool->min_nr);
+}
+
+#endif /* DM_SCALED_CACHE_H */

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Caches of objects: what a CPU has at hand, its limit, the reserve.
+ */
+#include "kunit-lib.h"
+
+/* Even an allocation that may wait fails, so that objects in reserve are used up. */
+static void *cache_slab_alloc(struct kmem_cache *slab, gfp_t gfp)
+{
+	return ku_may_allocate() ? kmem_cache_alloc(slab, gfp) : NULL;
+}
+
+#define kmem_cache_alloc(slab, gfp)	cache_slab_alloc(slab, gfp)
+
+#include "dm-scaled-cache.c"
+
+#define NR_RESERVE	2
+
+/* For other suites. */
+unsigned int ku_objects_at_hand(unsigned int cpu)
+{
+	struct dm_scaled_cache *cache;
+	unsigned int nr = 0;
+
+	list_for_each_entry(cache, &dm_scaled_caches, list)
+		nr += per_cpu_ptr(cache->magazines, cpu)->nr;
+	return nr;
+}
+
+struct cache_test {
+	struct dm_scaled_cache cache;
+	mempool_t pool;
+};
+
+static atomic_t constructed;
+
+static void cache_ctor(void *object)
+{
+	memset(object, 'c', 32);
+	atomic_inc(&constructed);
+}
+
+static int cache_case_init(struct kunit *test)
+{
+	struct cache_test *ct = kunit_kzalloc(test, sizeof(*ct), GFP_KERNEL);
+
+	ku_stay_here();
+	test->priv = ct;
+	if (!ct || dm_scaled_cache_init(&ct->cache, "kunit_cache", 32, 0, cache_ctor))
+		return -ENOMEM;
+	return dm_scaled_pool_init(&ct->pool, NR_RESERVE, &ct->cache);
+}
+
+static void cache_case_exit(struct kunit *test)
+{
+	struct cache_test *ct = test->priv;
+	unsigned int cpu;
+
+	ku_allow(KU_ALL);
+	if (!ct || !ct->cache.slab)
+		return;
+	for_each_possible_cpu(cpu)
+		dm_scaled_caches_empty(cpu);
+	mempool_exit(&ct->pool);
+	dm_scaled_cache_exit(&ct->cache);
+}
+
+/* Nothing is cleared, neither by the slab nor here. */
+static void gives_back_what_was_freed_last(struct kunit *test)
+{
+	struct cache_test *ct = test->priv;
+	u8 *a = dm_scaled_cache_try_alloc(&ct->cache), *b = dm_scaled_cache_try_alloc(&ct->cache);
+
+	KUNIT_ASSERT_NOT_NULL(test, a);
+	KUNIT_ASSERT_NOT_NULL(test, b);
+	KUNIT_EXPECT_EQ(test, a[31], 'c');
+	b[31] = 'b';
+	dm_scaled_cache_free(&ct->cache, &ct->pool, a);
+	dm_scaled_cache_free(&ct->cache, &ct->pool, b);
+
+	/* Even without memory. */
+	ku_allow(0);
+	KUNIT_EXPECT_PTR_EQ(test, dm_scaled_cache_try_alloc(&ct->cache), (void *)b);
+	KUNIT_EXPECT_PTR_EQ(test, dm_scaled_cache_try_alloc(&ct->cache), (void *)a);
+	KUNIT_EXPECT_NULL(test, dm_scaled_cache_try_alloc(&ct->cache));
+	KUNIT_EXPECT_EQ(test, b[31], 'b');
+	dm_scaled_cache_free(&ct->cache, &ct->pool, a);
+	dm_scaled_cache_free(&ct->cache, &ct->pool, b);
+}
+
+/* More than a magazine holds goes back to the slab. */
+static void holds_no_more_than_a_magazine(struct kunit *test)
+{
+	struct cache_test *ct = test->priv;
+	void *objects[DM_SCALED_MAGAZINE + 1];
+	unsigned int cpu = raw_smp_processor_id(), others = ku_objects_at_hand(cpu), i;
+
+	for (i = 0; i < ARRAY_SIZE(objects); i++) {
+		objects[i] = dm_scaled_cache_try_alloc(&ct->cache);
+		KUNIT_ASSERT_NOT_NULL(test, objects[i]);
+	}
+	for (i = 0; i < ARRAY_SIZE(objects); i++) {
+		dm_scaled_cache_free(&ct->cache, &ct->pool, objects[i]);
+		KUNIT_EXPECT_EQ(test, ku_objects_at_hand(cpu) - others,
+				min_t(u32, i + 1, DM_SCALED_MAGAZINE));
+	}
+	dm_scaled_caches_empty(cpu);
+	KUNIT_EXPECT_EQ(test, ku_objects_at_hand(cpu), 0);
+}
+
+/* What is freed completes the reserve before it goes to a magazine. */
+static void reserve_comes_first(struct kunit *test)
+{
+	struct cache_test *ct = test->priv;
+	unsigned int cpu = raw_smp_processor_id(), others = ku_objects_at_hand(cpu);
+	void *object = dm_scaled_cache_try_alloc(&ct->cache), *reserved;
+
+	KUNIT_ASSERT_NOT_NULL(test, object);
+	KUNIT_EXPECT_FALSE(test, dm_scaled_pool_is_short(&ct->pool));
+	ku_allow(0);
+	reserved = mempool_alloc(&ct->pool, GFP_NOIO);
+	KUNIT_ASSERT_NOT_NULL(test, reserved);
+	KUNIT_EXPECT_TRUE(test, dm_scaled_pool_is_short(&ct->pool));
+
+	dm_scaled_cache_free(&ct->cache, &ct->pool, object);
+	KUNIT_EXPECT_FALSE(test, dm_scaled_pool_is_short(&ct->pool));
+	KUNIT_EXPECT_EQ(test, ku_objects_at_hand(cpu), others);
+	dm_scaled_cache_free(&ct->cache, &ct->pool, reserved);
+	KUNIT_EXPECT_EQ(test, ku_objects_at_hand(cpu), others + 1);
+}
+
+/* A name can be used again: nothing is left. */
+static void leaves_nothing(struct kunit *test)
+{
+	struct dm_scaled_cache cache;
+	unsigned int before = atomic_read(&constructed);
+	void *object;
+	mempool_t pool;
+
+	KUNIT_ASSERT_EQ(test, dm_scaled_cache_init(&cache, "kunit_cache2", 64, SLAB_HWCACHE_ALIGN,
+						   cache_ctor), 0);
+	KUNIT_ASSERT_EQ(test, dm_scaled_pool_init(&pool, 1, &cache), 0);
+	object = dm_scaled_cache_try_alloc(&cache);
+	KUNIT_EXPECT_NOT_NULL(test, object);
+	KUNIT_EXPECT_GT(test, (unsigned int)atomic_read(&constructed), before);
+	dm_scaled_cache_free(&cache, &pool, object);
+	dm_scaled_caches_empty(raw_smp_processor_id());
+	mempool_exit(&pool);
+	dm_scaled_cache_exit(&cache);
+	KUNIT_EXPECT_EQ(test, dm_scaled_cache_init(&cache, "kunit_cache2", 64, 0, cache_ctor), 0);
+	dm_scaled_cache_exit(&cache);
+}
+
+static struct kunit_case cache_cases[] = {
+	KUNIT_CASE(gives_back_what_was_freed_last),
+	KUNIT_CASE(holds_no_more_than_a_magazine),
+	KUNIT_CASE(reserve_comes_first),
+	KUNIT_CASE(leaves_nothing),
+	{}
+};
+
+static struct kunit_suite cache_suite = {
+	.name = "dm-scaled-cache",
+	.suite_init = ku_suite_init,
+	.suite_exit = ku_suite_exit,
+	.init = cache_case_init,
+	.exit = cache_case_exit,
+	.test_cases = cache_cases,
+};
+
+kunit_test_suite(cache_suite);
