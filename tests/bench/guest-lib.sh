@@ -76,8 +76,8 @@ run_load()
 		--cpus_allowed_policy=split --group_reporting --eta=never --output-format=json --output="$json" "$@"
 }
 
-# trace_submissions CONFIG origin|snap IOS FILE: counts the bios of a run of its own, IOS writes for each job, by the
-# CPU that submitted them: {"origin": {"R": [...], "W": [...]}, "cow": {...}}
+# trace_submissions CONFIG origin|snap IOS FILE: counts the blocks of 4 KiB that a run of its own, IOS writes for each
+# job, reads and writes, by the CPU that submitted them: {"origin": {"R": [...], "W": [...]}, "cow": {...}}
 trace_submissions()
 {
 	local config=$1 device=$2 ios=$3 file=$4 tracer dev
@@ -102,14 +102,14 @@ trace_submissions()
 		return 1
 	fi
 	for dev in nullb0 nullb1; do
-		(cd /tmp/trace && blkparse -q -i "$dev" -f "$dev %a %d %c\n")
+		(cd /tmp/trace && blkparse -q -i "$dev" -f "$dev %a %d %c %n\n")
 	done | awk -v cpus="$cpus" '
 		function list(dev, what,   s, i) {
 			for (i = 0; i < cpus; i++)
 				s = s (i ? ", " : "") (n[dev, what, i] + 0)
 			return "\"" what "\": [" s "]"
 		}
-		$2 == "Q" { n[$1, substr($3, 1, 1), $4]++ }
+		$2 == "Q" { n[$1, substr($3, 1, 1), $4] += $5 / 8 }
 		END {
 			printf "{\"origin\": {%s, %s},\n \"cow\": {%s, %s}}\n", list("nullb0", "R"),
 			       list("nullb0", "W"), list("nullb1", "R"), list("nullb1", "W")

@@ -16,7 +16,8 @@
  *   pattern=seq|random
  *                     order of blocks; each submitter has an area of its own, of which each
  *                     block is copied once before any is copied again; default random
- *   trace=0|1         count the bios of the two devices by CPU, default 1; costs some time per bio
+ *   trace=0|1         count by CPU what is submitted to the two devices, in units of a copy, however
+ *                     many of them a bio is for; default 1; costs some time per bio
  *
  * A submitter is a thread that submits as many copies as have ended since it last looked, and
  * sleeps when none has. Callbacks do nothing but account and, if it sleeps, wake it. All share one
@@ -70,8 +71,8 @@ struct bench_params {
 
 /* What happened on one CPU; written by that CPU only. */
 struct cpu_stats {
-	u64 reads;		/* bios */
-	u64 writes;		/* bios */
+	u64 reads;		/* sectors submitted; copies when printed */
+	u64 writes;		/* likewise */
 	u64 callbacks;
 	u64 errors;
 	u64 total_ns;
@@ -167,7 +168,7 @@ static u64 hist_percentile(const u64 *hist, u64 total, unsigned int per_10000)
 }
 
 /*
- * Counting bios. The tracepoint is not exported, but can be found.
+ * Counting what bios are submitted for. The tracepoint is not exported, but can be found.
  */
 
 static void find_tracepoint(struct tracepoint *tp, void *found)
@@ -187,9 +188,9 @@ static void count_bio(void *data, struct bio *bio)
 
 	stats = b->stats[raw_smp_processor_id()];
 	if (op_is_write(bio_op(bio)))
-		stats->writes++;
+		stats->writes += bio_sectors(bio);
 	else
-		stats->reads++;
+		stats->reads += bio_sectors(bio);
 }
 
 /*
@@ -399,6 +400,10 @@ static void print_result(const struct bench *b, u64 elapsed, bool traced)
 
 	print_by_cpu(b, "callbacks_on", offsetof(struct cpu_stats, callbacks));
 	if (traced) {
+		for (cpu = 0; cpu < nr_cpu_ids; cpu++) {
+			do_div(b->stats[cpu]->reads, b->sectors);
+			do_div(b->stats[cpu]->writes, b->sectors);
+		}
 		print_by_cpu(b, "reads_on", offsetof(struct cpu_stats, reads));
 		print_by_cpu(b, "writes_on", offsetof(struct cpu_stats, writes));
 		for (cpu = 0; cpu < nr_cpu_ids; cpu++)
