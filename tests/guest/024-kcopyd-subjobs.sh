@@ -15,7 +15,7 @@ run_test()
 	local cases kb zoned
 
 	zoned=$(nullb_create size=32 zoned=1 zone_size=2)
-	for kb in $(slow_or 12 '1 12 4294967295'); do
+	for kb in $(slow_or 12 '1 4294967295'); do
 		module_param kcopyd_subjob_size_kb "$kb"
 		echo "### sub-jobs of $kb KiB"
 		for cases in copy.sizes copy.dests 'seq.*' zero.sizes 'error.*' stress.irq; do

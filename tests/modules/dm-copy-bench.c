@@ -16,8 +16,8 @@
  *   pattern=seq|random
  *                     order of blocks; each submitter has an area of its own, of which each
  *                     block is copied once before any is copied again; default random
- *   trace=0|1         count by CPU what is submitted to the two devices, in units of a copy, however
- *                     many of them a bio is for; default 1; costs some time per bio
+ *   trace=0|1         count by CPU what is submitted to the two devices, in units of a copy,
+ *                     however many of them a bio is for; default 1; costs some time per bio
  *
  * A submitter is a thread that submits as many copies as have ended since it last looked, and
  * sleeps when none has. Callbacks do nothing but account and, if it sleeps, wake it. All share one

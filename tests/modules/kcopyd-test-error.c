@@ -215,7 +215,11 @@ static void reset_counts(struct kt *t)
 		t->dst[i].td->sectors_written = 0;
 }
 
-/* The disk that fails is the fastest: the failure is known while most is still to be done. */
+/*
+ * The disk that fails, and in the second case the other one, too, answer at once: the failure is
+ * known while most is still to be done. Else bios end in random order, the one that counts perhaps
+ * last.
+ */
 static void early_end(struct kt *t, unsigned int flags)
 {
 	struct dm_io_region src, dests[2];
@@ -244,6 +248,7 @@ static void early_end(struct kt *t, unsigned int flags)
 	test_disk_heal(t->src.td);
 
 	reset_counts(t);
+	test_disk_set(t->dst[0].td, TEST_DISK_SYNC, 0, 0);
 	test_disk_set(t->dst[1].td, TEST_DISK_SYNC, 0, 0);
 	test_disk_fail(t->dst[1].td, WRITES, 0, 1, BLK_STS_IOERR);
 	if (!kt_copy_wait(t, kc, &src, 2, dests, flags, &res))
