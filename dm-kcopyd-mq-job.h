@@ -243,12 +243,11 @@ struct kmq_job *kmq_job_alloc(struct dm_kcopyd_mq_client *kc, bool *direct);
 
 /**
  * kmq_job_try_alloc() - get a job if there is memory
- * @kc: the client, held by the caller for this job
  *
  * Context: process context, does not sleep.
  * Return: a job as kmq_job_alloc() returns it, or NULL.
  */
-struct kmq_job *kmq_job_try_alloc(struct dm_kcopyd_mq_client *kc);
+struct kmq_job *kmq_job_try_alloc(void);
 
 /**
  * kmq_job_free() - return a job

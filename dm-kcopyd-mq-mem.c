@@ -27,8 +27,6 @@
 #define KMQ_MAGAZINE_PAGES	128
 #define KMQ_MIN_JOBS		16
 
-#define KMQ_GFP_TRY	(GFP_NOWAIT | __GFP_NOWARN | __GFP_NOMEMALLOC)
-
 /**
  * struct kmq_magazine - free pages of one CPU
  * @lock:     protects all fields; process context of this CPU only
@@ -60,22 +58,20 @@ static void kmq_job_ctor(void *object)
 	job->nr_pages = 0;
 }
 
-static void kmq_magazine_empty(unsigned int cpu)
+/* Those of the caches, too. */
+static void kmq_magazines_empty_cpu(unsigned int cpu)
 {
 	struct kmq_magazine *m = per_cpu_ptr(&kmq_magazines, cpu);
 
 	while (m->nr_pages)
 		__free_page(m->pages[--m->nr_pages]);
+	dm_scaled_caches_empty(cpu);
 }
 
 static long kmq_magazine_empty_local(void *unused)
 {
-	unsigned int cpu;
-
 	local_lock(&kmq_magazines.lock);
-	cpu = smp_processor_id();
-	kmq_magazine_empty(cpu);
-	dm_scaled_caches_empty(cpu);
+	kmq_magazines_empty_cpu(smp_processor_id());
 	local_unlock(&kmq_magazines.lock);
 	return 0;
 }
@@ -87,28 +83,29 @@ static void kmq_magazines_empty(void)
 	lockdep_assert_held(&kmq_clients_lock);
 
 	cpus_read_lock();
-	/* No client is left that could be at them. */
-	for_each_online_cpu(cpu)
-		work_on_cpu(cpu, kmq_magazine_empty_local, NULL);
+	for_each_online_cpu(cpu) {
+		/* No client is left that could be at them. */
+		if (per_cpu_ptr(&kmq_magazines, cpu)->nr_pages || dm_scaled_caches_at_hand(cpu))
+			work_on_cpu(cpu, kmq_magazine_empty_local, NULL);
+	}
 	cpus_read_unlock();
 }
 
 /* The CPU is gone, so nobody else is at its magazine. */
 static int kmq_cpu_dead(unsigned int cpu)
 {
-	kmq_magazine_empty(cpu);
-	dm_scaled_caches_empty(cpu);
+	kmq_magazines_empty_cpu(cpu);
 	return 0;
 }
 
-struct kmq_job *kmq_job_try_alloc(struct dm_kcopyd_mq_client *kc)
+struct kmq_job *kmq_job_try_alloc(void)
 {
 	return dm_scaled_cache_try_alloc(&kmq_job_cache);
 }
 
 struct kmq_job *kmq_job_alloc(struct dm_kcopyd_mq_client *kc, bool *direct)
 {
-	struct kmq_job *job = kmq_job_try_alloc(kc);
+	struct kmq_job *job = kmq_job_try_alloc();
 	struct kmq_cpu *kcc;
 
 	if (likely(job)) {
@@ -182,7 +179,8 @@ bool kmq_pages_try_get(struct kmq_job *job)
 
 	job->vecs = job->inline_vecs;
 	if (needed > KMQ_INLINE_VECS) {
-		job->vecs = kmalloc_array(job->kc->reserve.size, sizeof(*job->vecs), KMQ_GFP_TRY);
+		job->vecs = kmalloc_array(job->kc->reserve.size, sizeof(*job->vecs),
+					  DM_SCALED_GFP_TRY);
 		if (!job->vecs) {
 			job->vecs = job->inline_vecs;
 			return false;
@@ -196,7 +194,7 @@ bool kmq_pages_try_get(struct kmq_job *job)
 	local_unlock(&kmq_magazines.lock);
 
 	while (job->nr_pages < needed) {
-		page = alloc_page(KMQ_GFP_TRY);
+		page = alloc_page(DM_SCALED_GFP_TRY);
 		if (!page)
 			goto no_memory;
 		kmq_set_page(job, page);
@@ -388,9 +386,7 @@ void kmq_mem_exit(void)
 	int cpu;
 
 	cpuhp_remove_state_nocalls(kmq_cpuhp_state);
-	for_each_possible_cpu(cpu) {
-		kmq_magazine_empty(cpu);
-		dm_scaled_caches_empty(cpu);
-	}
+	for_each_possible_cpu(cpu)
+		kmq_magazines_empty_cpu(cpu);
 	dm_scaled_cache_exit(&kmq_job_cache);
 }

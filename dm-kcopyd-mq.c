@@ -458,7 +458,7 @@ static void kmq_start(struct kmq_job *job)
 	job->live = 1;
 	kmq_begin(job);
 	for (i = 1; i < KMQ_SPLIT && job->progress < job->source.count; i++) {
-		struct kmq_job *helper = kmq_job_try_alloc(kc);
+		struct kmq_job *helper = kmq_job_try_alloc();
 
 		if (!helper)
 			break;

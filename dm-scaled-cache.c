@@ -36,7 +36,7 @@ void *dm_scaled_cache_try_alloc(struct dm_scaled_cache *cache)
 
 	if (likely(object))
 		return object;
-	return kmem_cache_alloc(cache->slab, GFP_NOWAIT | __GFP_NOWARN | __GFP_NOMEMALLOC);
+	return kmem_cache_alloc(cache->slab, DM_SCALED_GFP_TRY);
 }
 
 void dm_scaled_cache_free(struct dm_scaled_cache *cache, mempool_t *pool, void *object)
@@ -72,6 +72,16 @@ void dm_scaled_caches_empty(unsigned int cpu)
 	}
 }
 
+unsigned int dm_scaled_caches_at_hand(unsigned int cpu)
+{
+	struct dm_scaled_cache *cache;
+	unsigned int nr = 0;
+
+	list_for_each_entry(cache, &dm_scaled_caches, list)
+		nr += per_cpu_ptr(cache->magazines, cpu)->nr;
+	return nr;
+}
+
 /* A mempool's own functions for slabs refuse one with a constructor. */
 static void *dm_scaled_pool_alloc(gfp_t gfp, void *slab)
 {
@@ -88,6 +98,11 @@ int dm_scaled_pool_init(mempool_t *pool, int nr, struct dm_scaled_cache *cache)
 	return mempool_init(pool, nr, dm_scaled_pool_alloc, dm_scaled_pool_free, cache->slab);
 }
 
+/* That there is a constructor tells the slab not to clear an object each time. */
+static void dm_scaled_no_ctor(void *object)
+{
+}
+
 int dm_scaled_cache_init(struct dm_scaled_cache *cache, const char *name, size_t size,
 			 slab_flags_t flags, void (*ctor)(void *))
 {
@@ -99,8 +114,7 @@ int dm_scaled_cache_init(struct dm_scaled_cache *cache, const char *name, size_t
 	for_each_possible_cpu(cpu)
 		local_lock_init(&per_cpu_ptr(cache->magazines, cpu)->lock);
 
-	/* That there is a constructor tells the slab not to clear an object each time. */
-	cache->slab = kmem_cache_create(name, size, 0, flags, ctor);
+	cache->slab = kmem_cache_create(name, size, 0, flags, ctor ?: dm_scaled_no_ctor);
 	if (!cache->slab) {
 		free_percpu(cache->magazines);
 		return -ENOMEM;

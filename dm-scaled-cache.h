@@ -14,6 +14,9 @@
 
 #define DM_SCALED_MAGAZINE	64
 
+/* For memory that can be done without: at once, and not from what others need to free some. */
+#define DM_SCALED_GFP_TRY	(GFP_NOWAIT | __GFP_NOWARN | __GFP_NOMEMALLOC)
+
 struct dm_scaled_magazine;
 
 /**
@@ -34,7 +37,7 @@ struct dm_scaled_cache {
  * @name:  of the slab
  * @size:  bytes of an object
  * @flags: of the slab: SLAB_HWCACHE_ALIGN, or 0
- * @ctor:  sets up an object that is new in the slab; an object is freed in that state, too
+ * @ctor:  sets up an object that is new in the slab; an object is freed in that state, too; or NULL
  *
  * Context: initialization of the module.
  * Return: 0 or -ENOMEM.
@@ -53,6 +56,14 @@ void dm_scaled_cache_exit(struct dm_scaled_cache *cache);
  * @cpu: a CPU that is dead, or on which nobody uses a cache
  */
 void dm_scaled_caches_empty(unsigned int cpu);
+
+/**
+ * dm_scaled_caches_at_hand() - tell how many free objects a CPU has
+ * @cpu: a CPU that is dead, or on which nobody uses a cache
+ *
+ * Return: those of all caches.
+ */
+unsigned int dm_scaled_caches_at_hand(unsigned int cpu);
 
 /**
  * dm_scaled_cache_try_alloc() - get an object if there is memory

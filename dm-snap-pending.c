@@ -621,15 +621,11 @@ int snap_pending_write(struct dm_snapshot *snap, u64 chunk, struct bio *bio)
 	return DM_MAPIO_KILL;
 }
 
-static void snap_pending_ctor(void *object)
-{
-}
-
 int snap_pending_init(void)
 {
 	return dm_scaled_cache_init(&snap_pending_cache,
 				    DM_SCALED_UNIQUE_NAME("dm_snap_scaled_pending"),
-				    sizeof(struct snap_pending), 0, snap_pending_ctor);
+				    sizeof(struct snap_pending), 0, NULL);
 }
 
 void snap_pending_exit(void)

@@ -265,7 +265,7 @@ static void magazine_gives_back_what_was_used_last(struct kunit *test)
 
 	/* Even without memory. */
 	ku_allow(0);
-	again = kmq_job_try_alloc(mt->kc);
+	again = kmq_job_try_alloc();
 	KUNIT_EXPECT_PTR_EQ(test, again, job);
 	if (again) {
 		mt->jobs[mt->nr_jobs++] = again;
@@ -299,7 +299,7 @@ static void magazine_has_limits(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, atomic_read(&pages_live), 256 + KMQ_MAGAZINE_PAGES);
 
 	kmq_magazine_empty_local(NULL);
-	KUNIT_EXPECT_EQ(test, ku_objects_at_hand(raw_smp_processor_id()), 0);
+	KUNIT_EXPECT_EQ(test, dm_scaled_caches_at_hand(raw_smp_processor_id()), 0);
 	KUNIT_EXPECT_EQ(test, m->nr_pages, 0);
 	KUNIT_EXPECT_EQ(test, atomic_read(&pages_live), 256);
 }
@@ -307,7 +307,7 @@ static void magazine_has_limits(struct kunit *test)
 static void fill_magazine(unsigned int cpu, void *arg)
 {
 	struct dm_kcopyd_mq_client *kc = arg;
-	struct kmq_job *job = kmq_job_try_alloc(kc);
+	struct kmq_job *job = kmq_job_try_alloc();
 
 	if (!job)
 		return;
@@ -338,7 +338,7 @@ static void last_client_empties_magazines(struct kunit *test)
 	mt->kc = NULL;
 	KUNIT_EXPECT_EQ(test, atomic_read(&pages_live), 0);
 	for_each_possible_cpu(cpu) {
-		KUNIT_EXPECT_EQ(test, ku_objects_at_hand(cpu), 0);
+		KUNIT_EXPECT_EQ(test, dm_scaled_caches_at_hand(cpu), 0);
 		KUNIT_EXPECT_EQ(test, per_cpu(kmq_magazines, cpu).nr_pages, 0);
 	}
 }
@@ -354,7 +354,7 @@ static void dead_cpu_leaves_nothing(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, per_cpu(kmq_magazines, cpu).nr_pages, 1);
 	KUNIT_EXPECT_EQ(test, kmq_cpu_dead(cpu), 0);
 	KUNIT_EXPECT_EQ(test, per_cpu(kmq_magazines, cpu).nr_pages, 0);
-	KUNIT_EXPECT_EQ(test, ku_objects_at_hand(cpu), 0);
+	KUNIT_EXPECT_EQ(test, dm_scaled_caches_at_hand(cpu), 0);
 }
 
 /*
@@ -589,7 +589,7 @@ static void reserved_jobs_are_the_workers(struct kunit *test)
 	kmq_job_free(job);
 
 	exhaust(test);
-	KUNIT_EXPECT_NULL(test, kmq_job_try_alloc(mt->kc));
+	KUNIT_EXPECT_NULL(test, kmq_job_try_alloc());
 	job = kmq_job_alloc(mt->kc, &direct);
 	KUNIT_EXPECT_FALSE(test, direct);
 	KUNIT_EXPECT_TRUE(test, dm_scaled_pool_is_short(&mt->kc->jobs));
@@ -599,7 +599,7 @@ static void reserved_jobs_are_the_workers(struct kunit *test)
 	job->kc = mt->kc;
 	kmq_job_free(job);
 	KUNIT_EXPECT_FALSE(test, dm_scaled_pool_is_short(&mt->kc->jobs));
-	KUNIT_EXPECT_NULL(test, kmq_job_try_alloc(mt->kc));
+	KUNIT_EXPECT_NULL(test, kmq_job_try_alloc());
 }
 
 struct waiter {

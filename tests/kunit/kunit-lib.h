@@ -173,11 +173,6 @@ void ku_run_on_cpus(struct kunit *test, void (*fn)(unsigned int cpu, void *arg),
 /* Runs @fn on another CPU than this; false if there is none. */
 bool ku_run_elsewhere(long (*fn)(void *arg), void *arg);
 
-/* kunit-scaled-cache.c */
-
-/* Objects of all caches that a CPU has at hand. */
-unsigned int ku_objects_at_hand(unsigned int cpu);
-
 /* kunit-kcopyd-mq.c */
 
 void ku_set_subjob_kb(unsigned int kb);

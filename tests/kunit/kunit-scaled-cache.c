@@ -16,17 +16,6 @@ static void *cache_slab_alloc(struct kmem_cache *slab, gfp_t gfp)
 
 #define NR_RESERVE	2
 
-/* For other suites. */
-unsigned int ku_objects_at_hand(unsigned int cpu)
-{
-	struct dm_scaled_cache *cache;
-	unsigned int nr = 0;
-
-	list_for_each_entry(cache, &dm_scaled_caches, list)
-		nr += per_cpu_ptr(cache->magazines, cpu)->nr;
-	return nr;
-}
-
 struct cache_test {
 	struct dm_scaled_cache cache;
 	mempool_t pool;
@@ -93,7 +82,7 @@ static void holds_no_more_than_a_magazine(struct kunit *test)
 {
 	struct cache_test *ct = test->priv;
 	void *objects[DM_SCALED_MAGAZINE + 1];
-	unsigned int cpu = raw_smp_processor_id(), others = ku_objects_at_hand(cpu), i;
+	unsigned int cpu = raw_smp_processor_id(), others = dm_scaled_caches_at_hand(cpu), i;
 
 	for (i = 0; i < ARRAY_SIZE(objects); i++) {
 		objects[i] = dm_scaled_cache_try_alloc(&ct->cache);
@@ -101,18 +90,18 @@ static void holds_no_more_than_a_magazine(struct kunit *test)
 	}
 	for (i = 0; i < ARRAY_SIZE(objects); i++) {
 		dm_scaled_cache_free(&ct->cache, &ct->pool, objects[i]);
-		KUNIT_EXPECT_EQ(test, ku_objects_at_hand(cpu) - others,
+		KUNIT_EXPECT_EQ(test, dm_scaled_caches_at_hand(cpu) - others,
 				min_t(u32, i + 1, DM_SCALED_MAGAZINE));
 	}
 	dm_scaled_caches_empty(cpu);
-	KUNIT_EXPECT_EQ(test, ku_objects_at_hand(cpu), 0);
+	KUNIT_EXPECT_EQ(test, dm_scaled_caches_at_hand(cpu), 0);
 }
 
 /* What is freed completes the reserve before it goes to a magazine. */
 static void reserve_comes_first(struct kunit *test)
 {
 	struct cache_test *ct = test->priv;
-	unsigned int cpu = raw_smp_processor_id(), others = ku_objects_at_hand(cpu);
+	unsigned int cpu = raw_smp_processor_id(), others = dm_scaled_caches_at_hand(cpu);
 	void *object = dm_scaled_cache_try_alloc(&ct->cache), *reserved;
 
 	KUNIT_ASSERT_NOT_NULL(test, object);
@@ -124,9 +113,9 @@ static void reserve_comes_first(struct kunit *test)
 
 	dm_scaled_cache_free(&ct->cache, &ct->pool, object);
 	KUNIT_EXPECT_FALSE(test, dm_scaled_pool_is_short(&ct->pool));
-	KUNIT_EXPECT_EQ(test, ku_objects_at_hand(cpu), others);
+	KUNIT_EXPECT_EQ(test, dm_scaled_caches_at_hand(cpu), others);
 	dm_scaled_cache_free(&ct->cache, &ct->pool, reserved);
-	KUNIT_EXPECT_EQ(test, ku_objects_at_hand(cpu), others + 1);
+	KUNIT_EXPECT_EQ(test, dm_scaled_caches_at_hand(cpu), others + 1);
 }
 
 /* A name can be used again: nothing is left. */
