@@ -11,20 +11,6 @@ requires()
 	need_test_module dm-copy-bench
 }
 
-# bench KEY=VALUE...: runs the benchmark; its result is in $result.
-bench()
-{
-	echo "src=$src dst=$dst $*" > "$copy_bench/run"
-	result=$(< "$copy_bench/result")
-	echo "$result"
-}
-
-# number KEY
-number()
-{
-	sed -n "s/.*\"$1\": \"\{0,1\}\([0-9.]*\).*/\1/p" <<< "$result"
-}
-
 # list KEY: numbers of an array, one for each CPU
 list()
 {

@@ -17,8 +17,8 @@ requires()
 # rate ENGINE: copies per second
 rate()
 {
-	echo "engine=$1 src=$src dst=$dst cpus=0-1 trace=0 copies=20000" > "$copy_bench/run"
-	sed -n 's/.*"copies_per_s": \([0-9]*\).*/\1/p' "$copy_bench/result"
+	bench engine="$1" cpus=0-1 trace=0 copies=20000 > /dev/null
+	number copies_per_s
 }
 
 run_test()

@@ -35,3 +35,17 @@ kcopyd_line_fails()
 {
 	assert_fails dd of="$1" status=none <<< "$2"
 }
+
+# bench KEY=VALUE...: runs the benchmark from $src to $dst; its result is in $result.
+bench()
+{
+	echo "src=$src dst=$dst $*" > "$copy_bench/run"
+	result=$(< "$copy_bench/result")
+	echo "$result"
+}
+
+# number KEY: a value of the benchmark's $result
+number()
+{
+	sed -n "s/.*\"$1\": \"\{0,1\}\([0-9.]*\).*/\1/p" <<< "$result"
+}
