@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "settings.h"
 
+#include "number.h"
 #include "qemu.h"
 
-#include <charconv>
 #include <string_view>
 
 namespace pacer
@@ -15,14 +15,12 @@ namespace
 template <typename Number>
 Number parse_number(std::string_view argument, std::string_view text, Number least)
 {
-	Number value{};
-	const char *const end = text.data() + text.size();
-	const auto [stop, error] = std::from_chars(text.data(), end, value);
+	const auto value = to_number<Number>(text);
 
-	if (error != std::errc() || stop != end || value < least)
+	if (!value || *value < least)
 		throw Error("not a number of at least " + std::to_string(least) + ": " +
 			    std::string(argument));
-	return value;
+	return *value;
 }
 
 } // namespace

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Runs in the simulated machine: switches the pacer, and measures a phase of a load that others
 // make.
+#include "arguments.h"
 #include "marks.h"
 
-#include <charconv>
 #include <chrono>
 #include <cstdint>
 #include <fstream>
@@ -11,7 +11,6 @@
 #include <span>
 #include <stdexcept>
 #include <string>
-#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -19,6 +18,8 @@
 
 namespace
 {
+
+using pacer::parse;
 
 using Milliseconds = std::chrono::milliseconds;
 
@@ -38,17 +39,6 @@ struct Ios {
 	std::uint64_t reads = 0;
 	std::uint64_t writes = 0;
 };
-
-unsigned parse(std::string_view text)
-{
-	unsigned value = 0;
-	const char *const end = text.data() + text.size();
-
-	if (const auto result = std::from_chars(text.data(), end, value);
-	    result.ec != std::errc() || result.ptr != end)
-		throw std::invalid_argument("not a number: " + std::string(text));
-	return value;
-}
 
 // The kernel's document on the file: I/Os are the first value for reads, the fifth for writes.
 Ios read_ios(const std::string &device)

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Loops whose speed on N equal CPUs is known, to test the simulator with.
+#include "arguments.h"
 #include "marks.h"
 
 #include <array>
 #include <atomic>
-#include <charconv>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -22,6 +22,8 @@
 
 namespace
 {
+
+using pacer::parse;
 
 constexpr const char *kUsage = R"(usage: spin MODE THREADS MS [PHASE]
 Each thread is bound to a CPU of its own. Prints operations per second.
@@ -162,17 +164,6 @@ double run(void (*operation)(Thread &), unsigned count, std::chrono::millisecond
 	pacer::mark<pacer::Command::end>(phase);
 	stop = true;
 	return static_cast<double>(after - before) / took.count();
-}
-
-unsigned parse(std::string_view text)
-{
-	unsigned value = 0;
-	const char *const end = text.data() + text.size();
-
-	if (const auto result = std::from_chars(text.data(), end, value);
-	    result.ec != std::errc() || result.ptr != end)
-		throw std::invalid_argument("not a number: " + std::string(text));
-	return value;
 }
 
 } // namespace
