@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "html.h"
 
+#include "../common/targets.h"
+#include "../common/text.h"
 #include "chart.h"
 #include "names.h"
 
 #include <algorithm>
 #include <array>
 #include <functional>
-#include <iomanip>
+#include <numeric>
 #include <ostream>
-#include <sstream>
 
 namespace dmsc
 {
@@ -18,11 +19,8 @@ namespace
 {
 
 constexpr const char *kMain = "cow";
-constexpr std::array kTargets{"raw", "linear", "stock", "ours"};
-constexpr std::array kSnapshots{"stock", "ours"};
 // Device I/Os of a first write: read, write of the copy, write.
 constexpr double kIosPerCow = 3;
-constexpr double kUsPerMs = 1000;
 
 constexpr const char *kHead = R"(<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -55,24 +53,6 @@ tr.ours td { background: #f3f6f4; font-weight: 600; } .good { color: var(--ours)
 .invalid { border-left: 5px solid #b3261e; background: #fdf1f0; padding: 8px 14px; }
 </style>
 )";
-
-std::string fixed(double value, int digits)
-{
-	std::ostringstream out;
-
-	out << std::fixed << std::setprecision(digits) << value;
-	return out.str();
-}
-
-// 123456: "123,456".
-std::string with_commas(double value)
-{
-	std::string text = fixed(value, 0);
-
-	for (std::size_t i = text.size(); i > 3 && i - 3 < text.size(); i -= 3)
-		text.insert(i - 3, 1, ',');
-	return text;
-}
 
 void begin_figure(std::ostream &out, const std::string &title, const std::string &text,
 		  bool wide = false)
@@ -110,14 +90,14 @@ void write_tiles(std::ostream &out, const Results &results)
 	};
 
 	out << "<div class='tiles'>\n";
-	tile(fixed(ours->rate / stock->rate, 1) + " ×",
-	     "stock's first writes per second at " + std::to_string(most) +
-		     " CPUs: " + with_commas(ours->rate) + " against " + with_commas(stock->rate));
-	tile("1 / " + fixed(stock->latency.mean_us / ours->latency.mean_us, 1),
-	     "of stock's mean latency: " + fixed(ours->latency.mean_us / kUsPerMs, 1) +
-		     " ms against " + fixed(stock->latency.mean_us / kUsPerMs, 1) + " ms");
+	tile(format_fixed(ours->rate / stock->rate, 1) + " ×",
+	     "stock's first writes per second at " + std::to_string(most) + " CPUs: " +
+		     format_number(ours->rate, 0) + " against " + format_number(stock->rate, 0));
+	tile("1 / " + format_fixed(stock->latency.mean_us / ours->latency.mean_us, 1),
+	     "of stock's mean latency: " + format_fixed(ours->latency.mean_us / kUsPerMs, 1) +
+		     " ms against " + format_fixed(stock->latency.mean_us / kUsPerMs, 1) + " ms");
 	if (one != nullptr && one->cpus < most)
-		tile(fixed(ours->rate / one->rate / most * one->cpus * 100, 0) + " %",
+		tile(format_fixed(ours->rate / one->rate / most * one->cpus * 100, 0) + " %",
 		     "of linear scaling from " + std::to_string(one->cpus) + " to " +
 			     std::to_string(most) + " CPUs");
 	tile(short_number(ours->instructions),
@@ -252,7 +232,7 @@ void write_speedups(std::ostream &out, const Results &results)
 	out << bar_chart("times", labels_of(counts), {kind}, "", 0, true) << "</section>\n";
 }
 
-void write_bios(std::ostream &out, const Results &results)
+void write_submissions(std::ostream &out, const Results &results)
 {
 	const auto counts = results.cpu_counts(kMain);
 	std::array<const Measurement *, 2> found{};
@@ -260,11 +240,11 @@ void write_bios(std::ostream &out, const Results &results)
 
 	for (const unsigned cpus : counts)
 		if (const auto *const ours = results.find(kMain, "ours", cpus))
-			if (ours->bios)
+			if (ours->submissions)
 				most = cpus;
 	for (std::size_t i = 0; i < kSnapshots.size(); i++)
 		found.at(i) = results.find(kMain, kSnapshots.at(i), most);
-	if (most == 0 || found[0] == nullptr || !found[0]->bios)
+	if (most == 0 || found[0] == nullptr || !found[0]->submissions)
 		return;
 	begin_figure(out, "Who does the work: I/Os of the copies, by the CPU that submitted them",
 		     "Percent of all, at " + std::to_string(most) +
@@ -278,17 +258,15 @@ void write_bios(std::ostream &out, const Results &results)
 		labels.push_back(std::to_string(cpu));
 	for (const Measurement *const one : found) {
 		Bars kind{title_of_target(one->target), one->target, std::vector<double>(most)};
-		double total = 0;
+		const ByCpu by_cpu = all_of(*one->submissions);
+		const auto total = static_cast<double>(
+			std::accumulate(by_cpu.begin(), by_cpu.end(), std::uint64_t{0}));
 
-		for (const auto *const part : {&one->bios->reads, &one->bios->writes})
-			for (std::size_t cpu = 0; cpu < part->size() && cpu < most; cpu++) {
-				kind.values[cpu] += static_cast<double>((*part)[cpu]);
-				total += static_cast<double>((*part)[cpu]);
-			}
-		for (double &value : kind.values)
-			value = total > 0 ? value / total * 100 : 0;
+		for (std::size_t cpu = 0; cpu < by_cpu.size() && cpu < most; cpu++)
+			if (total > 0)
+				kind.values[cpu] = static_cast<double>(by_cpu[cpu]) / total * 100;
 		out << "<div><b>" << kind.name << "</b>: the busiest CPU does "
-		    << fixed(max_share(*one->bios), 2) << " × its fair share"
+		    << format_fixed(max_share(by_cpu).value_or(0), 2) << " × its fair share"
 		    << bar_chart("%", labels, {kind}, "CPU", 100, false) << "</div>";
 	}
 	out << "</div></section>\n";
@@ -313,8 +291,8 @@ void write_ratios(std::ostream &out, const Results &results)
 		const auto cell = [&](double ratio, bool more_is_better) {
 			const bool good = more_is_better ? ratio >= 1 : ratio <= 1;
 
-			out << "<td class='" << (good ? "good" : "bad") << "'>" << fixed(ratio, 2)
-			    << " ×</td>";
+			out << "<td class='" << (good ? "good" : "bad") << "'>"
+			    << format_fixed(ratio, 2) << " ×</td>";
 		};
 
 		out << "<tr><td>" << escape(title_of_workload(ours.workload)) << "</td><td>"
@@ -323,7 +301,8 @@ void write_ratios(std::ostream &out, const Results &results)
 		cell(ours.latency.mean_us / stock->latency.mean_us, false);
 		cell(ours.latency.p99_us / stock->latency.p99_us, false);
 		cell(ours.instructions / stock->instructions, false);
-		out << "<td>" << (linear != nullptr ? fixed(ours.rate / linear->rate, 2) : "")
+		out << "<td>"
+		    << (linear != nullptr ? format_fixed(ours.rate / linear->rate, 2) : "")
 		    << "</td></tr>\n";
 	}
 	out << "</table>\n";
@@ -337,17 +316,18 @@ void write_numbers(std::ostream &out, const Results &results)
 	       "<th>device I/Os each</th><th>idle</th><th>busiest CPU</th></tr>\n";
 	for (const Measurement &m : results.measurements) {
 		const auto ms = [](double us) {
-			return us > 0 ? fixed(us / kUsPerMs, 2) : std::string();
+			return us > 0 ? format_fixed(us / kUsPerMs, 2) : std::string();
 		};
-		const auto percent = [](double part) { return fixed(part * 100, 0) + " %"; };
+		const auto percent = [](double part) { return format_fixed(part * 100, 0) + " %"; };
 
 		out << "<tr class='" << (m.target == "ours" ? "ours" : "") << "'><td>"
 		    << escape(title_of_workload(m.workload)) << "</td>";
 		for (const std::string &cell :
-		     {std::to_string(m.cpus), title_of_target(m.target), with_commas(m.rate),
+		     {std::to_string(m.cpus), title_of_target(m.target), format_number(m.rate, 0),
 		      ms(m.latency.mean_us), ms(m.latency.p50_us), ms(m.latency.p99_us),
-		      ms(m.latency.p999_us), with_commas(m.instructions), percent(m.kernel_part),
-		      fixed(m.device_ios, 2), percent(m.idle_part), percent(m.busiest_part)})
+		      ms(m.latency.p999_us), format_number(m.instructions, 0),
+		      percent(m.kernel_part), format_fixed(m.device_ios, 2), percent(m.idle_part),
+		      percent(m.busiest_part)})
 			out << "<td>" << escape(cell) << "</td>";
 		out << "</tr>\n";
 	}
@@ -359,14 +339,14 @@ void write_profile(std::ostream &out, const Measurement &measurement)
 	constexpr std::size_t kFunctions = 25;
 
 	out << "<div><b>" << escape(title_of_target(measurement.target)) << ", "
-	    << label_of(measurement.cpus) << ": " << with_commas(measurement.instructions)
+	    << label_of(measurement.cpus) << ": " << format_number(measurement.instructions, 0)
 	    << "</b><table><tr><th>function</th><th>instructions</th><th></th></tr>\n";
 	for (std::size_t i = 0; i < std::min(kFunctions, measurement.profile.size()); i++) {
 		const FunctionCost &cost = measurement.profile[i];
 
 		out << "<tr><td>" << escape(cost.name) << "</td><td>"
-		    << with_commas(cost.instructions) << "</td><td>"
-		    << fixed(cost.instructions / measurement.instructions * 100, 1)
+		    << format_number(cost.instructions, 0) << "</td><td>"
+		    << format_fixed(cost.instructions / measurement.instructions * 100, 1)
 		    << " %</td></tr>\n";
 	}
 	out << "</table></div>\n";
@@ -407,7 +387,7 @@ void write_html(std::ostream &out, const Results &results, const std::string &ti
 	write_latencies(out, results);
 	write_instructions(out, results);
 	write_speedups(out, results);
-	write_bios(out, results);
+	write_submissions(out, results);
 	out << "</div>\n";
 	write_ratios(out, results);
 	write_profiles(out, results);

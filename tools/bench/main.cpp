@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // dmsc-bench: tables, CSV and an HTML report of what was measured on simulated machines.
+#include "../common/output.h"
+#include "../common/targets.h"
 #include "html.h"
 #include "markdown.h"
 #include "measurement.h"
-#include "names.h"
 
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
-#include <fstream>
 #include <iomanip>
 #include <iostream>
 
@@ -58,24 +58,10 @@ void write_csv(std::ostream &out, const Results &results)
 			out << m.latency.p999_us;
 		out << ',' << m.instructions << ',' << m.kernel_part << ',' << m.device_ios << ','
 		    << m.idle_part << ',' << m.busiest_part << ',';
-		if (m.bios)
-			out << dmsc::max_share(*m.bios);
+		if (m.submissions)
+			out << dmsc::max_share(dmsc::all_of(*m.submissions)).value_or(0);
 		out << '\n';
 	}
-}
-
-template <typename Writer> void write_file(const std::string &path, Writer writer)
-{
-	if (path.empty())
-		return;
-	if (path == "-")
-		return writer(std::cout);
-
-	std::ofstream out(path);
-
-	writer(out);
-	if (!out.flush())
-		throw std::runtime_error("cannot write " + path);
 }
 
 } // namespace
@@ -118,8 +104,9 @@ int main(int argc, char **argv)
 			print_run(std::cout, results, top);
 		if (!markdown.empty())
 			dmsc::write_markdown(std::cout, results, markdown, top);
-		write_file(csv, [&](std::ostream &out) { write_csv(out, results); });
-		write_file(html, [&](std::ostream &out) { dmsc::write_html(out, results, title); });
+		dmsc::write_file(csv, [&](std::ostream &out) { write_csv(out, results); });
+		dmsc::write_file(html,
+				 [&](std::ostream &out) { dmsc::write_html(out, results, title); });
 		for (const std::string &invalid : results.invalid)
 			std::cerr << "dmsc-bench: not valid: " << invalid << '\n';
 		return results.invalid.empty() ? 0 : 1;

@@ -1,31 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "markdown.h"
 
+#include "../common/targets.h"
+#include "../common/text.h"
+
 #include <algorithm>
 #include <array>
 #include <functional>
-#include <iomanip>
 #include <map>
 #include <ostream>
-#include <sstream>
 
 namespace dmsc
 {
 
 namespace
 {
-
-constexpr std::array kTargets{"raw", "linear", "stock", "ours"};
-constexpr std::array kSnapshots{"stock", "ours"};
-constexpr double kUsPerMs = 1000;
-
-std::string cell(double value, int digits)
-{
-	std::ostringstream out;
-
-	out << std::fixed << std::setprecision(digits) << value;
-	return out.str();
-}
 
 using Value = std::function<std::string(const Measurement &)>;
 
@@ -37,9 +26,9 @@ std::string cell_of(const Measurement *measurement, const Value &value)
 void write_rates(std::ostream &out, const Results &results, const std::string &workload)
 {
 	const std::array<Value, 3> values = {
-		[](const auto &m) { return cell(m.latency.mean_us / kUsPerMs, 2); },
-		[](const auto &m) { return cell(m.latency.p99_us / kUsPerMs, 2); },
-		[](const auto &m) { return cell(m.instructions, 0); },
+		[](const auto &m) { return format_fixed(m.latency.mean_us / kUsPerMs, 2); },
+		[](const auto &m) { return format_fixed(m.latency.p99_us / kUsPerMs, 2); },
+		[](const auto &m) { return format_fixed(m.instructions, 0); },
 	};
 
 	out << "| CPUs | null_blk | dm-linear | stock | ours | ours / stock | mean ms, stock | "
@@ -55,11 +44,12 @@ void write_rates(std::ostream &out, const Results &results, const std::string &w
 
 		out << "| " << cpus;
 		for (const char *target : kTargets)
-			out << " | "
-			    << cell_of(find(target), [](const auto &m) { return cell(m.rate, 0); });
+			out << " | " << cell_of(find(target), [](const auto &m) {
+				return format_fixed(m.rate, 0);
+			});
 		out << " | ";
 		if (stock != nullptr && ours != nullptr)
-			out << cell(ours->rate / stock->rate, 2);
+			out << format_fixed(ours->rate / stock->rate, 2);
 		for (const Value &value : values)
 			for (const Measurement *const m : {stock, ours})
 				out << " | " << cell_of(m, value);
@@ -111,15 +101,15 @@ void write_profile(std::ostream &out, const Results &results, const std::string 
 		}
 		out << "| " << order[i].second << " |";
 		for (const double value : row)
-			out << ' ' << cell(value, 0) << " |";
+			out << ' ' << format_fixed(value, 0) << " |";
 		out << '\n';
 	}
 	out << "| " << (order.size() > functions ? order.size() - functions : 0) << " others |";
 	for (const double value : rest)
-		out << ' ' << cell(value, 0) << " |";
+		out << ' ' << format_fixed(value, 0) << " |";
 	out << "\n| all |";
 	for (const Measurement *const column : columns)
-		out << ' ' << cell(column->instructions, 0) << " |";
+		out << ' ' << format_fixed(column->instructions, 0) << " |";
 	out << '\n';
 }
 

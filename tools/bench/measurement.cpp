@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "measurement.h"
 
+#include "../common/fio.h"
+#include "../common/json_file.h"
+#include "../common/targets.h"
 #include "symbols.h"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
-#include <fstream>
 #include <functional>
 #include <map>
-#include <numeric>
 #include <set>
 #include <stdexcept>
 #include <tuple>
@@ -25,34 +25,13 @@ namespace
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-constexpr double kNsPerUs = 1000;
-constexpr std::array kTargets{"raw", "linear", "stock", "ours"};
-
-json read_json(const fs::path &path)
-{
-	std::ifstream in(path);
-
-	if (!in)
-		throw std::runtime_error("cannot read " + path.string());
-	try {
-		return json::parse(in);
-	} catch (const json::exception &error) {
-		throw std::runtime_error(path.string() + ": " + error.what());
-	}
-}
-
-// fio reports all directions; the one that did most is meant.
 void read_fio(const json &document, Measurement &into)
 {
-	const json &job = document.at("jobs").at(0);
-	const bool reads = job.at("read").at("total_ios") > job.at("write").at("total_ios");
-	const json &direction = job.at(reads ? "read" : "write");
+	const json &direction = busiest_direction(document);
 	const json &latency = direction.at("lat_ns");
 	const json &percentile = latency.at("percentile");
 	const auto us = [](const json &value) { return value.get<double>() / kNsPerUs; };
 
-	if (job.at("error").get<int>() != 0)
-		throw std::runtime_error("the fio job failed");
 	into.rate = direction.at("iops").get<double>();
 	into.latency = {us(latency.at("mean")), us(percentile.at("50.000000")),
 			us(percentile.at("99.000000")), us(percentile.at("99.900000"))};
@@ -76,12 +55,7 @@ struct Window {
 // The first device is the target; those named nullb are what everything ends at.
 Window read_window(const fs::path &path)
 {
-	std::ifstream in(path);
-
-	if (!in)
-		throw std::runtime_error("cannot read " + path.string());
-
-	const auto document = nlohmann::ordered_json::parse(in); // in the order of the file
+	const auto document = read_json<nlohmann::ordered_json>(path); // in the order of the file
 	Window window{document.at("phase").get<unsigned>(), 0, 0};
 	bool first = true;
 
@@ -144,17 +118,6 @@ void read_phase(const json &phase, const Symbols &symbols, Measurement &into)
 	std::ranges::sort(into.profile, std::ranges::greater(), &FunctionCost::instructions);
 }
 
-std::optional<BiosByCpu> read_bios(const fs::path &path)
-{
-	if (!fs::exists(path))
-		return std::nullopt;
-
-	const json document = read_json(path);
-
-	return BiosByCpu{document.at("origin").at("R").get<std::vector<std::uint64_t>>(),
-			 document.at("cow").at("W").get<std::vector<std::uint64_t>>()};
-}
-
 std::string problems_of(const json &pacer)
 {
 	std::string text;
@@ -183,7 +146,8 @@ Measurement load_target(const fs::path &directory, const json &pacer, const Symb
 	result.operations = window.operations;
 	result.device_ios = window.device_ios / window.operations;
 	read_phase(find_phase(pacer, window.phase), symbols, result);
-	result.bios = read_bios(directory / "submissions.json");
+	if (const auto submissions = find_json(directory / "submissions.json"))
+		result.submissions = read_submissions(*submissions);
 	return result;
 }
 
@@ -265,20 +229,6 @@ std::vector<unsigned> Results::cpu_counts(const std::string &workload) const
 		if (measurement.workload == workload)
 			counts.insert(measurement.cpus);
 	return {counts.begin(), counts.end()};
-}
-
-double max_share(const BiosByCpu &bios)
-{
-	std::vector<std::uint64_t> sum(std::max(bios.reads.size(), bios.writes.size()));
-
-	for (const auto *const part : {&bios.reads, &bios.writes})
-		std::ranges::transform(*part, sum, sum.begin(), std::plus<>());
-
-	const std::uint64_t total = std::accumulate(sum.begin(), sum.end(), std::uint64_t{0});
-
-	return total == 0 ? 0
-			  : static_cast<double>(*std::ranges::max_element(sum)) *
-				    static_cast<double>(sum.size()) / static_cast<double>(total);
 }
 
 } // namespace dmsc

@@ -6,7 +6,8 @@
 #ifndef DMSC_BENCH_MEASUREMENT_H
 #define DMSC_BENCH_MEASUREMENT_H
 
-#include <cstdint>
+#include "../common/submissions.h"
+
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -15,17 +16,13 @@
 namespace dmsc
 {
 
+inline constexpr double kUsPerMs = 1000;
+
 struct Latency {
 	double mean_us = 0;
 	double p50_us = 0;
 	double p99_us = 0;
 	double p999_us = 0; // 0 if it was not measured
-};
-
-// Bios of the copies by the CPU that submitted them.
-struct BiosByCpu {
-	std::vector<std::uint64_t> reads;
-	std::vector<std::uint64_t> writes;
 };
 
 struct FunctionCost {
@@ -47,7 +44,7 @@ struct Measurement {
 	double device_ios = 0;   // per operation
 	double idle_part = 0;    // of all CPUs' time
 	double busiest_part = 0; // of the busiest CPU's time, not idle
-	std::optional<BiosByCpu> bios;
+	std::optional<Submissions> submissions;
 	std::vector<FunctionCost> profile; // most costly first
 };
 
@@ -64,9 +61,6 @@ struct Results {
 // or cannot be understood.
 void load_run(const std::filesystem::path &directory, Results &results);
 Results load_all(const std::filesystem::path &directory);
-
-// The busiest CPU's part over the fair part.
-double max_share(const BiosByCpu &bios);
 
 } // namespace dmsc
 

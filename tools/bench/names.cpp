@@ -6,30 +6,6 @@
 namespace dmsc
 {
 
-namespace
-{
-
-std::string find_or_same(const std::map<std::string, std::string> &titles, const std::string &name)
-{
-	const auto found = titles.find(name);
-
-	return found == titles.end() ? name : found->second;
-}
-
-} // namespace
-
-std::string title_of_target(const std::string &target)
-{
-	static const std::map<std::string, std::string> titles{
-		{"raw", "null_blk"},
-		{"linear", "dm-linear"},
-		{"stock", "stock"},
-		{"ours", "dm-scaled"},
-	};
-
-	return find_or_same(titles, target);
-}
-
 // As tests/bench/workloads.sh has them.
 std::string title_of_workload(const std::string &workload)
 {
@@ -49,7 +25,9 @@ std::string title_of_workload(const std::string &workload)
 		{"engine", "the copy engine alone"},
 	};
 
-	return find_or_same(titles, workload);
+	const auto found = titles.find(workload);
+
+	return found == titles.end() ? workload : found->second;
 }
 
 } // namespace dmsc

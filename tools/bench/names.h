@@ -8,7 +8,6 @@
 namespace dmsc
 {
 
-std::string title_of_target(const std::string &target);
 std::string title_of_workload(const std::string &workload);
 
 } // namespace dmsc

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // dmsc-report: tables of what the benchmarks measured.
+#include "../common/output.h"
+#include "../common/targets.h"
+#include "../common/text.h"
 #include "results.h"
 #include "text.h"
 
@@ -9,7 +12,6 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
-#include <fstream>
 #include <iostream>
 #include <numeric>
 
@@ -36,17 +38,6 @@ constexpr std::array kMetrics{
 	MetricName{Metric::read_share, "max_read_share", 2},
 	MetricName{Metric::write_share, "max_write_share", 2},
 };
-
-std::string title_of(const std::string &config)
-{
-	if (config == "raw")
-		return "null_blk";
-	if (config == "linear")
-		return "dm-linear";
-	if (config == "stock")
-		return "stock";
-	return "dm-scaled";
-}
 
 std::string format(const std::optional<Summary> &summary, int digits)
 {
@@ -84,7 +75,8 @@ void print_overview(std::ostream &out, const std::vector<Config> &configs, const
 	dmsc::Table table({"", rate, "to stock", "mean us", "p99 us"});
 
 	for (const Config &config : configs)
-		table.add({title_of(config.name), format(summarize(config, Metric::rate), 0),
+		table.add({dmsc::title_of_target(config.name),
+			   format(summarize(config, Metric::rate), 0),
 			   format(ratio(configs, config, Metric::rate), 2),
 			   format(summarize(config, Metric::mean_us), 1),
 			   format(summarize(config, Metric::p99_us), 1)});
@@ -97,7 +89,8 @@ void print_ratios(std::ostream &out, const std::vector<Config> &configs, const c
 	dmsc::Table table({"", rate, "to stock", "mean us", "to stock", "p99 us", "to stock"});
 
 	for (const Config &config : configs)
-		table.add({title_of(config.name), format_spread(summarize(config, Metric::rate), 0),
+		table.add({dmsc::title_of_target(config.name),
+			   format_spread(summarize(config, Metric::rate), 0),
 			   format_spread(ratio(configs, config, Metric::rate), 2),
 			   format_spread(summarize(config, Metric::mean_us), 1),
 			   format_spread(ratio(configs, config, Metric::mean_us), 2),
@@ -122,7 +115,7 @@ void print_bars(std::ostream &out, const std::vector<Config> &configs, bool asci
 			continue;
 		largest = std::max(largest, *share / static_cast<double>(counts.size()));
 		cpus = std::max(cpus, counts.size());
-		columns.emplace_back(title_of(config.name), std::move(counts));
+		columns.emplace_back(dmsc::title_of_target(config.name), std::move(counts));
 	}
 	if (columns.empty())
 		return;
@@ -159,9 +152,10 @@ void print_bars(std::ostream &out, const std::vector<Config> &configs, bool asci
 		const auto writes = summarize(config, Metric::write_share);
 
 		if (config.name != "raw" && config.name != "linear" && (reads || writes))
-			out << "  " << title_of(config.name) << ": the busiest CPU submits "
-			    << format(reads, 2) << " x its fair share of the reads, "
-			    << format(writes, 2) << " x of the writes\n";
+			out << "  " << dmsc::title_of_target(config.name)
+			    << ": the busiest CPU submits " << format(reads, 2)
+			    << " x its fair share of the reads, " << format(writes, 2)
+			    << " x of the writes\n";
 	}
 }
 
@@ -224,21 +218,6 @@ void write_json(std::ostream &out, const std::vector<ResultSet> &sets)
 								{"rounds", summary->rounds}};
 	});
 	out << document.dump(1, '\t') << '\n';
-}
-
-void write_file(const std::string &path, const std::vector<ResultSet> &sets,
-		void (*writer)(std::ostream &, const std::vector<ResultSet> &))
-{
-	if (path.empty())
-		return;
-	if (path == "-")
-		return writer(std::cout, sets);
-
-	std::ofstream out(path);
-
-	writer(out, sets);
-	if (!out.flush())
-		throw std::runtime_error("cannot write " + path);
 }
 
 struct Bound {
@@ -369,8 +348,8 @@ int main(int argc, char **argv)
 				print_set(std::cout, results, bench,
 					  !unicode && (ascii || terminal_is_ascii()));
 			}
-		write_file(csv, sets, write_csv);
-		write_file(json, sets, write_json);
+		dmsc::write_file(csv, [&](std::ostream &out) { write_csv(out, sets); });
+		dmsc::write_file(json, [&](std::ostream &out) { write_json(out, sets); });
 		for (const std::string &check : checks)
 			for (const ResultSet &results : sets)
 				passed &= check_bound(std::cerr, results, parse_bound(check));

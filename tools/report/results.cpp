@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "results.h"
 
+#include "../common/fio.h"
+#include "../common/json_file.h"
+#include "../common/targets.h"
+
 #include <algorithm>
 #include <charconv>
-#include <fstream>
-#include <numeric>
 #include <stdexcept>
 #include <string_view>
 
@@ -19,55 +21,21 @@ namespace
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-constexpr double kNsPerUs = 1000;
-
-std::optional<json> read_json(const fs::path &path)
-{
-	std::ifstream in(path);
-
-	if (!in)
-		return std::nullopt;
-	try {
-		return json::parse(in);
-	} catch (const json::exception &error) {
-		throw std::runtime_error(path.string() + ": " + error.what());
-	}
-}
-
-// fio writes all directions; the one that did most is meant. Total latency has percentiles only
-// with lat_percentiles=1, else completion latency is as near as it gets.
+// Total latency has percentiles only with lat_percentiles=1, else completion latency is as near as
+// it gets.
 Performance read_fio(const json &document)
 {
-	const json &job = document.at("jobs").at(0);
-
-	if (job.at("error").get<int>() != 0)
-		throw std::runtime_error("the fio job failed");
-
-	const json *busiest = &job.at("write");
-
-	for (const char *direction : {"read", "trim"}) {
-		const json &candidate = job.at(direction);
-
-		if (candidate.at("total_ios") > busiest->at("total_ios"))
-			busiest = &candidate;
-	}
-
-	const json &total = busiest->at("lat_ns");
-	const json &percentiles = total.contains("percentile") ? total : busiest->at("clat_ns");
+	const json &busiest = busiest_direction(document);
+	const json &total = busiest.at("lat_ns");
+	const json &percentiles = total.contains("percentile") ? total : busiest.at("clat_ns");
 	Performance performance;
 
-	performance.rate = busiest->at("iops").get<double>();
+	performance.rate = busiest.at("iops").get<double>();
 	performance.mean_us = total.at("mean").get<double>() / kNsPerUs;
 	if (percentiles.contains("percentile"))
 		performance.p99_us =
 			percentiles.at("percentile").at("99.000000").get<double>() / kNsPerUs;
 	return performance;
-}
-
-Submissions read_submissions(const json &document)
-{
-	return {document.at("origin").at("R").get<ByCpu>(),
-		document.at("cow").at("W").get<ByCpu>()};
 }
 
 // What dm-copy-bench.ko reports.
@@ -83,7 +51,7 @@ Round read_copybench(const json &document)
 
 template <typename Reader> auto read_with(const fs::path &path, Reader reader)
 {
-	const auto document = read_json(path);
+	const auto document = find_json(path);
 
 	try {
 		return document ? std::optional(reader(*document)) : std::nullopt;
@@ -188,16 +156,6 @@ std::optional<Summary> summarize(std::vector<double> values)
 	return Summary{median, values.front(), values.back(), values.size()};
 }
 
-std::optional<double> max_share(const ByCpu &counts)
-{
-	const std::uint64_t total = std::accumulate(counts.begin(), counts.end(), std::uint64_t{0});
-
-	if (total == 0)
-		return std::nullopt;
-	return static_cast<double>(*std::ranges::max_element(counts)) *
-	       static_cast<double>(counts.size()) / static_cast<double>(total);
-}
-
 std::optional<double> value_of(const Round &round, Metric metric)
 {
 	switch (metric) {
@@ -243,17 +201,10 @@ std::optional<Summary> summarize_ratio(const Config &of, const Config &to, Metri
 ByCpu copies_by_cpu(const Config &config)
 {
 	ByCpu total;
-	const auto add = [&](const ByCpu &counts) {
-		total.resize(std::max(total.size(), counts.size()));
-		std::ranges::transform(counts, total, total.begin(), std::plus<>());
-	};
 
-	for (const auto &[number, round] : config.rounds) {
-		if (!round.submissions)
-			continue;
-		add(round.submissions->reads);
-		add(round.submissions->writes);
-	}
+	for (const auto &[number, round] : config.rounds)
+		if (round.submissions)
+			add(total, all_of(*round.submissions));
 	return total;
 }
 

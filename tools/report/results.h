@@ -5,6 +5,8 @@
 #ifndef DMSC_RESULTS_H
 #define DMSC_RESULTS_H
 
+#include "../common/submissions.h"
+
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -19,14 +21,6 @@ struct Performance {
 	double rate = 0; // I/Os or copies per second
 	double mean_us = 0;
 	double p99_us = 0;
-};
-
-// How many requests each CPU submitted; the index is the CPU.
-using ByCpu = std::vector<std::uint64_t>;
-
-struct Submissions {
-	ByCpu reads;  // of the copies: from the origin
-	ByCpu writes; // of the copies: to the COW device
 };
 
 struct Round {
@@ -59,10 +53,6 @@ struct Summary {
 };
 
 std::optional<Summary> summarize(std::vector<double> values);
-
-// The busiest CPU's part over the fair part: 1 is even, the number of CPUs is the worst. Nothing if
-// nothing was submitted.
-std::optional<double> max_share(const ByCpu &counts);
 
 enum class Metric : std::uint8_t { rate, mean_us, p99_us, read_share, write_share };
 

@@ -42,23 +42,6 @@ void Table::print(std::ostream &out) const
 	}
 }
 
-std::string format_number(double value, int digits)
-{
-	std::ostringstream out;
-
-	out << std::fixed << std::setprecision(digits) << value;
-
-	std::string text = out.str();
-	const std::size_t first = text.starts_with('-') ? 1 : 0;
-	std::size_t position = std::min(text.find('.'), text.size());
-
-	while (position > first + 3) {
-		position -= 3;
-		text.insert(position, 1, ',');
-	}
-	return text;
-}
-
 std::string format_bar(double part, unsigned width, bool ascii)
 {
 	static constexpr std::array kEighths{"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};

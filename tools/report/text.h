@@ -23,9 +23,6 @@ private:
 	std::vector<std::vector<std::string>> rows_;
 };
 
-// 1234567.8 with 0 digits: "1,234,568".
-std::string format_number(double value, int digits);
-
 // part of width characters; eighths of a character in Unicode. Padded to width.
 std::string format_bar(double part, unsigned width, bool ascii);
 

@@ -33,7 +33,7 @@ sample()
 	mkdir -p "$run/$target"
 	[[ $target != raw ]] || device=nullb0
 	cat > "$run/$target/fio.json" <<-END
-	{"jobs": [{"error": 0, "read": {"total_ios": 0},
+	{"jobs": [{"error": 0, "read": {"total_ios": 0}, "trim": {"total_ios": 0},
 	"write": {"total_ios": 9, "iops": $iops, "lat_ns": {"mean": $ns, "percentile":
 	{"50.000000": $((ns - 1000)), "99.000000": $((ns * 2)), "99.900000": $((ns * 3))}}}}]}
 	END
