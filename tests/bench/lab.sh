@@ -16,8 +16,8 @@ usage()
 	  --again   measure anew what there is already
 	  --report  measure nothing, write the report of what there is
 	Environment: CPUS="1 2 4 8 16", WORKLOADS="${all_workloads[*]}",
-	RESULTS=bench/results/DATE, WINDOW= and RAMP= as for paced.sh, KVER=, O=.
-	Leaves in RESULTS: report.html, results.csv, runs/WORKLOAD-CPUS/ with fio's and the simulator's JSON.
+	ROUNDS=1 (runs of each, of which the report gives the median), RESULTS=bench/results/DATE, WINDOW= and RAMP= as for paced.sh, KVER=, O=.
+	Leaves in RESULTS: report.html, results.csv, runs/WORKLOAD-CPUS[.ROUND]/ with fio's and the simulator's JSON.
 	EOF
 }
 
@@ -83,16 +83,20 @@ done
 [[ ! $measure ]] || "$top/scripts/install-deps.sh" ${KVER:+"linux-headers-$KVER"}
 failed=0
 begin=$SECONDS
-for i in "${!runs[@]}"; do
+rounds=${ROUNDS:-1}
+for ((i = 0; i < ${#runs[@]} * rounds; i++)); do
 	[[ $measure ]] || break
-	read -r workload cpus <<< "${runs[$i]}"
-	progress="$((i + 1)) of ${#runs[@]}: $workload, $cpus CPUs"
-	if [[ ! $again && -e $results/runs/$workload-$cpus/complete ]]; then
+	read -r workload cpus <<< "${runs[i % ${#runs[@]}]}"
+	round=$((i / ${#runs[@]} + 1))
+	progress="$((i + 1)) of $((${#runs[@]} * rounds)): $workload, $cpus CPUs"
+	name=$workload-$cpus
+	((round == 1)) || name+=.$round progress+=", round $round"
+	if [[ ! $again && -e $results/runs/$name/complete ]]; then
 		echo "$progress: measured before"
 		continue
 	fi
 	echo "$progress ($((SECONDS - begin)) s since the start)"
-	WORKLOAD=$workload OUT=$results TOP=0 "$top/tests/bench/paced.sh" "$cpus" || {
+	WORKLOAD=$workload ROUND=$round OUT=$results TOP=0 "$top/tests/bench/paced.sh" "$cpus" || {
 		echo "$progress: FAILED, not in the report" >&2
 		failed=$((failed + 1))
 	}

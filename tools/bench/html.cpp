@@ -90,7 +90,7 @@ void write_tiles(std::ostream &out, const Results &results)
 	};
 
 	out << "<div class='tiles'>\n";
-	tile(format_fixed(ours->rate / stock->rate, 1) + " ×",
+	tile(format_fixed(ratio_of_rates(*ours, *stock), 1) + " ×",
 	     "stock's first writes per second at " + std::to_string(most) + " CPUs: " +
 		     format_number(ours->rate, 0) + " against " + format_number(stock->rate, 0));
 	tile("1 / " + format_fixed(stock->latency.mean_us / ours->latency.mean_us, 1),
@@ -222,7 +222,7 @@ void write_speedups(std::ostream &out, const Results &results)
 		if (stock == nullptr || ours == nullptr)
 			continue;
 		counts.push_back(cpus);
-		kind.values.push_back(ours->rate / stock->rate);
+		kind.values.push_back(ratio_of_rates(*ours, *stock));
 	}
 	if (counts.empty())
 		return;
@@ -297,12 +297,12 @@ void write_ratios(std::ostream &out, const Results &results)
 
 		out << "<tr><td>" << escape(title_of_workload(ours.workload)) << "</td><td>"
 		    << ours.cpus << "</td>";
-		cell(ours.rate / stock->rate, true);
+		cell(ratio_of_rates(ours, *stock), true);
 		cell(ours.latency.mean_us / stock->latency.mean_us, false);
 		cell(ours.latency.p99_us / stock->latency.p99_us, false);
 		cell(ours.instructions / stock->instructions, false);
 		out << "<td>"
-		    << (linear != nullptr ? format_fixed(ours.rate / linear->rate, 2) : "")
+		    << (linear != nullptr ? format_fixed(ratio_of_rates(ours, *linear), 2) : "")
 		    << "</td></tr>\n";
 	}
 	out << "</table>\n";

@@ -49,7 +49,7 @@ void write_rates(std::ostream &out, const Results &results, const std::string &w
 			});
 		out << " | ";
 		if (stock != nullptr && ours != nullptr)
-			out << format_fixed(ours->rate / stock->rate, 2);
+			out << format_fixed(ratio_of_rates(*ours, *stock), 2);
 		for (const Value &value : values)
 			for (const Measurement *const m : {stock, ours})
 				out << " | " << cell_of(m, value);

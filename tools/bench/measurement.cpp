@@ -3,12 +3,14 @@
 
 #include "../common/fio.h"
 #include "../common/json_file.h"
+#include "../common/median.h"
 #include "../common/targets.h"
 #include "symbols.h"
 
 #include <algorithm>
 #include <charconv>
 #include <functional>
+#include <iterator>
 #include <map>
 #include <set>
 #include <stdexcept>
@@ -118,6 +120,60 @@ void read_phase(const json &phase, const Symbols &symbols, Measurement &into)
 	std::ranges::sort(into.profile, std::ranges::greater(), &FunctionCost::instructions);
 }
 
+// What the name of a run's directory says: WORKLOAD-CPUS, or WORKLOAD-CPUS.ROUND.
+struct RunName {
+	std::string workload;
+	unsigned cpus = 0;
+	unsigned round = 1;
+};
+
+RunName read_run_name(const std::string &name)
+{
+	RunName result;
+	const std::size_t dash = name.rfind('-');
+	const char *const end = name.data() + name.size();
+
+	if (dash != std::string::npos) {
+		result.workload = name.substr(0, dash);
+
+		const auto cpus = std::from_chars(name.data() + dash + 1, end, result.cpus);
+
+		if (cpus.ptr != end && *cpus.ptr == '.')
+			std::from_chars(cpus.ptr + 1, end, result.round);
+	}
+	if (result.cpus == 0 || result.round == 0)
+		throw std::runtime_error(name + ": not named WORKLOAD-CPUS or WORKLOAD-CPUS.ROUND");
+	return result;
+}
+
+// One measurement of several rounds.
+Measurement middle_of(const std::vector<Measurement> &rounds)
+{
+	Measurement result = rounds.front();
+	const auto middle = [&](auto value) {
+		std::vector<double> values;
+
+		values.reserve(rounds.size());
+		for (const Measurement &round : rounds)
+			values.push_back(std::invoke(value, round));
+		return median_of(values);
+	};
+
+	result.rates.clear();
+	for (const Measurement &round : rounds)
+		result.rates.push_back(round.rate);
+	result.rate = middle(&Measurement::rate);
+	result.latency = {middle([](const auto &m) { return m.latency.mean_us; }),
+			  middle([](const auto &m) { return m.latency.p50_us; }),
+			  middle([](const auto &m) { return m.latency.p99_us; }),
+			  middle([](const auto &m) { return m.latency.p999_us; })};
+	for (double Measurement::*const value :
+	     {&Measurement::operations, &Measurement::instructions, &Measurement::kernel_part,
+	      &Measurement::device_ios, &Measurement::idle_part, &Measurement::busiest_part})
+		result.*value = middle(value);
+	return result;
+}
+
 std::string problems_of(const json &pacer)
 {
 	std::string text;
@@ -157,14 +213,7 @@ void load_run(const fs::path &directory, Results &results)
 {
 	const fs::path normal = fs::absolute(directory / "").lexically_normal().parent_path();
 	const std::string name = normal.filename().string();
-	const std::size_t dash = name.rfind('-');
-	unsigned cpus = 0;
-
-	if (dash != std::string::npos)
-		std::from_chars(name.data() + dash + 1, name.data() + name.size(), cpus);
-	if (cpus == 0)
-		throw std::runtime_error(directory.string() + ": not named WORKLOAD-CPUS");
-
+	const RunName run = read_run_name(name);
 	const json pacer = read_json(normal / "pacer.json");
 
 	if (!pacer.at("valid").get<bool>()) {
@@ -180,9 +229,10 @@ void load_run(const fs::path &directory, Results &results)
 		try {
 			Measurement measurement = load_target(normal / target, pacer, symbols);
 
-			measurement.workload = name.substr(0, dash);
+			measurement.workload = run.workload;
 			measurement.target = target;
-			measurement.cpus = cpus;
+			measurement.cpus = run.cpus;
+			measurement.rates = {measurement.rate};
 			results.measurements.push_back(std::move(measurement));
 		} catch (const json::exception &error) {
 			throw std::runtime_error((normal / target).string() + ": " + error.what());
@@ -193,21 +243,42 @@ void load_run(const fs::path &directory, Results &results)
 Results load_all(const fs::path &directory)
 {
 	Results results;
-	std::set<fs::path> runs;
+	std::set<std::pair<unsigned, fs::path>> runs; // by round: the first decides the order
 
 	if (!fs::is_directory(directory / "runs"))
 		throw std::runtime_error("no results in " + directory.string());
 	for (const auto &entry : fs::directory_iterator(directory / "runs"))
-		runs.insert(entry.path());
-	for (const fs::path &run : runs)
+		runs.emplace(read_run_name(entry.path().filename().string()).round, entry.path());
+	for (const auto &[round, run] : runs)
 		if (fs::exists(run / "pacer.json"))
 			load_run(run, results);
 		else
 			results.invalid.push_back(run.filename().string() + ": not complete");
-	std::ranges::stable_sort(results.measurements, [](const auto &a, const auto &b) {
-		return std::tie(a.workload, a.cpus) < std::tie(b.workload, b.cpus);
-	});
+
+	// In the order of reports: by workload, CPUs, and as targets are always listed.
+	std::map<std::tuple<std::string, unsigned, std::ptrdiff_t>, std::vector<Measurement>>
+		rounds;
+
+	for (Measurement &one : results.measurements) {
+		const auto place = std::ranges::find(kTargets, one.target) - std::begin(kTargets);
+
+		rounds[{one.workload, one.cpus, place}].push_back(std::move(one));
+	}
+	results.measurements.clear();
+	for (const auto &[key, measurements] : rounds)
+		results.measurements.push_back(middle_of(measurements));
 	return results;
+}
+
+double ratio_of_rates(const Measurement &of, const Measurement &to)
+{
+	std::vector<double> ratios;
+
+	// Not every round may have both of them.
+	if (of.rates.size() != to.rates.size())
+		return of.rate / to.rate;
+	std::ranges::transform(of.rates, to.rates, std::back_inserter(ratios), std::divides<>());
+	return median_of(ratios);
 }
 
 const Measurement *Results::find(const std::string &workload, const std::string &target,

@@ -3,6 +3,7 @@
 //   <results>/runs/<workload>-<cpus>/pacer.json, kallsyms.txt        one simulated machine
 //   <results>/runs/<workload>-<cpus>/<target>/fio.json, window.json  or copybench.json
 //   <results>/runs/<workload>-<cpus>/<target>/submissions.json       not for all
+// and the same in <workload>-<cpus>.<round> for rounds from the second on.
 #ifndef DMSC_BENCH_MEASUREMENT_H
 #define DMSC_BENCH_MEASUREMENT_H
 
@@ -30,11 +31,13 @@ struct FunctionCost {
 	double instructions = 0; // per operation
 };
 
+// Of several rounds, each number is the median of them; submissions and profile are of the first.
 struct Measurement {
 	std::string workload;
 	std::string target; // raw, linear, stock, ours
 	unsigned cpus = 0;
 	double rate = 0; // operations per second
+	std::vector<double> rates; // of each round
 	Latency latency;
 	// From the window in which the simulator counted; an operation is what was done to the
 	// target.
@@ -57,9 +60,13 @@ struct Results {
 	[[nodiscard]] std::vector<unsigned> cpu_counts(const std::string &workload) const;
 };
 
-// Adds a run to the results. Throws std::runtime_error, with the file's name, if a file is missing
+// The median of the ratios of the two's rates, each within one round.
+[[nodiscard]] double ratio_of_rates(const Measurement &of, const Measurement &to);
+
+// Adds a run to the results, as it is. Throws std::runtime_error, with the file's name, if a file is missing
 // or cannot be understood.
 void load_run(const std::filesystem::path &directory, Results &results);
+// Loads all runs, and makes one measurement of the rounds of each.
 Results load_all(const std::filesystem::path &directory);
 
 } // namespace dmsc

@@ -3,6 +3,7 @@
 
 #include "../common/fio.h"
 #include "../common/json_file.h"
+#include "../common/median.h"
 #include "../common/targets.h"
 
 #include <algorithm>
@@ -147,13 +148,10 @@ std::optional<Summary> summarize(std::vector<double> values)
 {
 	if (values.empty())
 		return std::nullopt;
-	std::ranges::sort(values);
 
-	const std::size_t middle = values.size() / 2;
-	const double median =
-		values.size() % 2 != 0 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+	const auto [least, most] = std::ranges::minmax(values);
 
-	return Summary{median, values.front(), values.back(), values.size()};
+	return Summary{median_of(values), least, most, values.size()};
 }
 
 std::optional<double> value_of(const Round &round, Metric metric)

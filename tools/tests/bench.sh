@@ -28,7 +28,7 @@ list()
 # sample WORKLOAD CPUS TARGET PHASE IOPS LATENCY_NS INSTRUCTIONS: one measurement; instructions per operation
 sample()
 {
-	local run=$dir/runs/$1-$2 cpus=$2 target=$3 phase=$4 iops=$5 ns=$6 instructions=$7 device=dm-0
+	local run=$dir/runs/$1-$2 cpus=${2%.*} target=$3 phase=$4 iops=$5 ns=$6 instructions=$7 device=dm-0
 
 	mkdir -p "$run/$target"
 	[[ $target != raw ]] || device=nullb0
@@ -112,6 +112,17 @@ text=$("$bench" --markdown cow --top 2 "$dir")
 expect "$text" "| 16 | 160000 | 134400 | 6825 | 84800 | 12.42 | 36.48 | 3.00 | 72.96 | 6.00 | 29000 | 18800 |"
 expect "$text" "| schedule | 8700 | 5640 | 8700 | 5640 |"
 expect "$text" "| 1 others | 2900 | 1880 | 2900 | 1880 |"
+
+# Of several rounds the medians count, and the median of the ratios within a round.
+sample cow 2.2 stock 2 1000 5000000 31000
+sample cow 2.2 ours 3 2000 4000000 18000
+sample cow 2.3 stock 2 6000 2000000 27000
+sample cow 2.3 ours 3 60000 1000000 19000
+csv=$("$bench" --csv - "$dir")
+expect "$csv" "cow,2,stock,5600,4560,4559,9120,13680,29000,"
+expect "$csv" "cow,2,ours,10600,3000,2999,6000,9000,18800,"
+text=$("$bench" --markdown cow "$dir")
+expect "$text" "| 2 | 20000 | 16800 | 5600 | 10600 | 2.00 | 4.56 |"
 
 pacer_json "$dir/runs/rewrite-1" false
 code=0
