@@ -5,7 +5,7 @@
 set -euo pipefail
 
 packages=(
-	build-essential kmod linux-headers-amd64
+	build-essential ccache kmod linux-headers-amd64
 	libaio-dev libcli11-dev liburing-dev nlohmann-json3-dev
 	qemu-system-x86 cpio busybox-static
 	dmsetup lvm2 fio blktrace nvme-cli e2fsprogs xfsprogs util-linux
