@@ -367,7 +367,7 @@ int kmq_mem_init(void)
 	int r;
 
 	r = dm_scaled_cache_init(&kmq_job_cache, DM_SCALED_UNIQUE_NAME("dm_kcopyd_mq_job"),
-				 sizeof(struct kmq_job), SLAB_HWCACHE_ALIGN, kmq_job_ctor);
+				 sizeof(struct kmq_job), SLAB_HWCACHE_ALIGN, kmq_job_ctor, NULL);
 	if (r)
 		return r;
 

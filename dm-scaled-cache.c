@@ -10,7 +10,7 @@
 
 /**
  * struct dm_scaled_magazine - free objects of one CPU
- * @lock:    protects all fields; process context of this CPU only
+ * @lock:    protects all fields; used on this CPU only, with interrupts off
  * @nr:      entries of @objects that are used
  * @objects: the objects
  */
@@ -26,38 +26,50 @@ static LIST_HEAD(dm_scaled_caches);
 void *dm_scaled_cache_try_alloc(struct dm_scaled_cache *cache)
 {
 	struct dm_scaled_magazine *m;
+	unsigned long flags;
 	void *object = NULL;
 
-	local_lock(&cache->magazines->lock);
+	local_lock_irqsave(&cache->magazines->lock, flags);
 	m = this_cpu_ptr(cache->magazines);
 	if (likely(m->nr))
 		object = m->objects[--m->nr];
-	local_unlock(&cache->magazines->lock);
+	local_unlock_irqrestore(&cache->magazines->lock, flags);
 
 	if (likely(object))
 		return object;
 	return kmem_cache_alloc(cache->slab, DM_SCALED_GFP_TRY);
 }
 
+/* To the state in which objects are in the slab. */
+static void dm_scaled_clean(struct dm_scaled_cache *cache, void *object)
+{
+	if (cache->clean)
+		cache->clean(object);
+}
+
 void dm_scaled_cache_free(struct dm_scaled_cache *cache, mempool_t *pool, void *object)
 {
 	struct dm_scaled_magazine *m;
+	unsigned long flags;
 
 	if (dm_scaled_pool_is_short(pool)) {
+		dm_scaled_clean(cache, object);
 		mempool_free(object, pool);
 		return;
 	}
 
-	local_lock(&cache->magazines->lock);
+	local_lock_irqsave(&cache->magazines->lock, flags);
 	m = this_cpu_ptr(cache->magazines);
 	if (likely(m->nr < DM_SCALED_MAGAZINE)) {
 		m->objects[m->nr++] = object;
 		object = NULL;
 	}
-	local_unlock(&cache->magazines->lock);
+	local_unlock_irqrestore(&cache->magazines->lock, flags);
 
-	if (unlikely(object))
+	if (unlikely(object)) {
+		dm_scaled_clean(cache, object);
 		kmem_cache_free(cache->slab, object);
+	}
 }
 
 void dm_scaled_caches_empty(unsigned int cpu)
@@ -67,8 +79,12 @@ void dm_scaled_caches_empty(unsigned int cpu)
 	list_for_each_entry(cache, &dm_scaled_caches, list) {
 		struct dm_scaled_magazine *m = per_cpu_ptr(cache->magazines, cpu);
 
-		while (m->nr)
-			kmem_cache_free(cache->slab, m->objects[--m->nr]);
+		while (m->nr) {
+			void *object = m->objects[--m->nr];
+
+			dm_scaled_clean(cache, object);
+			kmem_cache_free(cache->slab, object);
+		}
 	}
 }
 
@@ -104,7 +120,7 @@ static void dm_scaled_no_ctor(void *object)
 }
 
 int dm_scaled_cache_init(struct dm_scaled_cache *cache, const char *name, size_t size,
-			 slab_flags_t flags, void (*ctor)(void *))
+			 slab_flags_t flags, void (*ctor)(void *), void (*clean)(void *))
 {
 	int cpu;
 
@@ -119,6 +135,7 @@ int dm_scaled_cache_init(struct dm_scaled_cache *cache, const char *name, size_t
 		free_percpu(cache->magazines);
 		return -ENOMEM;
 	}
+	cache->clean = clean;
 	list_add_tail(&cache->list, &dm_scaled_caches);
 	return 0;
 }

@@ -23,11 +23,13 @@ struct dm_scaled_magazine;
  * struct dm_scaled_cache - objects of one size
  * @slab:      where they come from
  * @magazines: per CPU: free objects
+ * @clean:     takes from an object what it may only have as long as it is at hand, or NULL
  * @list:      in the list of all caches
  */
 struct dm_scaled_cache {
 	struct kmem_cache *slab;
 	struct dm_scaled_magazine __percpu *magazines;
+	void (*clean)(void *object);
 	struct list_head list;
 };
 
@@ -37,13 +39,14 @@ struct dm_scaled_cache {
  * @name:  of the slab
  * @size:  bytes of an object
  * @flags: of the slab: SLAB_HWCACHE_ALIGN, or 0
- * @ctor:  sets up an object that is new in the slab; an object is freed in that state, too; or NULL
+ * @ctor:  sets up an object that is new in the slab; an object goes back in that state, too; or NULL
+ * @clean: called before an object goes back to the slab or the reserve, in any context, or NULL
  *
  * Context: initialization of the module.
  * Return: 0 or -ENOMEM.
  */
 int dm_scaled_cache_init(struct dm_scaled_cache *cache, const char *name, size_t size,
-			 slab_flags_t flags, void (*ctor)(void *));
+			 slab_flags_t flags, void (*ctor)(void *), void (*clean)(void *));
 
 /**
  * dm_scaled_cache_exit() - destroy a cache
@@ -69,7 +72,7 @@ unsigned int dm_scaled_caches_at_hand(unsigned int cpu);
  * dm_scaled_cache_try_alloc() - get an object if there is memory
  * @cache: the cache
  *
- * Context: process context, does not sleep.
+ * Context: any but NMI, does not sleep.
  * Return: the object, with old contents, or NULL.
  */
 void *dm_scaled_cache_try_alloc(struct dm_scaled_cache *cache);
@@ -82,7 +85,7 @@ void *dm_scaled_cache_try_alloc(struct dm_scaled_cache *cache);
  *
  * It goes to the reserve if that is not complete.
  *
- * Context: process context, does not sleep.
+ * Context: any but NMI, does not sleep.
  */
 void dm_scaled_cache_free(struct dm_scaled_cache *cache, mempool_t *pool, void *object);
 

@@ -57,7 +57,7 @@ struct snap_bucket {
  * @snapshot_bios: snapshot writes that wait, already pointing at the COW device
  * @readers:    reads of the origin's chunk that have to end before it may be written
  * @copied:     the snapshot finds the chunk in the COW device
- * @room:       memory for the completed exception
+ * @room:       memory for the completed exception; kept for the next one if it was not used
  * @cpu:        where to go on after a completion
  * @full_bio:   snapshot write that fills the chunk, so that no copying is needed
  * @full_end_io:  its own
@@ -205,6 +205,21 @@ void snap_buckets_exit(struct dm_snapshot *snap)
 	kvfree(snap->buckets);
 }
 
+static void snap_pending_ctor(void *object)
+{
+	struct snap_pending *pe = object;
+
+	pe->room = NULL;
+}
+
+static void snap_pending_clean(void *object)
+{
+	struct snap_pending *pe = object;
+
+	kfree(pe->room);
+	pe->room = NULL;
+}
+
 static struct snap_pending *snap_pending_alloc(struct dm_snapshot *snap)
 {
 	struct snap_pending *pe = dm_scaled_cache_try_alloc(&snap_pending_cache);
@@ -212,7 +227,9 @@ static struct snap_pending *snap_pending_alloc(struct dm_snapshot *snap)
 	if (unlikely(!pe))
 		pe = mempool_alloc(&snap->pending_pool, GFP_NOIO);
 	percpu_ref_get(&snap->pending_refs);
-	pe->room = snap_exception_room();
+	/* One that was at hand may still have some. */
+	if (!pe->room)
+		pe->room = snap_exception_room();
 	pe->snap = snap;
 	pe->next = NULL;
 	bio_list_init(&pe->origin_bios);
@@ -227,7 +244,6 @@ static void snap_pending_free(struct snap_pending *pe)
 {
 	struct dm_snapshot *snap = pe->snap;
 
-	kfree(pe->room);
 	dm_scaled_cache_free(&snap_pending_cache, &snap->pending_pool, pe);
 	percpu_ref_put(&snap->pending_refs);
 }
@@ -552,11 +568,50 @@ static void snap_full_write_done(struct dm_kcopyd_mq_item *item)
 	dm_kcopyd_mq_release(kcopyd);
 }
 
+/*
+ * Where nobody waits for the chunk, its exception is completed without a worker, and so at once.
+ * Returns false if there is something to be done that only a worker can do.
+ */
+static bool snap_full_write_complete(struct snap_pending *pe)
+{
+	struct dm_snapshot *snap = pe->snap;
+	struct snap_bucket *bucket = snap_bucket_of(snap, pe->old);
+	struct dm_kcopyd_mq_client *kcopyd = snap->kcopyd;
+	bio_end_io_t *end_io = pe->full_end_io;
+	struct bio *bio = pe->full_bio;
+	unsigned long flags;
+	bool alone;
+
+	if (unlikely(bio->bi_status || !pe->room || !READ_ONCE(snap->valid)))
+		return false;
+
+	spin_lock_irqsave(&bucket->lock, flags);
+	alone = bio_list_empty(&pe->origin_bios) && bio_list_empty(&pe->snapshot_bios) &&
+		!snap_count_readers(bucket, pe->old);
+	if (likely(alone)) {
+		pe->copied = true;
+		snap_pending_replace(pe);
+	}
+	spin_unlock_irqrestore(&bucket->lock, flags);
+	if (unlikely(!alone))
+		return false;
+
+	bio->bi_private = pe->full_private;
+	bio->bi_end_io = end_io;
+	snap_copy_end(snap);
+	snap_pending_free(pe);
+	dm_kcopyd_mq_release(kcopyd);
+	/* All that bio_endio() does has been done, but for this. */
+	end_io(bio);
+	return true;
+}
+
 static void snap_full_write_endio(struct bio *bio)
 {
 	struct snap_pending *pe = bio->bi_private;
 
-	dm_kcopyd_mq_queue_item(pe->snap->kcopyd, &pe->item, pe->cpu);
+	if (unlikely(!snap_full_write_complete(pe)))
+		dm_kcopyd_mq_queue_item(pe->snap->kcopyd, &pe->item, pe->cpu);
 }
 
 /* Writes a whole chunk of the snapshot: there is nothing to copy. */
@@ -625,7 +680,8 @@ int snap_pending_init(void)
 {
 	return dm_scaled_cache_init(&snap_pending_cache,
 				    DM_SCALED_UNIQUE_NAME("dm_snap_scaled_pending"),
-				    sizeof(struct snap_pending), 0, NULL);
+				    sizeof(struct snap_pending), 0, snap_pending_ctor,
+				    snap_pending_clean);
 }
 
 void snap_pending_exit(void)

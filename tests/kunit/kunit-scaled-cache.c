@@ -29,13 +29,21 @@ static void cache_ctor(void *object)
 	atomic_inc(&constructed);
 }
 
+static unsigned int cleaned;
+
+static void cache_clean(void *object)
+{
+	cleaned++;
+}
+
 static int cache_case_init(struct kunit *test)
 {
 	struct cache_test *ct = kunit_kzalloc(test, sizeof(*ct), GFP_KERNEL);
 
 	ku_stay_here();
 	test->priv = ct;
-	if (!ct || dm_scaled_cache_init(&ct->cache, "kunit_cache", 32, 0, cache_ctor))
+	if (!ct || dm_scaled_cache_init(&ct->cache, "kunit_cache", 32, 0, cache_ctor,
+				       cache_clean))
 		return -ENOMEM;
 	return dm_scaled_pool_init(&ct->pool, NR_RESERVE, &ct->cache);
 }
@@ -97,6 +105,32 @@ static void holds_no_more_than_a_magazine(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, dm_scaled_caches_at_hand(cpu), 0);
 }
 
+/* Cleaned is what leaves the CPU: for the reserve, from a full magazine, when it is emptied. */
+static void cleans_what_leaves(struct kunit *test)
+{
+	struct cache_test *ct = test->priv;
+	void *objects[DM_SCALED_MAGAZINE + 1], *reserved;
+	unsigned int i, before;
+
+	for (i = 0; i < ARRAY_SIZE(objects); i++) {
+		objects[i] = dm_scaled_cache_try_alloc(&ct->cache);
+		KUNIT_ASSERT_NOT_NULL(test, objects[i]);
+	}
+	ku_allow(0);
+	reserved = mempool_alloc(&ct->pool, GFP_NOIO);
+	KUNIT_ASSERT_NOT_NULL(test, reserved);
+	before = cleaned;
+	dm_scaled_cache_free(&ct->cache, &ct->pool, reserved);
+	KUNIT_EXPECT_EQ(test, cleaned, before + 1);
+	for (i = 0; i < DM_SCALED_MAGAZINE; i++)
+		dm_scaled_cache_free(&ct->cache, &ct->pool, objects[i]);
+	KUNIT_EXPECT_EQ(test, cleaned, before + 1);
+	dm_scaled_cache_free(&ct->cache, &ct->pool, objects[i]);
+	KUNIT_EXPECT_EQ(test, cleaned, before + 2);
+	dm_scaled_caches_empty(raw_smp_processor_id());
+	KUNIT_EXPECT_EQ(test, cleaned, before + 2 + DM_SCALED_MAGAZINE);
+}
+
 /* What is freed completes the reserve before it goes to a magazine. */
 static void reserve_comes_first(struct kunit *test)
 {
@@ -127,7 +161,7 @@ static void leaves_nothing(struct kunit *test)
 	mempool_t pool;
 
 	KUNIT_ASSERT_EQ(test, dm_scaled_cache_init(&cache, "kunit_cache2", 64, SLAB_HWCACHE_ALIGN,
-						   cache_ctor), 0);
+						   cache_ctor, NULL), 0);
 	KUNIT_ASSERT_EQ(test, dm_scaled_pool_init(&pool, 1, &cache), 0);
 	object = dm_scaled_cache_try_alloc(&cache);
 	KUNIT_EXPECT_NOT_NULL(test, object);
@@ -136,13 +170,15 @@ static void leaves_nothing(struct kunit *test)
 	dm_scaled_caches_empty(raw_smp_processor_id());
 	mempool_exit(&pool);
 	dm_scaled_cache_exit(&cache);
-	KUNIT_EXPECT_EQ(test, dm_scaled_cache_init(&cache, "kunit_cache2", 64, 0, cache_ctor), 0);
+	KUNIT_EXPECT_EQ(test, dm_scaled_cache_init(&cache, "kunit_cache2", 64, 0, cache_ctor,
+						   NULL), 0);
 	dm_scaled_cache_exit(&cache);
 }
 
 static struct kunit_case cache_cases[] = {
 	KUNIT_CASE(gives_back_what_was_freed_last),
 	KUNIT_CASE(holds_no_more_than_a_magazine),
+	KUNIT_CASE(cleans_what_leaves),
 	KUNIT_CASE(reserve_comes_first),
 	KUNIT_CASE(leaves_nothing),
 	{}

@@ -427,6 +427,89 @@ static void full_write_needs_no_copy(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, test_disk_nr_records(f.cow), 1);
 }
 
+/* If nobody waits for the chunk, no worker is needed: this disk ends bios at once. */
+static void full_write_completes_at_once(struct kunit *test)
+{
+	struct fixture f = fixture(test, 16);
+	struct snap_bio sb = { .tracked = false };
+	struct ku_bio *kb;
+	u64 new;
+
+	KUNIT_EXPECT_EQ(test, snapshot_write(test, &f, 3 * CHUNK, CHUNK, &kb), DM_MAPIO_SUBMITTED);
+	KUNIT_EXPECT_TRUE(test, ku_bio_has_ended(kb));
+	KUNIT_EXPECT_EQ(test, (int)kb->status, (int)BLK_STS_OK);
+	KUNIT_EXPECT_TRUE(test, has_exception(f.snap, 3));
+	KUNIT_EXPECT_FALSE(test, is_pending(f.snap, 3));
+	KUNIT_EXPECT_FALSE(test, snap_read_track(f.snap, 3, &sb, &new));
+	KUNIT_EXPECT_EQ(test, percpu_counter_sum(&f.snap->copies), 0);
+}
+
+/* The chunk is written for the snapshot as soon as for those who wait to write a part of it. */
+static void full_write_has_company(struct kunit *test)
+{
+	struct fixture f = fixture(test, 16);
+	struct ku_bio *part, *full, *origin = origin_write(test, &f, 3);
+
+	test_disk_hold(f.cow);
+	KUNIT_EXPECT_EQ(test, snapshot_write(test, &f, 3 * CHUNK, CHUNK, &full),
+			DM_MAPIO_SUBMITTED);
+	part = ku_bio(test, f.origin, REQ_OP_WRITE, 3 * CHUNK + 2, 3, 'p');
+	KUNIT_EXPECT_EQ(test, snap_pending_write(f.snap, 3, &part->bio), DM_MAPIO_SUBMITTED);
+	KUNIT_EXPECT_TRUE(test, snap_pending_join(f.snap, 3, &origin->bio));
+	KUNIT_EXPECT_TRUE(test, is_pending(f.snap, 3));
+	test_disk_release(f.cow);
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(full));
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(part));
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(origin));
+	KUNIT_EXPECT_TRUE(test, has_exception(f.snap, 3));
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f.cow, 0, 2, 's'));
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f.cow, 2, 3, 'p'));
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f.cow, 5, 3, 's'));
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f.origin, 3 * CHUNK, CHUNK, 'n'));
+}
+
+/* Those who read the chunk in the origin hold up writes to the origin, not the write itself. */
+static void full_write_meets_a_reader(struct kunit *test)
+{
+	struct fixture f = fixture(test, 16);
+	struct ku_bio *full, *origin = origin_write(test, &f, 3);
+	struct snap_bio sb;
+	u64 new;
+
+	test_disk_hold(f.cow);
+	KUNIT_EXPECT_EQ(test, snapshot_write(test, &f, 3 * CHUNK, CHUNK, &full),
+			DM_MAPIO_SUBMITTED);
+	KUNIT_EXPECT_TRUE(test, snap_read_track(f.snap, 3, &sb, &new));
+	KUNIT_EXPECT_TRUE(test, snap_pending_join(f.snap, 3, &origin->bio));
+	test_disk_release(f.cow);
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(full));
+	KUNIT_EXPECT_EQ(test, (int)full->status, (int)BLK_STS_OK);
+	ku_pause();
+	KUNIT_EXPECT_FALSE(test, has_exception(f.snap, 3));
+	KUNIT_EXPECT_FALSE(test, ku_bio_has_ended(origin));
+	snap_read_done(f.snap, &sb);
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(origin));
+	KUNIT_EXPECT_TRUE(test, has_exception(f.snap, 3));
+}
+
+/* Memory that the last exception did not need is the next one's. */
+static void room_is_kept(struct kunit *test)
+{
+	struct fixture f = fixture(test, 16);
+	struct snap_exception_group *room;
+	struct snap_pending *pe;
+
+	copy_chunk(test, f.snap, 3);
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(!is_pending(f.snap, 3)));
+	pe = snap_pending_alloc(f.snap);
+	room = pe->room;
+	KUNIT_ASSERT_NOT_NULL(test, room);
+	snap_pending_free(pe);
+	pe = snap_pending_alloc(f.snap);
+	KUNIT_EXPECT_PTR_EQ(test, pe->room, room);
+	snap_pending_free(pe);
+}
+
 /* A part waits for the copy, and so does what comes meanwhile, a full write as well. */
 static void partial_write_waits_for_the_copy(struct kunit *test)
 {
@@ -750,6 +833,10 @@ static struct kunit_case pending_cases[] = {
 	KUNIT_CASE(snapshot_write_does_not_wait_for_readers),
 	KUNIT_CASE(readers_never_see_new_data),
 	KUNIT_CASE(full_write_needs_no_copy),
+	KUNIT_CASE(full_write_completes_at_once),
+	KUNIT_CASE(full_write_has_company),
+	KUNIT_CASE(full_write_meets_a_reader),
+	KUNIT_CASE(room_is_kept),
 	KUNIT_CASE(partial_write_waits_for_the_copy),
 	KUNIT_CASE(failed_full_write_invalidates),
 	KUNIT_CASE_PARAM(failed_copy_invalidates, fault_gen_params),
