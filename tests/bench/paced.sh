@@ -42,7 +42,7 @@ mkdir -p "$dir"
 plugin=$out/pacer/pacer.so,out=$dir/pacer.json,mips=${MIPS:-100},window=${TURN:-100}
 "$top/tests/vm/run" --kernel "$kver" --cpus "$cpus" --mem 3072 --timeout "${TIMEOUT:-5400}" --out "$dir" \
 	--accel thread=single --plugin "$plugin" --add "$out/pacer/pace" \
-	--append 'nowatchdog nosoftlockup no_timer_check idle=halt' \
+	--append 'nowatchdog nosoftlockup idle=halt' \
 	-- env WINDOW="${WINDOW:-1000}" RAMP="${RAMP:-300}" \
 	bash /opt/dm-scaled/tests/bench/paced-guest.sh "$workload" "$@" > "$dir/progress" ||
 	die "the machine failed: see $dir/console.log, $dir/output.log"
