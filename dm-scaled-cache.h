@@ -39,7 +39,7 @@ struct dm_scaled_cache {
  * @name:  of the slab
  * @size:  bytes of an object
  * @flags: of the slab: SLAB_HWCACHE_ALIGN, or 0
- * @ctor:  sets up an object that is new in the slab; an object goes back in that state, too; or NULL
+ * @ctor:  sets up an object that is new in the slab, to which it goes back in that state; or NULL
  * @clean: called before an object goes back to the slab or the reserve, in any context, or NULL
  *
  * Context: initialization of the module.

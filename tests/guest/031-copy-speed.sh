@@ -7,7 +7,7 @@ TIMEOUT=120
 KERNELS=stock
 
 # The least that the median of the ratios must be, in percent. On an idle host it is far above.
-LEAST=130
+LEAST=200
 
 requires()
 {

@@ -42,8 +42,9 @@ static int cache_case_init(struct kunit *test)
 
 	ku_stay_here();
 	test->priv = ct;
-	if (!ct || dm_scaled_cache_init(&ct->cache, "kunit_cache", 32, 0, cache_ctor,
-				       cache_clean))
+	if (!ct)
+		return -ENOMEM;
+	if (dm_scaled_cache_init(&ct->cache, "kunit_cache", 32, 0, cache_ctor, cache_clean))
 		return -ENOMEM;
 	return dm_scaled_pool_init(&ct->pool, NR_RESERVE, &ct->cache);
 }
