@@ -36,7 +36,7 @@ struct Measurement {
 	std::string workload;
 	std::string target; // raw, linear, stock, ours
 	unsigned cpus = 0;
-	double rate = 0; // operations per second
+	double rate = 0;           // operations per second
 	std::vector<double> rates; // of each round
 	Latency latency;
 	// From the window in which the simulator counted; an operation is what was done to the
@@ -63,8 +63,8 @@ struct Results {
 // The median of the ratios of the two's rates, each within one round.
 [[nodiscard]] double ratio_of_rates(const Measurement &of, const Measurement &to);
 
-// Adds a run to the results, as it is. Throws std::runtime_error, with the file's name, if a file is missing
-// or cannot be understood.
+// Adds a run to the results, as it is. Throws std::runtime_error, with the file's name, if a file
+// is missing or cannot be understood.
 void load_run(const std::filesystem::path &directory, Results &results);
 // Loads all runs, and makes one measurement of the rounds of each.
 Results load_all(const std::filesystem::path &directory);
