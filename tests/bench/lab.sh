@@ -16,7 +16,8 @@ usage()
 	  --again   measure anew what there is already
 	  --report  measure nothing, write the report of what there is
 	Environment: CPUS="1 2 4 8 16", WORKLOADS="${all_workloads[*]}",
-	ROUNDS=1 (runs of each, of which the report gives the median), RESULTS=bench/results/DATE, WINDOW= and RAMP= as for paced.sh, KVER=, O=.
+	ROUNDS=1 (runs of each, of which the report gives the median),
+	RESULTS=bench/results/DATE, WINDOW= and RAMP= as for paced.sh, KVER=, O=.
 	Leaves in RESULTS: report.html, results.csv, runs/WORKLOAD-CPUS[.ROUND]/ with fio's and the simulator's JSON.
 	EOF
 }

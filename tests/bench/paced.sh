@@ -14,7 +14,8 @@ if [[ ${1:-} == -* || $# -eq 0 ]]; then
 	TARGET is raw, linear, stock or ours (default: those that make sense for the workload).
 	Environment: WORKLOAD=cow, or one of ${all_workloads[*]:1};
 	WINDOW=1000 and RAMP=300 (guest milliseconds that are measured, and before that), OUT= folder for the results,
-	ROUND=N (of several runs of the same in OUT, the report gives the median), MIPS=100, TURN=100 (instructions per turn; 25 to study short locks), TOP=25 (lines of the profile), KVER=.
+	ROUND=N (of several runs of the same in OUT, the report gives the median),
+	MIPS=100, TURN=100 (instructions per turn; 25 to study short locks), TOP=25 (lines of the profile), KVER=.
 	Exit code: 0 only if the simulation was valid; what is not valid is not printed.
 	EOF
 	exit 2
