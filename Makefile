@@ -81,7 +81,7 @@ check-long:
 demo:
 	@$(asked) $(if $(CPUS),CPUS='$(CPUS)') $(if $(ROUNDS),ROUNDS='$(ROUNDS)') tests/bench/demo.sh
 
-lab_vars := CPUS WORKLOADS RESULTS
+lab_vars := CPUS WORKLOADS RESULTS ROUNDS
 bench bench-quick:
 	@$(asked) $(foreach v,$(lab_vars),$(if $($(v)),$(v)='$($(v))')) tests/bench/lab.sh \
 		$(if $(findstring quick,$@),--quick) $(if $(AGAIN),--again)
