@@ -47,6 +47,12 @@ static void dm_scaled_clean(struct dm_scaled_cache *cache, void *object)
 		cache->clean(object);
 }
 
+static void dm_scaled_to_slab(struct dm_scaled_cache *cache, void *object)
+{
+	dm_scaled_clean(cache, object);
+	kmem_cache_free(cache->slab, object);
+}
+
 void dm_scaled_cache_free(struct dm_scaled_cache *cache, mempool_t *pool, void *object)
 {
 	struct dm_scaled_magazine *m;
@@ -66,10 +72,8 @@ void dm_scaled_cache_free(struct dm_scaled_cache *cache, mempool_t *pool, void *
 	}
 	local_unlock_irqrestore(&cache->magazines->lock, flags);
 
-	if (unlikely(object)) {
-		dm_scaled_clean(cache, object);
-		kmem_cache_free(cache->slab, object);
-	}
+	if (unlikely(object))
+		dm_scaled_to_slab(cache, object);
 }
 
 void dm_scaled_caches_empty(unsigned int cpu)
@@ -79,12 +83,8 @@ void dm_scaled_caches_empty(unsigned int cpu)
 	list_for_each_entry(cache, &dm_scaled_caches, list) {
 		struct dm_scaled_magazine *m = per_cpu_ptr(cache->magazines, cpu);
 
-		while (m->nr) {
-			void *object = m->objects[--m->nr];
-
-			dm_scaled_clean(cache, object);
-			kmem_cache_free(cache->slab, object);
-		}
+		while (m->nr)
+			dm_scaled_to_slab(cache, m->objects[--m->nr]);
 	}
 }
 

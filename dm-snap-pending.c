@@ -273,6 +273,18 @@ static void snap_release_snapshot_bios(struct bio_list *bios, struct bio *full, 
 	}
 }
 
+/* Gives the snapshot write that fills the chunk, if there is one, its own completion back. */
+static struct bio *snap_full_bio(struct snap_pending *pe)
+{
+	struct bio *bio = pe->full_bio;
+
+	if (bio) {
+		bio->bi_end_io = pe->full_end_io;
+		bio->bi_private = pe->full_private;
+	}
+	return bio;
+}
+
 /*
  * Under the bucket's lock the completed exception takes the place of the pending one. From then on
  * writes to the origin go ahead without looking into the bucket.
@@ -343,18 +355,13 @@ static void snap_pending_complete(struct snap_pending *pe, bool failed)
 	struct dm_snapshot *snap = pe->snap;
 	struct snap_bucket *bucket = snap_bucket_of(snap, pe->old);
 	struct bio_list snapshot_bios;
-	struct bio *full = pe->full_bio;
+	struct bio *full = snap_full_bio(pe);
 	unsigned int readers = 0;
 
 	if (failed)
 		snap_invalidate(snap, "a chunk could not be copied");
 	else if (!pe->room)
 		snap_invalidate(snap, "no memory for an exception");
-
-	if (full) {
-		full->bi_end_io = pe->full_end_io;
-		full->bi_private = pe->full_private;
-	}
 
 	/* Reads of an invalid snapshot fail when they end: no need to wait for them. */
 	failed = !READ_ONCE(snap->valid);
@@ -577,12 +584,11 @@ static bool snap_full_write_complete(struct snap_pending *pe)
 	struct dm_snapshot *snap = pe->snap;
 	struct snap_bucket *bucket = snap_bucket_of(snap, pe->old);
 	struct dm_kcopyd_mq_client *kcopyd = snap->kcopyd;
-	bio_end_io_t *end_io = pe->full_end_io;
-	struct bio *bio = pe->full_bio;
+	struct bio *bio;
 	unsigned long flags;
 	bool alone;
 
-	if (unlikely(bio->bi_status || !pe->room || !READ_ONCE(snap->valid)))
+	if (unlikely(pe->full_bio->bi_status || !pe->room || !READ_ONCE(snap->valid)))
 		return false;
 
 	spin_lock_irqsave(&bucket->lock, flags);
@@ -596,13 +602,12 @@ static bool snap_full_write_complete(struct snap_pending *pe)
 	if (unlikely(!alone))
 		return false;
 
-	bio->bi_private = pe->full_private;
-	bio->bi_end_io = end_io;
+	bio = snap_full_bio(pe);
 	snap_copy_end(snap);
 	snap_pending_free(pe);
 	dm_kcopyd_mq_release(kcopyd);
 	/* All that bio_endio() does has been done, but for this. */
-	end_io(bio);
+	bio->bi_end_io(bio);
 	return true;
 }
 
