@@ -90,9 +90,8 @@ for ((i = 0; i < ${#runs[@]} * rounds; i++)); do
 	read -r workload cpus <<< "${runs[i % ${#runs[@]}]}"
 	round=$((i / ${#runs[@]} + 1))
 	progress="$((i + 1)) of $((${#runs[@]} * rounds)): $workload, $cpus CPUs"
-	name=$workload-$cpus
-	((round == 1)) || name+=.$round progress+=", round $round"
-	if [[ ! $again && -e $results/runs/$name/complete ]]; then
+	((round == 1)) || progress+=", round $round"
+	if [[ ! $again && -e $results/runs/$(run_name "$workload" "$cpus" "$round")/complete ]]; then
 		echo "$progress: measured before"
 		continue
 	fi

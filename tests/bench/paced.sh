@@ -26,8 +26,7 @@ cpus=$1
 shift
 (($#)) || set -- "${targets[@]}"
 results=${OUT:-$out/paced/$(date +%H%M%S)}
-dir=$results/runs/$workload-$cpus
-((${ROUND:-1} == 1)) || dir+=.$ROUND
+dir=$results/runs/$(run_name "$workload" "$cpus" "${ROUND:-1}")
 log=$results/build.log
 mkdir -p "$results"
 kver=$(default_kver)

@@ -13,6 +13,12 @@
 all_workloads=(cow cow-16k cow-64k cow-2-snapshots cow-4-snapshots cow-softirq cow-80us rewrite snapshot-write
 	snapshot-write-partial snapshot-read snapshot-read-cow engine)
 
+# run_name WORKLOAD CPUS [ROUND]: the folder of a run
+run_name()
+{
+	echo "$1-$2$( ((${3:-1} == 1)) || echo ".$3")"
+}
+
 # Sets what is used by those who source this file.
 # shellcheck disable=SC2034
 describe_workload()
