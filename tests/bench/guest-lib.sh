@@ -93,6 +93,8 @@ trace_submissions()
 			sleep 0.1
 		done
 	done
+	# It starts somewhat later than its files appear.
+	sleep 2
 	run_load "$cpus" /tmp/trace.json --number_ios="$ios"
 	kill -INT "$tracer"
 	wait "$tracer" || true
@@ -114,5 +116,9 @@ trace_submissions()
 			printf "{\"origin\": {%s, %s},\n \"cow\": {%s, %s}}\n", list("nullb0", "R"),
 			       list("nullb0", "W"), list("nullb1", "R"), list("nullb1", "W")
 		}' > "$file"
+	if ! grep -q '[1-9]' "$file"; then
+		echo "blktrace saw nothing" >&2
+		return 1
+	fi
 	rm -r /tmp/trace
 }
