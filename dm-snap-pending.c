@@ -6,9 +6,11 @@
  * chunk has been copied and no snapshot read of the origin's chunk is under way any more. Then a
  * completed exception takes its place, in one step under the bucket's lock:
  *
- *   new ----> copying ----> copied ------------------> replaced
- *    |                        |                            ^
- *    +-----> full write ------+---> waiting for readers ---+
+ *   new ----> copying ----> (logged) ----> copied -------------> replaced
+ *    |                         |            |                        ^
+ *    +-----> full write -------+            +-> waiting for readers -+
+ *
+ * Of a persistent snapshot it is copied only when that is durable: see dm-snap-log.c.
  *
  * So a completed exception tells a writer to the origin all that he needs to know, and is looked up
  * without the lock. Whoever finds none takes the lock and looks at both again: a chunk that is in
@@ -49,8 +51,7 @@ struct snap_bucket {
 /**
  * struct snap_pending - a chunk that is being copied
  * @node:       in snap_bucket.pending
- * @old:        chunk of the origin
- * @new:        chunk of the COW device
+ * @log:        the exception; if the snapshot is persistent, on its way to the log
  * @snap:       snapshot; @snap->pending_refs is held
  * @next:       pending exception of another snapshot for the same origin write
  * @origin_bios:   origin writes that wait
@@ -70,8 +71,7 @@ struct snap_bucket {
  */
 struct snap_pending {
 	struct hlist_node node;
-	u64 old;
-	u64 new;
+	struct snap_log_entry log;
 	struct dm_snapshot *snap;
 	struct snap_pending *next;
 	struct bio_list origin_bios;
@@ -171,7 +171,7 @@ static struct snap_pending *snap_bucket_find(struct snap_bucket *bucket, u64 chu
 	lockdep_assert_held(&bucket->lock);
 
 	hlist_for_each_entry(pe, &bucket->pending, node)
-		if (pe->old == chunk)
+		if (pe->log.old == chunk)
 			return pe;
 	return NULL;
 }
@@ -290,15 +290,15 @@ static struct bio *snap_full_bio(struct snap_pending *pe)
  * writes to the origin go ahead without looking into the bucket.
  */
 static void snap_pending_replace(struct snap_pending *pe)
-	__must_hold(&snap_bucket_of(pe->snap, pe->old)->lock)
+	__must_hold(&snap_bucket_of(pe->snap, pe->log.old)->lock)
 {
 	struct dm_snapshot *snap = pe->snap;
 
-	lockdep_assert_held(&snap_bucket_of(snap, pe->old)->lock);
+	lockdep_assert_held(&snap_bucket_of(snap, pe->log.old)->lock);
 
 	hlist_del(&pe->node);
-	if (pe->copied && snap_exception_add(&snap->exceptions, pe->old, pe->new, &pe->room))
-		DMERR_LIMIT("Chunk %llu was copied twice", (unsigned long long)pe->old);
+	if (pe->copied && snap_exception_add(&snap->exceptions, pe->log.old, pe->log.new, &pe->room))
+		DMERR_LIMIT("Chunk %llu was copied twice", (unsigned long long)pe->log.old);
 }
 
 /*
@@ -321,7 +321,7 @@ static void snap_pending_finish(struct snap_pending *pe)
 static void snap_readers_gone(struct dm_kcopyd_mq_item *item)
 {
 	struct snap_pending *pe = container_of(item, struct snap_pending, item);
-	struct snap_bucket *bucket = snap_bucket_of(pe->snap, pe->old);
+	struct snap_bucket *bucket = snap_bucket_of(pe->snap, pe->log.old);
 	struct dm_kcopyd_mq_client *kcopyd = pe->snap->kcopyd;
 
 	spin_lock_irq(&bucket->lock);
@@ -353,7 +353,7 @@ static unsigned int snap_count_readers(struct snap_bucket *bucket, u64 chunk)
 static void snap_pending_complete(struct snap_pending *pe, bool failed)
 {
 	struct dm_snapshot *snap = pe->snap;
-	struct snap_bucket *bucket = snap_bucket_of(snap, pe->old);
+	struct snap_bucket *bucket = snap_bucket_of(snap, pe->log.old);
 	struct bio_list snapshot_bios;
 	struct bio *full = snap_full_bio(pe);
 	unsigned int readers = 0;
@@ -371,7 +371,7 @@ static void snap_pending_complete(struct snap_pending *pe, bool failed)
 	bio_list_init(&pe->snapshot_bios);
 	if (likely(!failed)) {
 		pe->copied = true;
-		readers = snap_count_readers(bucket, pe->old);
+		readers = snap_count_readers(bucket, pe->log.old);
 	}
 	if (unlikely(readers)) {
 		pe->readers = readers;
@@ -396,7 +396,7 @@ static bool snap_bucket_lookup(struct dm_snapshot *snap, struct snap_bucket *buc
 	struct snap_pending *pe = snap_bucket_find(bucket, chunk);
 
 	if (pe && pe->copied) {
-		*new = pe->new;
+		*new = pe->log.new;
 		return true;
 	}
 	return snap_exception_lookup(&snap->exceptions, chunk, new);
@@ -442,6 +442,26 @@ void snap_read_done(struct dm_snapshot *snap, struct snap_bio *sb)
  *------------------------------------------------------------
  */
 
+void snap_pending_logged(struct snap_log_entry *entry, bool failed)
+{
+	snap_pending_complete(container_of(entry, struct snap_pending, log), failed);
+}
+
+/* The chunk is in the COW device, or could not be copied: what comes next? */
+static void snap_pending_copied(struct snap_pending *pe, bool failed)
+{
+	struct dm_snapshot *snap = pe->snap;
+
+	if (snap->log) {
+		if (likely(!failed && READ_ONCE(snap->valid))) {
+			snap_log_commit(snap->log, &pe->log);
+			return;
+		}
+		snap_log_abort(snap->log, &pe->log);
+	}
+	snap_pending_complete(pe, failed);
+}
+
 static void snap_copy_done(int read_err, unsigned long write_err, void *context)
 {
 	struct snap_pending *pe = context, *next;
@@ -450,7 +470,7 @@ static void snap_copy_done(int read_err, unsigned long write_err, void *context)
 	for (dest = 0; pe; dest++, pe = next) {
 		next = pe->next;
 		snap_copy_end(pe->snap);
-		snap_pending_complete(pe, read_err || write_err & BIT(dest));
+		snap_pending_copied(pe, read_err || write_err & BIT(dest));
 	}
 }
 
@@ -470,13 +490,13 @@ static struct snap_pending *snap_pending_start_some(struct snap_pending *first)
 	unsigned int shift = snap->store.chunk_shift, nr = 0;
 
 	from.bdev = snap->origin_bdev;
-	from.sector = first->old << shift;
+	from.sector = first->log.old << shift;
 	from.count = min_t(sector_t, snap->store.chunk_size,
 			   bdev_nr_sectors(from.bdev) - from.sector);
 
 	while (pe && nr < ARRAY_SIZE(to) && pe->snap->store.chunk_shift == shift) {
 		to[nr].bdev = pe->snap->store.cow;
-		to[nr].sector = pe->new << shift;
+		to[nr].sector = pe->log.new << shift;
 		to[nr].count = from.count;
 		nr++;
 		snap_copy_begin(pe->snap);
@@ -517,9 +537,11 @@ static struct snap_pending *snap_bucket_enter(struct dm_snapshot *snap, struct s
 	if (*copied)
 		return NULL;
 
-	if (!snap_store_alloc(&snap->store, &fresh->new))
+	if (!snap_store_alloc(&snap->store, &fresh->log.new))
 		return NULL;
-	fresh->old = chunk;
+	fresh->log.old = chunk;
+	if (snap->log)
+		snap_log_begin(snap->log, &fresh->log);
 	hlist_add_head(&fresh->node, &bucket->pending);
 	return fresh;
 }
@@ -571,7 +593,7 @@ static void snap_full_write_done(struct dm_kcopyd_mq_item *item)
 	struct dm_kcopyd_mq_client *kcopyd = snap->kcopyd;
 
 	snap_copy_end(snap);
-	snap_pending_complete(pe, pe->full_bio->bi_status);
+	snap_pending_copied(pe, pe->full_bio->bi_status);
 	dm_kcopyd_mq_release(kcopyd);
 }
 
@@ -582,18 +604,18 @@ static void snap_full_write_done(struct dm_kcopyd_mq_item *item)
 static bool snap_full_write_complete(struct snap_pending *pe)
 {
 	struct dm_snapshot *snap = pe->snap;
-	struct snap_bucket *bucket = snap_bucket_of(snap, pe->old);
+	struct snap_bucket *bucket = snap_bucket_of(snap, pe->log.old);
 	struct dm_kcopyd_mq_client *kcopyd = snap->kcopyd;
 	struct bio *bio;
 	unsigned long flags;
 	bool alone;
 
-	if (unlikely(pe->full_bio->bi_status || !pe->room || !READ_ONCE(snap->valid)))
+	if (unlikely(pe->full_bio->bi_status || !pe->room || snap->log || !READ_ONCE(snap->valid)))
 		return false;
 
 	spin_lock_irqsave(&bucket->lock, flags);
 	alone = bio_list_empty(&pe->origin_bios) && bio_list_empty(&pe->snapshot_bios) &&
-		!snap_count_readers(bucket, pe->old);
+		!snap_count_readers(bucket, pe->log.old);
 	if (likely(alone)) {
 		pe->copied = true;
 		snap_pending_replace(pe);
@@ -649,12 +671,12 @@ int snap_pending_write(struct dm_snapshot *snap, u64 chunk, struct bio *bio)
 	spin_lock_irq(&bucket->lock);
 	pe = snap_bucket_enter(snap, bucket, chunk, fresh, &new, &copied);
 	if (unlikely(pe && pe->copied)) {
-		new = pe->new;
+		new = pe->log.new;
 		copied = true;
 		pe = NULL;
 	}
 	if (pe) {
-		snap_remap_sector(snap, bio, pe->new);
+		snap_remap_sector(snap, bio, pe->log.new);
 		if (pe == fresh && full)
 			pe->full_bio = bio;
 		else
@@ -677,7 +699,7 @@ int snap_pending_write(struct dm_snapshot *snap, u64 chunk, struct bio *bio)
 		snap_remap_sector(snap, bio, new);
 		return DM_MAPIO_REMAPPED;
 	}
-	snap_invalidate(snap, "the COW device is full");
+	snap_overflow(snap);
 	return DM_MAPIO_KILL;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The snapshot target: table lines, the way of a bio, and the life of a snapshot.
+ * The snapshot target: table lines, the way of a bio, and which target has the snapshot.
  */
 #define DM_MSG_PREFIX "snapshot-scaled"
 
@@ -11,125 +11,8 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 
+#include "dm-snap-life.h"
 #include "dm-snap-scaled.h"
-
-DECLARE_DM_KCOPYD_MQ_THROTTLE_WITH_MODULE_PARM(snapshot_copy_throttle,
-					       "Percentage of time in which chunks are copied");
-
-/*
- *------------------------------------------------------------
- * Snapshots
- *------------------------------------------------------------
- */
-
-void snap_invalidate(struct dm_snapshot *snap, const char *reason)
-{
-	mutex_lock(&snap->lock);
-	if (snap->valid) {
-		DMERR("%s: Snapshot is now invalid: %s",
-		      dm_table_device_name(snap->ti->table), reason);
-		WRITE_ONCE(snap->valid, false);
-		dm_table_event(snap->ti->table);
-	}
-	mutex_unlock(&snap->lock);
-}
-
-static void snap_pending_gone(struct percpu_ref *ref)
-{
-	complete(&container_of(ref, struct dm_snapshot, pending_refs)->pending_gone);
-}
-
-/* Makes the empty snapshot of a target. */
-static struct dm_snapshot *snap_create(struct snap_target *t)
-{
-	struct dm_target *ti = t->ti;
-	struct dm_snapshot *snap;
-	int r;
-
-	snap = kzalloc(sizeof(*snap), GFP_KERNEL);
-	if (!snap) {
-		ti->error = "No memory for the snapshot";
-		return ERR_PTR(-ENOMEM);
-	}
-
-	snap->valid = true;
-	snap->ti = ti;
-	snap->size = ti->len;
-	snap->origin = t->origin;
-	snap->origin_bdev = t->origin_dev->bdev;
-	mutex_init(&snap->lock);
-	init_completion(&snap->pending_gone);
-	init_waitqueue_head(&snap->copies_wait);
-
-	r = snap_store_init(&snap->store, t->cow_dev->bdev, t->chunk_size);
-	if (r) {
-		ti->error = "No memory for the exception store";
-		goto bad_store;
-	}
-
-	r = snap_exceptions_init(&snap->exceptions,
-				 bdev_nr_sectors(snap->origin_bdev) >> snap->store.chunk_shift,
-				 bdev_nr_sectors(snap->store.cow) >> snap->store.chunk_shift);
-	if (r) {
-		ti->error = "No memory for the table of exceptions";
-		goto bad_exceptions;
-	}
-
-	r = snap_buckets_init(snap);
-	if (r) {
-		ti->error = "No memory for pending exceptions";
-		goto bad_buckets;
-	}
-
-	r = percpu_counter_init(&snap->copies, 0, GFP_KERNEL);
-	if (r) {
-		ti->error = "No memory for the counter of copies";
-		goto bad_copies;
-	}
-
-	r = percpu_ref_init(&snap->pending_refs, snap_pending_gone, 0, GFP_KERNEL);
-	if (r) {
-		ti->error = "No memory for the counter of pending exceptions";
-		goto bad_refs;
-	}
-
-	snap->kcopyd = dm_kcopyd_mq_client_create(&dm_kcopyd_mq_throttle);
-	if (IS_ERR(snap->kcopyd)) {
-		r = PTR_ERR(snap->kcopyd);
-		ti->error = "Cannot create a client of the copy engine";
-		goto bad_kcopyd;
-	}
-	return snap;
-
-bad_kcopyd:
-	percpu_ref_exit(&snap->pending_refs);
-bad_refs:
-	percpu_counter_destroy(&snap->copies);
-bad_copies:
-	snap_buckets_exit(snap);
-bad_buckets:
-	snap_exceptions_exit(&snap->exceptions);
-bad_exceptions:
-	snap_store_exit(&snap->store);
-bad_store:
-	kfree(snap);
-	return ERR_PTR(r);
-}
-
-/* The snapshot has no target any more, and the origin does not see it. */
-static void snap_destroy(struct dm_snapshot *snap)
-{
-	percpu_ref_kill(&snap->pending_refs);
-	wait_for_completion(&snap->pending_gone);
-	/* This waits for a grace period, too: somebody may still be dropping the last reference. */
-	dm_kcopyd_mq_client_destroy(snap->kcopyd);
-	percpu_ref_exit(&snap->pending_refs);
-	percpu_counter_destroy(&snap->copies);
-	snap_buckets_exit(snap);
-	snap_exceptions_exit(&snap->exceptions);
-	snap_store_exit(&snap->store);
-	kfree(snap);
-}
 
 /*
  *------------------------------------------------------------
@@ -165,9 +48,18 @@ static struct snap_pair snap_find_pair(const struct snap_target *t)
 	return pair;
 }
 
+static void snap_target_remove(struct snap_target *t)
+{
+	mutex_lock(&snap_registry_lock);
+	list_del(&t->list);
+	snap_origin_put(t->origin);
+	mutex_unlock(&snap_registry_lock);
+}
+
 /*
  * Enters a target in the registry. If another one has the snapshot, that is handed over when this
- * target is resumed; else there is a new snapshot.
+ * target is resumed; else the snapshot is made, or loaded, which takes its time: meanwhile the entry
+ * keeps others away from the COW device.
  */
 static int snap_target_register(struct snap_target *t)
 {
@@ -179,33 +71,31 @@ static int snap_target_register(struct snap_target *t)
 	t->origin = snap_origin_get(t->origin_dev->bdev);
 	if (!t->origin) {
 		t->ti->error = "No memory for the origin";
-		r = -ENOMEM;
-		goto out;
+		mutex_unlock(&snap_registry_lock);
+		return -ENOMEM;
 	}
 
 	pair = snap_find_pair(t);
 	if (pair.to) {
 		t->ti->error = "Another table for this COW device is waiting to be resumed";
+		snap_origin_put(t->origin);
 		r = -EBUSY;
-		goto bad;
+	} else {
+		list_add_tail(&t->list, &t->origin->targets);
 	}
-
-	if (!pair.from) {
-		snap = snap_create(t);
-		if (IS_ERR(snap)) {
-			r = PTR_ERR(snap);
-			goto bad;
-		}
-		t->snap = snap;
-	}
-	list_add_tail(&t->list, &t->origin->targets);
-	goto out;
-
-bad:
-	snap_origin_put(t->origin);
-out:
 	mutex_unlock(&snap_registry_lock);
-	return r;
+	if (r || pair.from)
+		return r;
+
+	snap = snap_create(t);
+	if (IS_ERR(snap)) {
+		snap_target_remove(t);
+		return PTR_ERR(snap);
+	}
+	mutex_lock(&snap_registry_lock);
+	t->snap = snap;
+	mutex_unlock(&snap_registry_lock);
+	return 0;
 }
 
 static void snap_target_unregister(struct snap_target *t)
@@ -283,38 +173,37 @@ static int snap_parse_features(struct snap_target *t, struct dm_arg_set *as)
 
 static int snap_parse_store(struct snap_target *t, const char *type)
 {
+	char option = toupper(type[0]) ? toupper(type[1]) : 0;
+
 	switch (toupper(type[0])) {
 	case 'N':
-		if (!type[1])
+		if (!option)
 			return 0;
 		t->ti->error = "Exception store N takes no options";
 		return -EINVAL;
 	case 'P':
-		t->ti->error = "Persistent exception store (P, PO) is not supported yet: must be N";
+		t->persistent = true;
+		t->overflow = option == 'O';
+		if (!option || (t->overflow && !type[2]))
+			return 0;
+		t->ti->error = "Unknown option of exception store P: must be P or PO";
 		return -EINVAL;
 	default:
-		t->ti->error = "Unknown type of exception store: must be N";
+		t->ti->error = "Unknown type of exception store: must be P, PO or N";
 		return -EINVAL;
 	}
 }
 
+/* What a persistent snapshot's disk says counts more, and may be left to it. */
 static int snap_parse_chunk_size(struct snap_target *t, const char *arg)
 {
-	char **error = &t->ti->error;
-
 	if (kstrtouint(arg, 10, &t->chunk_size)) {
-		*error = "Invalid chunk size: must be a number of sectors";
+		t->ti->error = "Invalid chunk size: must be a number of sectors";
 		return -EINVAL;
 	}
-	if (!is_power_of_2(t->chunk_size)) {
-		*error = "Invalid chunk size: must be a power of 2";
-		return -EINVAL;
-	}
-	if (t->chunk_size > INT_MAX >> SECTOR_SHIFT) {
-		*error = "Chunk size too large: must be at most 2097152 sectors";
-		return -EINVAL;
-	}
-	return 0;
+	if (t->persistent && !t->chunk_size)
+		return 0;
+	return snap_check_chunk_size(t->chunk_size, &t->ti->error);
 }
 
 /*
@@ -331,29 +220,7 @@ static int snap_get_origin(struct snap_target *t, const char *path)
 	return dm_get_device(ti, path, DM_SCALED_MODE_READ, &t->origin_dev);
 }
 
-/* What can only be checked against the devices. */
-static int snap_check_devices(struct snap_target *t)
-{
-	struct block_device *origin = t->origin_dev->bdev, *cow = t->cow_dev->bdev;
-	unsigned int block = max(bdev_logical_block_size(origin), bdev_logical_block_size(cow));
-	char **error = &t->ti->error;
-
-	if (origin == cow) {
-		*error = "COW device must not be the origin device";
-		return -EINVAL;
-	}
-	if (t->chunk_size < block >> SECTOR_SHIFT) {
-		*error = "Chunk size too small: must be a multiple of the logical block sizes";
-		return -EINVAL;
-	}
-	if (bdev_nr_sectors(cow) / t->chunk_size >= 1ULL << SNAP_NEW_CHUNK_BITS) {
-		*error = "COW device has too many chunks: chunk size must be larger";
-		return -EINVAL;
-	}
-	return 0;
-}
-
-/* <origin> <COW device> N <chunk size> [<number of features> <feature>...] */
+/* <origin> <COW device> P|PO|N <chunk size> [<number of features> <feature>...] */
 static int snap_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 {
 	struct dm_arg_set as = { .argc = argc, .argv = argv };
@@ -361,7 +228,7 @@ static int snap_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 	int r;
 
 	if (argc < 4) {
-		ti->error = "Too few arguments: needs origin, COW device, N and chunk size";
+		ti->error = "Too few arguments: needs origin, COW device, P, PO or N, and chunk size";
 		return -EINVAL;
 	}
 
@@ -395,12 +262,15 @@ static int snap_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 	r = snap_check_devices(t);
 	if (r)
 		goto bad_devices;
-	r = dm_set_target_max_io_len(ti, t->chunk_size);
-	if (r)
-		goto bad_devices;
 	r = snap_target_register(t);
 	if (r)
 		goto bad_devices;
+	/* If the snapshot is going to be handed over the size comes with it. */
+	if (t->chunk_size) {
+		r = dm_set_target_max_io_len(ti, t->chunk_size);
+		if (r)
+			goto bad_size;
+	}
 
 	ti->private = t;
 	ti->num_flush_bios = 1;
@@ -409,6 +279,8 @@ static int snap_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 	ti->per_io_data_size = sizeof(struct snap_bio);
 	return 0;
 
+bad_size:
+	snap_target_unregister(t);
 bad_devices:
 	dm_put_device(ti, t->cow_dev);
 bad_cow:
@@ -484,6 +356,9 @@ static int snap_map(struct dm_target *ti, struct bio *bio)
 	}
 
 	if (unlikely(!snap || !READ_ONCE(snap->valid)))
+		return DM_MAPIO_KILL;
+
+	if (unlikely(READ_ONCE(snap->overflowed) && bio_data_dir(bio) == WRITE))
 		return DM_MAPIO_KILL;
 
 	chunk = snap_chunk(snap, bio->bi_iter.bi_sector);
@@ -572,9 +447,12 @@ static void snap_hand_over(struct snap_target *from, struct snap_target *to)
 	WRITE_ONCE(snap->size, to->ti->len);
 	to->ti->max_io_len = snap->store.chunk_size;
 	to->chunk_size = snap->store.chunk_size;
+	to->persistent = from->persistent;
+	to->overflow &= to->persistent;
 
 	mutex_lock(&snap->lock);
 	snap->ti = to->ti;
+	snap->overflow = to->overflow;
 	mutex_unlock(&snap->lock);
 }
 
@@ -608,7 +486,12 @@ static void snap_status_info(struct snap_target *t, char *result, unsigned int m
 		DMEMIT("Invalid");
 		return;
 	}
-	snap_store_usage(&t->snap->store, &allocated, &total, &metadata);
+	if (READ_ONCE(t->snap->overflowed)) {
+		DMEMIT("Overflow");
+		return;
+	}
+	metadata = t->snap->log ? snap_log_metadata(t->snap->log) : 0;
+	snap_store_usage(&t->snap->store, &allocated, &total);
 	DMEMIT("%llu/%llu %llu", (unsigned long long)allocated, (unsigned long long)total,
 	       (unsigned long long)metadata);
 }
@@ -625,7 +508,8 @@ static void snap_status(struct dm_target *ti, status_type_t type, unsigned int f
 		snap_status_info(t, result, maxlen);
 		break;
 	case STATUSTYPE_TABLE:
-		DMEMIT("%s %s N %u", t->origin_dev->name, t->cow_dev->name, t->chunk_size);
+		DMEMIT("%s %s %s %u", t->origin_dev->name, t->cow_dev->name,
+		       !t->persistent ? "N" : t->overflow ? "PO" : "P", t->chunk_size);
 		if (t->discard_zeroes_cow)
 			DMEMIT(" %u discard_zeroes_cow", t->discard_passdown_origin ? 2 : 1);
 		if (t->discard_passdown_origin)
@@ -637,7 +521,8 @@ static void snap_status(struct dm_target *ti, status_type_t type, unsigned int f
 		DMEMIT(",snap_cow_name=%s", t->cow_dev->name);
 		DMEMIT(",snap_valid=%c", t->snap && !READ_ONCE(t->snap->valid) ? 'n' : 'y');
 		DMEMIT(",snap_merge_failed=n");
-		DMEMIT(",snapshot_overflowed=n;");
+		DMEMIT(",snapshot_overflowed=%c;",
+		       t->snap && READ_ONCE(t->snap->overflowed) ? 'y' : 'n');
 		break;
 	}
 	mutex_unlock(&snap_registry_lock);

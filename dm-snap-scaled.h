@@ -22,6 +22,7 @@
 #include "compat.h"
 #include "dm-kcopyd-mq.h"
 #include "dm-snap-exception.h"
+#include "dm-snap-log.h"
 #include "dm-snap-store.h"
 
 struct snap_bucket;
@@ -34,7 +35,9 @@ struct snap_pending;
  * @exceptions:    chunks that have been copied
  * @buckets:       chunks that are being copied, and reads of chunks that have not been
  * @bucket_mask:   number of @buckets less one
+ * @log:           makes exceptions durable; NULL if the snapshot is transient, or was invalid already
  * @valid:         cleared, under @lock, when the snapshot has become unusable; never set again
+ * @overflowed:    set, under @lock, when a write to the snapshot found no room: no more are taken
  * @active:        origin writes are seen; changes under snap_registry_lock
  * @size:          sectors of the origin that the snapshot covers; changes while the origin is quiet
  * @origin:        the origin
@@ -46,8 +49,9 @@ struct snap_pending;
  * @pending_gone:  completed when @pending_refs is gone
  * @copies:        chunks being copied, approximately; see snap_copy_begin()
  * @copies_wait:   writers held back because there are too many
- * @lock:          protects the change of @valid, and @ti
+ * @lock:          protects the change of @valid and @overflowed, and what follows
  * @ti:            target that has the snapshot
+ * @overflow:      a write to the snapshot that finds no room does not make it invalid
  *
  * A write to the origin reads the first fields and writes none; what it changes is in a bucket, in
  * a per-CPU counter or on the CPU's own part of the store.
@@ -57,7 +61,9 @@ struct dm_snapshot {
 	struct snap_exceptions exceptions;
 	struct snap_bucket *buckets;
 	unsigned int bucket_mask;
+	struct snap_log *log;
 	bool valid;
+	bool overflowed;
 	bool active;
 	sector_t size;
 	struct snap_origin *origin;
@@ -70,8 +76,9 @@ struct dm_snapshot {
 	struct percpu_counter copies;
 	wait_queue_head_t copies_wait;
 
-	struct mutex lock;	/* protects the change of @valid, and @ti */
+	struct mutex lock;	/* protects the change of @valid and @overflowed, and what follows */
 	struct dm_target *ti;
+	bool overflow;
 };
 
 /**
@@ -108,7 +115,9 @@ struct snap_origin {
  * @snap:       the snapshot; NULL while another target still has it, or has had it
  * @origin:     the origin
  * @list:       in snap_origin.targets
- * @chunk_size: sectors of a chunk, as given in the table
+ * @chunk_size: sectors of a chunk, as given in the table, or as the snapshot has it; 0 if neither
+ * @persistent: exceptions are kept on the COW device
+ * @overflow:   of a persistent snapshot: see dm_snapshot.overflow
  * @discard_zeroes_cow:      a discard zeroes the chunk in the COW device
  * @discard_passdown_origin: a discard is passed to the origin, too
  * @handed_over: another target has got the snapshot; this one is of no use any more
@@ -123,6 +132,8 @@ struct snap_target {
 	struct snap_origin *origin;
 	struct list_head list;
 	unsigned int chunk_size;
+	bool persistent;
+	bool overflow;
 	bool discard_zeroes_cow;
 	bool discard_passdown_origin;
 	bool handed_over;
@@ -255,6 +266,15 @@ void snap_copies_wait(struct dm_snapshot *snap);
  */
 bool snap_copies_exceeded(struct dm_snapshot *snap);
 
+/**
+ * snap_pending_logged() - an exception is in the log, or never will be
+ * @entry:  of a pending exception
+ * @failed: it never will be
+ *
+ * Context: process context, a worker of the engine's client.
+ */
+void snap_pending_logged(struct snap_log_entry *entry, bool failed);
+
 int snap_pending_init(void);
 void snap_pending_exit(void);
 
@@ -345,16 +365,28 @@ int snap_origin_write(struct snap_origin *origin, struct bio *bio, bool retry);
 
 extern struct target_type snap_origin_target_type;
 
-/* dm-snap-scaled.c */
+/* dm-snap-life.c */
 
 /**
  * snap_invalidate() - give a snapshot up
  * @snap:   the snapshot
  * @reason: for the log: what happened
  *
- * Context: process context, may sleep.
+ * Returns when that is durable.
+ *
+ * Context: process context, may sleep; may be a map function.
  */
 void snap_invalidate(struct dm_snapshot *snap, const char *reason);
+
+/**
+ * snap_overflow() - a write to a snapshot finds no room on the COW device
+ * @snap: the snapshot: takes no more writes, or becomes invalid
+ *
+ * Context: as for snap_invalidate().
+ */
+void snap_overflow(struct dm_snapshot *snap);
+
+/* dm-snap-scaled.c */
 
 int dm_snap_scaled_init(void);
 void dm_snap_scaled_exit(void);

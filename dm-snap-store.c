@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The transient exception store: chunks are handed out from the start of the COW device to its end,
- * and forgotten with the snapshot.
+ * The store: chunks are handed out from the start of the COW device to its end.
  */
+#include <linux/mm.h>
 #include <linux/percpu.h>
 
+#include "dm-snap-disk.h"
 #include "dm-snap-store.h"
 
-/* Long enough for the writes of a busy CPU to merge; short enough to leave few holes in use. */
+/*
+ * Long enough for the writes of a busy CPU to merge; short enough to leave few holes in use. What a
+ * persistent snapshot has not used of a batch is a hole until the snapshot is loaded again, which
+ * stock does not see: there it is as long as what the engine writes with one bio.
+ */
 #define SNAP_BATCH_CHUNKS	64
+#define SNAP_BATCH_PERSISTENT	16
 
 /**
  * struct snap_batch - consecutive chunks that a CPU hands out
@@ -24,9 +30,11 @@ struct snap_batch {
 	u64 end;
 };
 
-static u64 snap_store_capacity(const struct snap_store *store)
+u64 snap_store_capacity(const struct snap_store *store)
 {
-	return bdev_nr_sectors(store->cow) >> store->chunk_shift;
+	u64 chunks = bdev_nr_sectors(store->cow) >> store->chunk_shift;
+
+	return store->area_shift ? snap_data_capacity(store->area_shift, chunks) : chunks;
 }
 
 static bool snap_batch_take(struct snap_batch *batch, u64 *chunk)
@@ -48,7 +56,16 @@ static void snap_batch_refill(struct snap_store *store, struct snap_batch *batch
 	lockdep_assert_held(&batch->lock);
 
 	spin_lock(&store->lock);
-	if (store->next < capacity) {
+	if (store->nr_holes) {
+		struct snap_range *hole = &store->holes[store->nr_holes - 1];
+
+		batch->end = hole->end;
+		batch->next = hole->end - min_t(u64, hole->end - hole->start, store->batch_size);
+		store->free -= batch->end - batch->next;
+		hole->end = batch->next;
+		if (hole->start == hole->end)
+			store->nr_holes--;
+	} else if (store->next < capacity) {
 		batch->next = store->next;
 		batch->end = min_t(u64, batch->next + store->batch_size, capacity);
 		store->next = batch->end;
@@ -91,11 +108,14 @@ bool snap_store_alloc(struct snap_store *store, u64 *chunk)
 	got = snap_batch_take(batch, chunk);
 	spin_unlock(&batch->lock);
 
-	return likely(got) || snap_batch_steal(store, chunk);
+	if (unlikely(!got) && !snap_batch_steal(store, chunk))
+		return false;
+	if (store->area_shift)
+		*chunk = snap_data_chunk(store->area_shift, *chunk);
+	return true;
 }
 
-void snap_store_usage(struct snap_store *store, sector_t *allocated, sector_t *total,
-		      sector_t *metadata)
+void snap_store_usage(struct snap_store *store, sector_t *allocated, sector_t *total)
 {
 	u64 used, left = 0;
 	int cpu;
@@ -109,26 +129,44 @@ void snap_store_usage(struct snap_store *store, sector_t *allocated, sector_t *t
 		spin_unlock_irq(&batch->lock);
 	}
 	spin_lock_irq(&store->lock);
-	used = store->next - left;
+	used = store->next - store->free - left;
 	spin_unlock_irq(&store->lock);
+
+	/* Areas are counted as if those chunks had no holes between them. */
+	if (store->area_shift)
+		used = snap_data_chunk(store->area_shift, used);
 
 	*allocated = used << store->chunk_shift;
 	*total = bdev_nr_sectors(store->cow);
-	*metadata = 0;
 }
 
-int snap_store_init(struct snap_store *store, struct block_device *cow, unsigned int chunk_size)
+void snap_store_set_used(struct snap_store *store, u64 next, struct snap_range *holes,
+			 unsigned int nr)
+{
+	unsigned int i;
+
+	store->next = next;
+	store->holes = holes;
+	store->nr_holes = nr;
+	store->free = 0;
+	for (i = 0; i < nr; i++)
+		store->free += holes[i].end - holes[i].start;
+}
+
+int snap_store_init(struct snap_store *store, struct block_device *cow, unsigned int chunk_size,
+		    bool persistent)
 {
 	int cpu;
 
 	store->cow = cow;
 	store->chunk_size = chunk_size;
 	store->chunk_shift = __ffs(chunk_size);
-	store->next = 0;
+	store->area_shift = persistent ? snap_area_shift(chunk_size) : 0;
+	snap_store_set_used(store, 0, NULL, 0);
 	spin_lock_init(&store->lock);
 	/* Near the end of a small device there should be more to do than to steal. */
 	store->batch_size = clamp_t(u64, snap_store_capacity(store) / (4 * num_possible_cpus()),
-				    1, SNAP_BATCH_CHUNKS);
+				    1, persistent ? SNAP_BATCH_PERSISTENT : SNAP_BATCH_CHUNKS);
 
 	store->batches = alloc_percpu(struct snap_batch);
 	if (!store->batches)
@@ -141,4 +179,5 @@ int snap_store_init(struct snap_store *store, struct block_device *cow, unsigned
 void snap_store_exit(struct snap_store *store)
 {
 	free_percpu(store->batches);
+	kvfree(store->holes);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Where a snapshot keeps copied chunks: the transient exception store.
+ * Where a snapshot keeps copied chunks: hands out the chunks of the COW device.
  */
 #ifndef DM_SNAP_STORE_H
 #define DM_SNAP_STORE_H
@@ -12,26 +12,45 @@
 struct snap_batch;
 
 /**
+ * struct snap_range - consecutive chunks of data
+ * @start: index of the first
+ * @end:   index after the last
+ */
+struct snap_range {
+	u64 start;
+	u64 end;
+};
+
+/**
  * struct snap_store - hands out chunks of a COW device
  * @cow:         the device; its size may grow
  * @chunk_size:  sectors of a chunk, a power of two
  * @chunk_shift: log2 of @chunk_size
+ * @area_shift:  log2 of the exceptions in a chunk of metadata; 0 if there is no metadata
  * @batch_size:  chunks that a CPU takes at a time
  * @batches:     per CPU: chunks it has taken and not yet handed out
- * @lock:        protects @next; interrupts off, nests inside snap_batch.lock
- * @next:        first chunk that no CPU has taken
+ * @lock:        protects the fields below; interrupts off, nests inside snap_batch.lock
+ * @next:        first chunk that no CPU has taken, but for @holes
+ * @holes:       chunks before @next that are free, to be taken first, from the last to the first
+ * @nr_holes:    number of @holes
+ * @free:        chunks in @holes
  *
- * Each CPU hands out consecutive chunks, so that the block layer can merge what it writes to them.
+ * Chunks are counted by the index that they have among those of data, see dm-snap-disk.h; without
+ * metadata that is their number. Each CPU hands out consecutive chunks, so that the block layer can merge what it writes to them.
  */
 struct snap_store {
 	struct block_device *cow;
 	unsigned int chunk_size;
 	unsigned int chunk_shift;
+	unsigned int area_shift;
 	unsigned int batch_size;
 	struct snap_batch __percpu *batches;
 
-	spinlock_t lock ____cacheline_aligned_in_smp;	/* protects @next */
+	spinlock_t lock ____cacheline_aligned_in_smp;	/* protects the fields below */
 	u64 next;
+	struct snap_range *holes;
+	unsigned int nr_holes;
+	u64 free;
 };
 
 /**
@@ -39,10 +58,28 @@ struct snap_store {
  * @store:      the store
  * @cow:        COW device, open for as long as the store exists
  * @chunk_size: sectors of a chunk, a power of two
+ * @persistent: some chunks hold metadata, and are not handed out
  *
  * Return: 0 or -ENOMEM.
  */
-int snap_store_init(struct snap_store *store, struct block_device *cow, unsigned int chunk_size);
+int snap_store_init(struct snap_store *store, struct block_device *cow, unsigned int chunk_size,
+		    bool persistent);
+
+/**
+ * snap_store_capacity() - chunks that the device has for data
+ * @store: the store
+ */
+u64 snap_store_capacity(const struct snap_store *store);
+
+/**
+ * snap_store_set_used() - tell which chunks are in use already
+ * @store: the store, nothing of which has been handed out
+ * @next:  index after the last chunk in use
+ * @holes: ranges before it that are free, in ascending order; the store owns and frees them
+ * @nr:    number of @holes
+ */
+void snap_store_set_used(struct snap_store *store, u64 next, struct snap_range *holes,
+			 unsigned int nr);
 
 /**
  * snap_store_exit() - free the store
@@ -55,7 +92,7 @@ void snap_store_exit(struct snap_store *store);
  * @store: the store
  * @chunk: set to the number of the chunk
  *
- * Fails only if each chunk that fits into the device has been handed out.
+ * Fails only if each chunk of data that fits into the device has been handed out.
  *
  * Context: interrupts are off.
  * Return: true if there was one.
@@ -65,13 +102,11 @@ bool snap_store_alloc(struct snap_store *store, u64 *chunk);
 /**
  * snap_store_usage() - tell how full the store is
  * @store:     the store
- * @allocated: set to the sectors of the chunks handed out
+ * @allocated: set to the sectors of the chunks handed out, and of the metadata that goes with them
  * @total:     set to the sectors of the device
- * @metadata:  set to the sectors that hold metadata: none
  *
  * Context: process context.
  */
-void snap_store_usage(struct snap_store *store, sector_t *allocated, sector_t *total,
-		      sector_t *metadata);
+void snap_store_usage(struct snap_store *store, sector_t *allocated, sector_t *total);
 
 #endif /* DM_SNAP_STORE_H */

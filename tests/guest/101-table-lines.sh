@@ -4,12 +4,15 @@
 . "$lib/snap.sh"
 DESCRIPTION="table lines that are accepted, and how they are shown"
 
-# accepts ARGUMENTS SHOWN: of a snapshot of $o on $c; both without these two.
+# accepts ARGUMENTS SHOWN [USED]: of a snapshot of $o on $c; both without these two. USED are the sectors that it uses.
 accepts()
 {
+	local used=${3:-0}
+
+	cow_clear "$c"
 	dm_create snap "0 $len $snapshot $o $c $1"
 	assert_eq "$(dmsetup table snap)" "0 $len $snapshot $o_number $c_number $2" "table"
-	assert_match "$(dmsetup status snap)" "^0 $len $snapshot 0/$(sectors "$c") 0$"
+	assert_match "$(dmsetup status snap)" "^0 $len $snapshot $used/$(sectors "$c") $used$"
 	dm_remove snap
 }
 
@@ -37,6 +40,13 @@ run_test()
 	accepts "N 8 2 discard_passdown_origin discard_zeroes_cow" \
 		"N 8 2 discard_zeroes_cow discard_passdown_origin"
 	accepts "N 8 2 discard_zeroes_cow discard_zeroes_cow" "N 8 1 discard_zeroes_cow"
+
+	for chunk in 1 2 8 64 2048 32768; do
+		accepts "P $chunk" "P $chunk" $((2 * chunk))
+		accepts "po $chunk" "PO $chunk" $((2 * chunk))
+	done
+	accepts "P 0" "P 32" 64
+	accepts "p 8 1 discard_zeroes_cow" "P 8 1 discard_zeroes_cow" 16
 
 	# Devices by their numbers.
 	dm_create snap "0 $len $snapshot $o_number $c_number N 8"

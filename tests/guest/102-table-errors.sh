@@ -51,10 +51,15 @@ lines()
 	ours|0 L T O C NO 8|[Ss]tore
 	ours|0 L T O C N8 8|[Ss]tore
 	ours|0 L T O C nn 8|[Ss]tore
-	ours|0 L T O C P 8|[Pp]ersistent
-	ours|0 L T O C p 8|[Pp]ersistent
-	ours|0 L T O C PO 8|[Pp]ersistent
-	all|0 L T O C PX 8|[Pp]ersistent
+	all|0 L T O C PX 8|[Ss]tore
+	ours|0 L T O C POX 8|[Ss]tore
+	all|0 L T O C persistent 8|[Ss]tore
+	all|0 L T O C P -8|[Cc]hunk size
+	all|0 L T O C P 24|[Cc]hunk size
+	all|0 L T O C P 4194304|[Cc]hunk size
+	all|0 L T O B P 4|[Bb]lock size
+	ours|0 L T O C P 65536|two chunks
+	all|0 L T O C P 8 1|[Ff]eature
 	all|0 L T O C N 0|[Cc]hunk size
 	all|0 L T O C N -8|[Cc]hunk size
 	all|0 L T O C N 8k|[Cc]hunk size

@@ -50,7 +50,7 @@ compare()
 	done
 }
 
-# setup SIDE ORIGIN_TARGET SNAPSHOT_TARGET CHUNK FEATURES
+# setup SIDE ORIGIN_TARGET SNAPSHOT_TARGET STORE CHUNK FEATURES
 setup()
 {
 	local origin cow len
@@ -60,17 +60,18 @@ setup()
 	len=$(sectors "$origin")
 	dm_create "origin$1" "0 $len $2 $origin"
 	dmsetup suspend "origin$1"
-	dm_create "snap$1" "0 $len $3 $origin $cow N $4 $5"
+	dm_create "snap$1" "0 $len $3 $origin $cow $4 $5 $6"
 	dmsetup resume "origin$1"
 	devices+=("$origin" "$cow")
 }
 
+# sequence STORE CHUNK [FEATURES]
 sequence()
 {
 	local devices=()
 
-	setup stock snapshot-origin snapshot "$1" "${2:-}"
-	setup ours "$snapshot_origin" "$snapshot" "$1" "${2:-}"
+	setup stock snapshot-origin snapshot "$1" "$2" "${3:-}"
+	setup ours "$snapshot_origin" "$snapshot" "$1" "$2" "${3:-}"
 	compare
 	both put /dev/mapper/origin@ 0 1
 	compare
@@ -96,6 +97,7 @@ sequence()
 	both put_blocks /dev/mapper/origin@ 0 16 2048
 	compare
 	assert_match "$(dmsetup status snapours)" " Invalid$"
+	[[ $1 == N ]] || reopen
 	both put /dev/mapper/snap@ 0 8
 	both get /dev/mapper/snap@ 0 8
 	both put /dev/mapper/origin@ 0 8
@@ -108,12 +110,57 @@ sequence()
 	cleanup_devices
 }
 
+# What is on the COW devices is all that is left of the snapshots.
+reopen()
+{
+	local side table
+
+	for side in stock ours; do
+		table=$(dmsetup table snap$side)
+		dm_remove snap$side
+		dm_create snap$side "$table"
+	done
+	compare
+}
+
+# full_snapshot STORE: it is the snapshot that is written until it is full.
+full_snapshot()
+{
+	local devices=()
+
+	setup stock snapshot-origin snapshot "$1" 16 ""
+	setup ours "$snapshot_origin" "$snapshot" "$1" 16 ""
+	both put_blocks /dev/mapper/snap@ 0 300 16
+	compare
+	reopen
+	both put_blocks /dev/mapper/snap@ 4800 300 16
+	compare
+	both get /dev/mapper/snap@ 0 8
+	both put /dev/mapper/snap@ 0 8
+	reopen
+	both put /dev/mapper/snap@ 0 8
+	compare
+	# A write to the origin then finds no room, either.
+	both put_blocks /dev/mapper/origin@ 16384 100 16
+	compare
+	reopen
+	both dmsetup remove snap@
+	both dmsetup remove origin@
+	cleanup_devices
+}
+
 run_test()
 {
-	sequence 8
-	sequence 256 "2 discard_zeroes_cow discard_passdown_origin"
+	sequence N 8
+	sequence N 256 "2 discard_zeroes_cow discard_passdown_origin"
+	sequence P 8
+	sequence PO 32 "1 discard_zeroes_cow"
+	full_snapshot P
+	full_snapshot PO
 	if [[ $LONG ]]; then
-		sequence 16 "1 discard_zeroes_cow"
-		sequence 2048
+		sequence N 16 "1 discard_zeroes_cow"
+		sequence N 2048
+		sequence P 1
+		sequence PO 2048
 	fi
 }

@@ -57,6 +57,12 @@ pattern()
 	echo "$file"
 }
 
+# cow_clear DEVICE: a persistent snapshot on it will be a new one.
+cow_clear()
+{
+	dd if=/dev/zero of="$1" bs=4k count=1 oflag=direct status=none
+}
+
 # put DEVICE SECTOR COUNT [CHARACTER]: writes sectors that are full of one character, in one request.
 put()
 {
@@ -149,7 +155,7 @@ integrity_start()
 # integrity_under_load COUNT CHUNK...: takes COUNT snapshots of "origin" under load, one for each chunk size at
 # a time, each with a COW device as large as the origin's; the checker knows from its own writes what each
 # must show. For devices made by integrity_start ORIGIN_MB. The command in $between, if any, is run
-# after each snapshot, and the checker gets the options in $load_options.
+# after each snapshot, and the checker gets the options in $load_options. $store is N, the default, P or PO.
 integrity_under_load()
 {
 	local count=$1 i slot name pid status=0 sizes=() cows=() live=()
@@ -174,7 +180,8 @@ integrity_under_load()
 			dm_remove "${live[slot]}"
 		fi
 		tell cut
-		snap_create "$name" origin "$dev" "${cows[slot]}" N "${sizes[slot]}" \
+		[[ ${store:-N} == N ]] || cow_clear "${cows[slot]}"
+		snap_create "$name" origin "$dev" "${cows[slot]}" "${store:-N}" "${sizes[slot]}" \
 			${features[@]+"${features[@]}"}
 		tell add "/dev/mapper/$name"
 		live[slot]=$name

@@ -10,7 +10,7 @@
 
 #include "kunit-lib.h"
 
-#define POOL_SECTORS	1024
+#define POOL_SECTORS	4096
 #define POOL_SIZE	16
 
 static struct test_disk *pool[POOL_SIZE];

@@ -136,13 +136,13 @@ static void first_writer_makes_it(struct kunit *test)
 	struct snap_pending *pe, *other, *none;
 
 	pe = pending(test, f.snap, 3, NULL);
-	KUNIT_EXPECT_EQ(test, pe->old, 3);
+	KUNIT_EXPECT_EQ(test, pe->log.old, 3);
 	KUNIT_EXPECT_FALSE(test, pe->copied);
 	none = pe;
 	KUNIT_EXPECT_TRUE(test, snap_pending_find(f.snap, 3, NULL, &none));
 	KUNIT_EXPECT_NULL(test, none);
 	other = pending(test, f.snap, 4, NULL);
-	KUNIT_EXPECT_NE(test, other->new, pe->new);
+	KUNIT_EXPECT_NE(test, other->log.new, pe->log.new);
 	KUNIT_EXPECT_FALSE(test, has_exception(f.snap, 3));
 
 	snap_pending_start(pe);
@@ -262,7 +262,7 @@ static void origin_is_not_written_under_a_read(struct kunit *test)
 	late.tracked = false;
 	KUNIT_EXPECT_FALSE(test, snap_read_track(f.snap, 3, &late, &new));
 	KUNIT_EXPECT_FALSE(test, late.tracked);
-	KUNIT_EXPECT_EQ(test, new, pe->new);
+	KUNIT_EXPECT_EQ(test, new, pe->log.new);
 	KUNIT_EXPECT_FALSE(test, has_exception(f.snap, 3));
 	KUNIT_EXPECT_TRUE(test, snap_pending_join(f.snap, 3, &joined->bio));
 	ku_pause();

@@ -14,6 +14,7 @@ static atomic_t events;
 #define dm_per_bio_data(b, size)	(&container_of(b, struct ku_bio, bio)->sb)
 #define dm_bio_get_target_bio_nr(b)	(container_of(b, struct ku_bio, bio)->number)
 
+#include "dm-snap-life.c"
 #include "dm-snap-scaled.c"
 
 /*
@@ -167,14 +168,20 @@ struct arg {
 	const char *error;
 };
 
+#define STORE_P		1
+#define STORE_O		2
+
 static const struct arg stores[] = {
 	{ "N", 0, NULL },
 	{ "n", 0, NULL },
 	{ "NO", 0, "Exception store N takes no options" },
 	{ "N ", 0, "Exception store N takes no options" },
-	{ "P", 0, "Persistent exception store" },
-	{ "p", 0, "Persistent exception store" },
-	{ "PO", 0, "Persistent exception store" },
+	{ "P", STORE_P, NULL },
+	{ "p", STORE_P, NULL },
+	{ "PO", STORE_P | STORE_O, NULL },
+	{ "po", STORE_P | STORE_O, NULL },
+	{ "PX", 0, "Unknown option of exception store P" },
+	{ "POO", 0, "Unknown option of exception store P" },
 	{ "", 0, "Unknown type of exception store" },
 	{ "X", 0, "Unknown type of exception store" },
 	{ "8", 0, "Unknown type of exception store" },
@@ -194,8 +201,12 @@ static void parses_the_store(struct kunit *test)
 	struct snap_target t = { .ti = &ti };
 
 	KUNIT_EXPECT_EQ(test, snap_parse_store(&t, arg->arg), arg->error ? -EINVAL : 0);
-	if (arg->error)
+	if (arg->error) {
 		expect_error(test, ti.error, arg->error);
+		return;
+	}
+	KUNIT_EXPECT_EQ(test, t.persistent, !!(arg->value & STORE_P));
+	KUNIT_EXPECT_EQ(test, t.overflow, !!(arg->value & STORE_O));
 }
 
 /* Powers of two, up to what fits into 31 bits as bytes. */
@@ -285,7 +296,7 @@ static void refuses_one_device_for_both(struct kunit *test)
 /* Arguments are looked at before any device is opened. */
 static void constructor_checks_arguments_first(struct kunit *test)
 {
-	char none[] = "no such device", n[] = "N", p[] = "P";
+	char none[] = "no such device", n[] = "N", p[] = "PX";
 	char size[] = "8", bad[] = "7", two[] = "2";
 	struct {
 		unsigned int argc;
@@ -294,7 +305,7 @@ static void constructor_checks_arguments_first(struct kunit *test)
 	} lines[] = {
 		{ 0, { NULL }, "Too few arguments" },
 		{ 3, { none, none, n }, "Too few arguments" },
-		{ 4, { none, none, p, size }, "Persistent" },
+		{ 4, { none, none, p, size }, "Unknown option" },
 		{ 4, { none, none, n, bad }, "Invalid chunk size" },
 		{ 5, { none, none, n, size, two }, "Wrong number of features" },
 	};

@@ -38,7 +38,7 @@ static struct store_test *store_create(struct kunit *test, sector_t sectors,
 	st->taken = kunit_kzalloc(test, BITS_TO_LONGS(st->capacity + 1) * sizeof(long), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, st->taken);
 	test->priv = st;
-	KUNIT_ASSERT_EQ(test, snap_store_init(&st->store, st->cow, chunk_size), 0);
+	KUNIT_ASSERT_EQ(test, snap_store_init(&st->store, st->cow, chunk_size, false), 0);
 	return st;
 }
 
@@ -62,12 +62,11 @@ static bool store_alloc(struct store_test *st, u64 *chunk)
 
 static void expect_usage(struct kunit *test, struct store_test *st, u64 chunks)
 {
-	sector_t allocated, total, metadata;
+	sector_t allocated, total;
 
-	snap_store_usage(&st->store, &allocated, &total, &metadata);
+	snap_store_usage(&st->store, &allocated, &total);
 	KUNIT_EXPECT_EQ(test, allocated, chunks * st->store.chunk_size);
 	KUNIT_EXPECT_EQ(test, total, bdev_nr_sectors(st->cow));
-	KUNIT_EXPECT_EQ(test, metadata, 0);
 }
 
 static void expect_all_taken(struct kunit *test, struct store_test *st)
@@ -161,7 +160,7 @@ static void batch_fits_the_device(struct kunit *test)
 	for (i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct block_device *cow = ku_fake_bdev(test, cases[i].chunks * 16, 512);
 
-		KUNIT_ASSERT_EQ(test, snap_store_init(&store, cow, 16), 0);
+		KUNIT_ASSERT_EQ(test, snap_store_init(&store, cow, 16, false), 0);
 		KUNIT_EXPECT_EQ_MSG(test, store.batch_size, cases[i].batch, "%llu chunks",
 				    cases[i].chunks);
 		KUNIT_EXPECT_EQ(test, store.chunk_shift, 4);

@@ -26,15 +26,27 @@ constexpr std::array kSentences{
 		  std::string_view{"Wrong number of arguments: needs one, the origin device"}},
 	std::pair{
 		Fault::arguments,
-		std::string_view{"Too few arguments: needs origin, COW device, N and chunk size"}},
+		std::string_view{
+			"Too few arguments: needs origin, COW device, P, PO or N, and chunk size"}},
 	std::pair{Fault::origin_device, std::string_view{"Cannot open the origin device"}},
 	std::pair{Fault::cow_device, std::string_view{"Cannot open the COW device"}},
 	std::pair{Fault::same_device, std::string_view{"COW device must not be the origin device"}},
-	std::pair{Fault::store, std::string_view{"Unknown type of exception store: must be N"}},
+	std::pair{Fault::store,
+		  std::string_view{"Unknown type of exception store: must be P, PO or N"}},
 	std::pair{Fault::store_options, std::string_view{"Exception store N takes no options"}},
 	std::pair{Fault::store_persistent,
+		  std::string_view{"Unknown option of exception store P: must be P or PO"}},
+	std::pair{Fault::cow_contents,
 		  std::string_view{
-			  "Persistent exception store (P, PO) is not supported yet: must be N"}},
+			  "COW device holds no snapshot: zero its first sectors to make one"}},
+	std::pair{Fault::cow_version,
+		  std::string_view{"COW device's format has an unknown version: must be 1"}},
+	std::pair{Fault::cow_corrupt,
+		  std::string_view{"COW device is corrupt: see the kernel's log"}},
+	std::pair{Fault::cow_end,
+		  std::string_view{"COW device is corrupt: its list of exceptions does not end"}},
+	std::pair{Fault::cow_small,
+		  std::string_view{"COW device too small: must hold two chunks"}},
 	std::pair{Fault::chunk_number,
 		  std::string_view{"Invalid chunk size: must be a number of sectors"}},
 	std::pair{Fault::chunk_power, std::string_view{"Invalid chunk size: must be a power of 2"}},
@@ -109,8 +121,8 @@ private:
 	void origin(const Target &target, const std::vector<std::string> &arguments);
 	void snapshot(const Target &target, const std::vector<std::string> &arguments);
 	std::string features(std::span<const std::string> arguments);
-	void store(std::string_view type);
-	std::uint64_t chunk_size(std::string_view argument);
+	bool store(std::string_view type);
+	std::uint64_t chunk_size(std::string_view argument, bool persistent);
 	void pair(const BlockDevice &origin, const BlockDevice &cow, std::uint64_t chunk);
 	const BlockDevice *device(const std::string &argument, Fault fault, bool writes);
 	void area(const BlockDevice &device, std::uint64_t sectors);
@@ -269,19 +281,21 @@ std::string Judge::features(std::span<const std::string> arguments)
 	return zeroes ? " 1 discard_zeroes_cow" : "";
 }
 
-void Judge::store(std::string_view type)
+// Returns whether it is persistent.
+bool Judge::store(std::string_view type)
 {
-	if (same_word(type, "N"))
-		return;
+	const bool persistent = type[0] == 'P' || type[0] == 'p';
+
+	if (same_word(type, "N") || same_word(type, "P") || same_word(type, "PO"))
+		return persistent;
 	if (type[0] == 'N' || type[0] == 'n')
 		fault(Fault::store_options);
-	else if (type[0] == 'P' || type[0] == 'p')
-		fault(Fault::store_persistent);
 	else
-		fault(Fault::store);
+		fault(persistent ? Fault::store_persistent : Fault::store);
+	return persistent;
 }
 
-std::uint64_t Judge::chunk_size(std::string_view argument)
+std::uint64_t Judge::chunk_size(std::string_view argument, bool persistent)
 {
 	const Number number = parse_number(argument);
 
@@ -291,6 +305,8 @@ std::uint64_t Judge::chunk_size(std::string_view argument)
 	}
 	if (number.kind == Number::Kind::core)
 		unsure(Fault::chunk_number);
+	if (persistent && number.value == 0)
+		return 0;
 	if (!std::has_single_bit(number.value))
 		fault(Fault::chunk_power);
 	if (number.value == 0)
@@ -327,10 +343,16 @@ void Judge::snapshot(const Target &target, const std::vector<std::string> &argum
 
 	const BlockDevice *origin = device(arguments[0], Fault::origin_device, false);
 	const BlockDevice *cow = device(arguments[1], Fault::cow_device, true);
-	const std::uint64_t chunk = chunk_size(arguments[3]);
+	const bool persistent = store(arguments[2]);
+	const std::uint64_t chunk = chunk_size(arguments[3], persistent);
 	const std::string shown = features(std::span(arguments).subspan(4));
 
-	store(arguments[2]);
+	// It depends on what is on the device, chunk size included.
+	if (persistent)
+		for (const Fault each : {Fault::cow_contents, Fault::cow_version, Fault::cow_corrupt,
+					 Fault::cow_end, Fault::cow_small, Fault::chunk_power,
+					 Fault::chunk_small, Fault::chunk_large, Fault::chunk_count})
+			unsure(each);
 	if (origin == nullptr || cow == nullptr) {
 		// They may be one, or have blocks that are too large.
 		if (verdict_.load == Expect::either) {
@@ -379,6 +401,13 @@ bool fits(Fault fault, int error)
 		       error == ENOTBLK || error == EACCES || error == EROFS || error == EBUSY;
 	case Fault::waiting:
 		return error == EBUSY;
+	case Fault::cow_contents:
+		return error == ENXIO;
+	case Fault::cow_corrupt:
+	case Fault::cow_end:
+		return error == EUCLEAN;
+	case Fault::cow_small:
+		return error == ENOSPC;
 	default:
 		return error == EINVAL;
 	}

@@ -1,0 +1,376 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A persistent snapshot's COW device: header, formatting, loading.
+ *
+ * What is loaded may be anything. What cannot be right is refused: a chunk that two exceptions
+ * claim, that is not one of data, or that is not on the device.
+ */
+#define DM_MSG_PREFIX "snap-disk"
+
+#include <linux/bitmap.h>
+#include <linux/completion.h>
+#include <linux/dm-bufio.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+
+#include "compat.h"
+#include "dm-kcopyd-mq.h"
+#include "dm-snap-disk.h"
+#include "dm-snap-exception.h"
+#include "dm-snap-store.h"
+
+/* Metadata is read in blocks of at most this size, some of them ahead. */
+#define SNAP_LOAD_BLOCK		SZ_64K
+#define SNAP_LOAD_AHEAD		12
+/* The map of used chunks begins with so many, and grows. */
+#define SNAP_LOAD_BITS		65536
+
+int snap_disk_io(struct block_device *bdev, blk_opf_t opf, sector_t sector, void *data,
+		 unsigned int bytes)
+{
+	struct bio_vec vec;
+	struct bio bio;
+	int r;
+
+	bio_init(&bio, bdev, &vec, 1, opf);
+	bio.bi_iter.bi_sector = sector;
+	__bio_add_page(&bio, virt_to_page(data), bytes, offset_in_page(data));
+	r = submit_bio_wait(&bio);
+	bio_uninit(&bio);
+	return r;
+}
+
+int snap_disk_read_header(struct block_device *bdev, struct snap_disk_info *info, char **error)
+{
+	unsigned int bytes = snap_disk_header_bytes(bdev);
+	struct snap_disk_header *header;
+	int r;
+
+	header = kzalloc(bytes, GFP_KERNEL);
+	if (!header) {
+		*error = "No memory for the COW device's header";
+		return -ENOMEM;
+	}
+
+	r = snap_disk_io(bdev, REQ_OP_READ | REQ_META, 0, header, bytes);
+	if (r) {
+		*error = "Cannot read the COW device's header";
+		goto out;
+	}
+
+	info->fresh = !header->magic;
+	if (info->fresh)
+		goto out;
+	if (le32_to_cpu(header->magic) != SNAP_DISK_MAGIC) {
+		*error = "COW device holds no snapshot: zero its first sectors to make one";
+		r = -ENXIO;
+		goto out;
+	}
+	if (le32_to_cpu(header->version) != SNAP_DISK_VERSION) {
+		*error = "COW device's format has an unknown version: must be 1";
+		r = -EINVAL;
+		goto out;
+	}
+	info->valid = header->valid;
+	info->chunk_size = le32_to_cpu(header->chunk_size);
+out:
+	kfree(header);
+	return r;
+}
+
+int snap_disk_write_header(struct block_device *bdev, unsigned int chunk_size, bool valid,
+			   void *buffer)
+{
+	unsigned int bytes = snap_disk_header_bytes(bdev);
+	struct snap_disk_header *header = buffer;
+
+	memset(buffer, 0, bytes);
+	header->magic = cpu_to_le32(SNAP_DISK_MAGIC);
+	header->valid = cpu_to_le32(valid);
+	header->version = cpu_to_le32(SNAP_DISK_VERSION);
+	header->chunk_size = cpu_to_le32(chunk_size);
+	return snap_disk_io(bdev, REQ_OP_WRITE | REQ_META | REQ_SYNC | REQ_PREFLUSH | REQ_FUA, 0,
+			    buffer, bytes);
+}
+
+/**
+ * struct snap_zeroing - a wait for zeroes to be written
+ * @done:  completed at the end
+ * @error: how it ended
+ */
+struct snap_zeroing {
+	struct completion done;
+	int error;
+};
+
+static void snap_zeroing_done(int read_err, unsigned long write_err, void *context)
+{
+	struct snap_zeroing *zeroing = context;
+
+	zeroing->error = write_err ? -EIO : 0;
+	complete(&zeroing->done);
+}
+
+int snap_disk_format(struct block_device *bdev, unsigned int chunk_size,
+		     struct dm_kcopyd_mq_client *kcopyd)
+{
+	struct dm_io_region region = {
+		.bdev = bdev,
+		.count = (sector_t)chunk_size * (SNAP_HEADER_CHUNKS + 1),
+	};
+	struct snap_zeroing zeroing;
+	void *buffer;
+	int r;
+
+	if (region.count > bdev_nr_sectors(bdev))
+		return -ENOSPC;
+	buffer = kmalloc(snap_disk_header_bytes(bdev), GFP_KERNEL);
+	if (!buffer)
+		return -ENOMEM;
+
+	/* The header comes last, and makes all before it durable: half a format is none. */
+	init_completion(&zeroing.done);
+	dm_kcopyd_mq_zero(kcopyd, 1, &region, 0, snap_zeroing_done, &zeroing);
+	wait_for_completion(&zeroing.done);
+	r = zeroing.error;
+	if (!r)
+		r = snap_disk_write_header(bdev, chunk_size, true, buffer);
+
+	kfree(buffer);
+	return r;
+}
+
+/**
+ * struct snap_loader - the loading of a snapshot's exceptions
+ * @store:       the store
+ * @exceptions:  table that gets them
+ * @bufio:       reads metadata, in blocks
+ * @block_shift: log2 of the exceptions in a block
+ * @end:         of the list
+ * @used:        bitmap of the chunks of data in use, by index
+ * @used_bits:   number of bits in @used
+ * @used_end:    index after the last chunk in use
+ * @room:        memory for an exception
+ * @error:       message
+ */
+struct snap_loader {
+	struct snap_store *store;
+	struct snap_exceptions *exceptions;
+	struct dm_bufio_client *bufio;
+	unsigned int block_shift;
+	struct snap_disk_end *end;
+	unsigned long *used;
+	u64 used_bits;
+	u64 used_end;
+	struct snap_exception_group *room;
+	char **error;
+};
+
+/* Makes the bitmap so long that it has a bit for @index. */
+static int snap_load_grow(struct snap_loader *l, u64 index)
+{
+	u64 bits = max3(index + 1, 2 * l->used_bits, (u64)SNAP_LOAD_BITS);
+	unsigned long *used;
+
+	used = kvcalloc(BITS_TO_LONGS(bits), sizeof(long), GFP_KERNEL);
+	if (!used) {
+		*l->error = "No memory for the map of used chunks";
+		return -ENOMEM;
+	}
+	if (l->used)
+		bitmap_copy(used, l->used, l->used_end);
+	kvfree(l->used);
+	l->used = used;
+	l->used_bits = bits;
+	return 0;
+}
+
+static int snap_load_exception(struct snap_loader *l, const struct snap_disk_exception *de)
+{
+	u64 old = le64_to_cpu(de->old), new = le64_to_cpu(de->new), index;
+	int r;
+
+	if (!snap_data_index(l->store->area_shift, new, &index) ||
+	    new >= bdev_nr_sectors(l->store->cow) >> l->store->chunk_shift) {
+		DMERR("Exception of chunk %llu: %llu is no chunk of data of the COW device", old,
+		      new);
+		goto corrupt;
+	}
+	r = index < l->used_bits ? 0 : snap_load_grow(l, index);
+	if (r)
+		return r;
+	if (__test_and_set_bit(index, l->used)) {
+		DMERR("Exception of chunk %llu: chunk %llu of the COW device has two", old, new);
+		goto corrupt;
+	}
+
+	if (!l->room)
+		l->room = snap_exception_room();
+	if (!l->room) {
+		*l->error = "No memory for the exceptions";
+		return -ENOMEM;
+	}
+	r = snap_exception_add(l->exceptions, old, new, &l->room);
+	if (r) {
+		DMERR("Chunk %llu has two exceptions", old);
+		goto corrupt;
+	}
+
+	l->used_end = max(l->used_end, index + 1);
+	l->end->slots++;
+	return 0;
+
+corrupt:
+	*l->error = "COW device is corrupt: see the kernel's log";
+	return -EUCLEAN;
+}
+
+/* Where a block of metadata is, in blocks of the device. */
+static u64 snap_load_position(const struct snap_loader *l, u64 block)
+{
+	unsigned int shift = l->store->area_shift - l->block_shift;
+	u64 area = block >> shift;
+
+	return (snap_area_chunk(l->store->area_shift, area) << shift) +
+	       (block & ((1ULL << shift) - 1));
+}
+
+static bool snap_load_on_device(const struct snap_loader *l, u64 block)
+{
+	u64 chunk = snap_area_chunk(l->store->area_shift,
+				    block >> (l->store->area_shift - l->block_shift));
+
+	return chunk < bdev_nr_sectors(l->store->cow) >> l->store->chunk_shift;
+}
+
+static void snap_load_ahead(const struct snap_loader *l, u64 block)
+{
+	if (snap_load_on_device(l, block))
+		dm_bufio_prefetch(l->bufio, snap_load_position(l, block), 1);
+}
+
+/* A torn write may have left something behind the end: whether it has, as far as that may be. */
+static int snap_load_check_tail(struct snap_loader *l, const struct snap_disk_exception *table)
+{
+	u64 last = l->end->slots + snap_disk_window(l->store->chunk_size) - 1, slot = l->end->slots;
+	u64 area = slot >> l->store->area_shift, block = slot >> l->block_shift;
+	struct dm_buffer *buffer = NULL;
+	u64 i, nr = 1ULL << l->block_shift;
+	int r = 0;
+
+	last = min(last, ((area + 1) << l->store->area_shift) - 1);
+	while (slot <= last && !l->end->stale) {
+		for (i = slot & (nr - 1); i < nr && slot <= last; i++, slot++)
+			if (table[i].old || table[i].new)
+				l->end->stale = true;
+		if (buffer)
+			dm_bufio_release(buffer);
+		buffer = NULL;
+		if (slot > last || l->end->stale)
+			break;
+		block++;
+		table = dm_bufio_read(l->bufio, snap_load_position(l, block), &buffer);
+		if (IS_ERR(table)) {
+			r = PTR_ERR(table);
+			*l->error = "Cannot read the COW device's metadata";
+			break;
+		}
+	}
+	return r;
+}
+
+static int snap_load_list(struct snap_loader *l)
+{
+	const struct snap_disk_exception *table;
+	unsigned int i, nr = 1U << l->block_shift;
+	struct dm_buffer *buffer;
+	bool ended = false;
+	u64 block;
+	int r = 0;
+
+	for (block = 0; block < SNAP_LOAD_AHEAD; block++)
+		snap_load_ahead(l, block);
+
+	for (block = 0; !ended; block++) {
+		if (!snap_load_on_device(l, block)) {
+			*l->error = "COW device is corrupt: its list of exceptions does not end";
+			return -EUCLEAN;
+		}
+		snap_load_ahead(l, block + SNAP_LOAD_AHEAD);
+		table = dm_bufio_read(l->bufio, snap_load_position(l, block), &buffer);
+		if (IS_ERR(table)) {
+			*l->error = "Cannot read the COW device's metadata";
+			return PTR_ERR(table);
+		}
+
+		for (i = 0; i < nr && !r; i++) {
+			ended = !table[i].new;
+			if (ended)
+				break;
+			r = snap_load_exception(l, &table[i]);
+		}
+		if (ended && !r)
+			r = snap_load_check_tail(l, table);
+		dm_bufio_release(buffer);
+		dm_bufio_forget(l->bufio, snap_load_position(l, block));
+		if (r)
+			return r;
+		cond_resched();
+	}
+	return 0;
+}
+
+/* What lies between chunks in use is handed out again. */
+static int snap_load_holes(struct snap_loader *l)
+{
+	unsigned long start, end;
+	struct snap_range *holes;
+	unsigned int nr = 0;
+
+	for_each_clear_bitrange(start, end, l->used, l->used_end)
+		nr++;
+	holes = nr ? kvmalloc_array(nr, sizeof(*holes), GFP_KERNEL) : NULL;
+	if (nr && !holes) {
+		*l->error = "No memory for the list of free chunks";
+		return -ENOMEM;
+	}
+	nr = 0;
+	for_each_clear_bitrange(start, end, l->used, l->used_end) {
+		holes[nr].start = start;
+		holes[nr++].end = end;
+	}
+	snap_store_set_used(l->store, l->used_end, holes, nr);
+	return 0;
+}
+
+int snap_disk_load(struct snap_store *store, struct snap_exceptions *exceptions,
+		   struct snap_disk_end *end, char **error)
+{
+	unsigned int bytes = min_t(u64, (u64)store->chunk_size << SECTOR_SHIFT, SNAP_LOAD_BLOCK);
+	struct snap_loader l = {
+		.store = store,
+		.exceptions = exceptions,
+		.block_shift = ilog2(bytes / sizeof(struct snap_disk_exception)),
+		.end = end,
+		.error = error,
+	};
+	int r;
+
+	end->slots = 0;
+	end->stale = false;
+
+	l.bufio = dm_bufio_client_create(store->cow, bytes, 1, 0, NULL, NULL, 0);
+	if (IS_ERR(l.bufio)) {
+		*error = "Cannot create a client of dm-bufio";
+		return PTR_ERR(l.bufio);
+	}
+	dm_bufio_set_minimum_buffers(l.bufio, 1 + SNAP_LOAD_AHEAD);
+
+	r = snap_load_list(&l);
+	dm_bufio_client_destroy(l.bufio);
+	if (!r)
+		r = snap_load_holes(&l);
+	kfree(l.room);
+	kvfree(l.used);
+	return r;
+}

@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * How a snapshot comes to life, becomes unusable, and ends.
+ */
+#define DM_MSG_PREFIX "snapshot-scaled"
+
+#include <linux/log2.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+
+#include "dm-snap-disk.h"
+#include "dm-snap-life.h"
+#include "dm-snap-scaled.h"
+
+/* Of a persistent snapshot for which none is given. */
+#define SNAP_DEFAULT_CHUNK_SIZE	32U
+
+DECLARE_DM_KCOPYD_MQ_THROTTLE_WITH_MODULE_PARM(snapshot_copy_throttle,
+					       "Percentage of time in which chunks are copied");
+
+/*
+ *------------------------------------------------------------
+ * Checks
+ *------------------------------------------------------------
+ */
+
+int snap_check_chunk_size(unsigned int chunk_size, char **error)
+{
+	if (!is_power_of_2(chunk_size)) {
+		*error = "Invalid chunk size: must be a power of 2";
+		return -EINVAL;
+	}
+	if (chunk_size > INT_MAX >> SECTOR_SHIFT) {
+		*error = "Chunk size too large: must be at most 2097152 sectors";
+		return -EINVAL;
+	}
+	return 0;
+}
+
+int snap_check_devices(struct snap_target *t)
+{
+	struct block_device *origin = t->origin_dev->bdev, *cow = t->cow_dev->bdev;
+	unsigned int block = max(bdev_logical_block_size(origin), bdev_logical_block_size(cow));
+	char **error = &t->ti->error;
+
+	if (origin == cow) {
+		*error = "COW device must not be the origin device";
+		return -EINVAL;
+	}
+	if (!t->chunk_size)
+		return 0;
+	if (t->chunk_size < block >> SECTOR_SHIFT) {
+		*error = "Chunk size too small: must be a multiple of the logical block sizes";
+		return -EINVAL;
+	}
+	if (bdev_nr_sectors(cow) / t->chunk_size >= 1ULL << SNAP_NEW_CHUNK_BITS) {
+		*error = "COW device has too many chunks: chunk size must be larger";
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/*
+ *------------------------------------------------------------
+ * Becoming unusable
+ *------------------------------------------------------------
+ */
+
+void snap_invalidate(struct dm_snapshot *snap, const char *reason)
+{
+	mutex_lock(&snap->lock);
+	if (snap->valid) {
+		DMERR("%s: Snapshot is now invalid: %s",
+		      dm_table_device_name(snap->ti->table), reason);
+		/* Before the origin is written without a copy. */
+		if (snap->log && snap_log_invalidate(snap->log))
+			DMERR("%s: Cannot mark the snapshot as invalid on its COW device",
+			      dm_table_device_name(snap->ti->table));
+		WRITE_ONCE(snap->valid, false);
+		dm_table_event(snap->ti->table);
+	}
+	mutex_unlock(&snap->lock);
+}
+
+void snap_overflow(struct dm_snapshot *snap)
+{
+	bool overflow;
+
+	mutex_lock(&snap->lock);
+	overflow = snap->overflow;
+	if (overflow && snap->valid && !snap->overflowed) {
+		DMERR("%s: Snapshot takes no more writes: the COW device is full",
+		      dm_table_device_name(snap->ti->table));
+		WRITE_ONCE(snap->overflowed, true);
+	}
+	mutex_unlock(&snap->lock);
+
+	if (!overflow)
+		snap_invalidate(snap, "the COW device is full");
+}
+
+/*
+ *------------------------------------------------------------
+ * Making and loading
+ *------------------------------------------------------------
+ */
+
+static void snap_pending_gone(struct percpu_ref *ref)
+{
+	complete(&container_of(ref, struct dm_snapshot, pending_refs)->pending_gone);
+}
+
+/* What has to be known before anything is set up: above all the chunk size. */
+static int snap_read_header(struct snap_target *t, struct snap_disk_info *info)
+{
+	struct dm_target *ti = t->ti;
+	unsigned int block = bdev_logical_block_size(t->cow_dev->bdev) >> SECTOR_SHIFT;
+	int r;
+
+	r = snap_disk_read_header(t->cow_dev->bdev, info, &ti->error);
+	if (r)
+		return r;
+	if (info->fresh) {
+		info->valid = true;
+		if (!t->chunk_size)
+			t->chunk_size = max(SNAP_DEFAULT_CHUNK_SIZE, block);
+		return snap_check_devices(t);
+	}
+
+	r = snap_check_chunk_size(info->chunk_size, &ti->error);
+	if (r)
+		return r;
+	if (t->chunk_size && t->chunk_size != info->chunk_size)
+		DMWARN("%s: Chunk size of %u sectors on the COW device replaces that of the table, %u",
+		       dm_table_device_name(ti->table), info->chunk_size, t->chunk_size);
+	t->chunk_size = info->chunk_size;
+	return snap_check_devices(t);
+}
+
+/* Makes or reads what is on the COW device of a persistent snapshot, and the log that goes on. */
+static int snap_load(struct dm_snapshot *snap, const struct snap_disk_info *info, char **error)
+{
+	struct snap_disk_end end = { 0, false };
+	struct snap_log *log;
+	int r;
+
+	if (info->fresh) {
+		r = snap_disk_format(snap->store.cow, snap->store.chunk_size, snap->kcopyd);
+		if (r)
+			*error = r == -ENOSPC ? "COW device too small: must hold two chunks" :
+						"Cannot make a snapshot on the COW device";
+	} else {
+		r = snap_disk_load(&snap->store, &snap->exceptions, &end, error);
+	}
+	if (r)
+		return r;
+
+	log = snap_log_create(&snap->store, snap->kcopyd, &end, snap_pending_logged);
+	if (IS_ERR(log)) {
+		*error = "Cannot set up the log of the COW device";
+		return PTR_ERR(log);
+	}
+	snap->log = log;
+	return 0;
+}
+
+struct dm_snapshot *snap_create(struct snap_target *t)
+{
+	struct snap_disk_info info = { .valid = true };
+	struct dm_target *ti = t->ti;
+	struct dm_snapshot *snap;
+	int r;
+
+	if (t->persistent) {
+		r = snap_read_header(t, &info);
+		if (r)
+			return ERR_PTR(r);
+	}
+
+	snap = kzalloc(sizeof(*snap), GFP_KERNEL);
+	if (!snap) {
+		ti->error = "No memory for the snapshot";
+		return ERR_PTR(-ENOMEM);
+	}
+
+	snap->valid = true;
+	snap->ti = ti;
+	snap->size = ti->len;
+	snap->origin = t->origin;
+	snap->origin_bdev = t->origin_dev->bdev;
+	snap->overflow = t->overflow;
+	mutex_init(&snap->lock);
+	init_completion(&snap->pending_gone);
+	init_waitqueue_head(&snap->copies_wait);
+
+	r = snap_store_init(&snap->store, t->cow_dev->bdev, t->chunk_size, t->persistent);
+	if (r) {
+		ti->error = "No memory for the exception store";
+		goto bad_store;
+	}
+
+	r = snap_exceptions_init(&snap->exceptions,
+				 bdev_nr_sectors(snap->origin_bdev) >> snap->store.chunk_shift,
+				 bdev_nr_sectors(snap->store.cow) >> snap->store.chunk_shift);
+	if (r) {
+		ti->error = "No memory for the table of exceptions";
+		goto bad_exceptions;
+	}
+
+	r = snap_buckets_init(snap);
+	if (r) {
+		ti->error = "No memory for pending exceptions";
+		goto bad_buckets;
+	}
+
+	r = percpu_counter_init(&snap->copies, 0, GFP_KERNEL);
+	if (r) {
+		ti->error = "No memory for the counter of copies";
+		goto bad_copies;
+	}
+
+	r = percpu_ref_init(&snap->pending_refs, snap_pending_gone, 0, GFP_KERNEL);
+	if (r) {
+		ti->error = "No memory for the counter of pending exceptions";
+		goto bad_refs;
+	}
+
+	snap->kcopyd = dm_kcopyd_mq_client_create(&dm_kcopyd_mq_throttle);
+	if (IS_ERR(snap->kcopyd)) {
+		r = PTR_ERR(snap->kcopyd);
+		ti->error = "Cannot create a client of the copy engine";
+		goto bad_kcopyd;
+	}
+
+	if (!info.valid) {
+		DMWARN("%s: Snapshot is marked as invalid on its COW device",
+		       dm_table_device_name(ti->table));
+		snap->valid = false;
+	} else if (t->persistent) {
+		r = snap_load(snap, &info, &ti->error);
+		if (r)
+			goto bad_load;
+	}
+	return snap;
+
+bad_load:
+	dm_kcopyd_mq_client_destroy(snap->kcopyd);
+bad_kcopyd:
+	percpu_ref_exit(&snap->pending_refs);
+bad_refs:
+	percpu_counter_destroy(&snap->copies);
+bad_copies:
+	snap_buckets_exit(snap);
+bad_buckets:
+	snap_exceptions_exit(&snap->exceptions);
+bad_exceptions:
+	snap_store_exit(&snap->store);
+bad_store:
+	kfree(snap);
+	return ERR_PTR(r);
+}
+
+void snap_destroy(struct dm_snapshot *snap)
+{
+	percpu_ref_kill(&snap->pending_refs);
+	wait_for_completion(&snap->pending_gone);
+	if (snap->log)
+		snap_log_close(snap->log);
+	/* This waits for a grace period, too: somebody may still be dropping the last reference. */
+	dm_kcopyd_mq_client_destroy(snap->kcopyd);
+	if (snap->log)
+		snap_log_destroy(snap->log);
+	percpu_ref_exit(&snap->pending_refs);
+	percpu_counter_destroy(&snap->copies);
+	snap_buckets_exit(snap);
+	snap_exceptions_exit(&snap->exceptions);
+	snap_store_exit(&snap->store);
+	kfree(snap);
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * How a snapshot comes to life, and how it ends.
+ */
+#ifndef DM_SNAP_LIFE_H
+#define DM_SNAP_LIFE_H
+
+struct dm_snapshot;
+struct snap_target;
+
+/**
+ * snap_check_chunk_size() - whether any snapshot can have chunks of a size
+ * @chunk_size: sectors
+ * @error:      set to a message if not
+ *
+ * Return: 0 or -EINVAL.
+ */
+int snap_check_chunk_size(unsigned int chunk_size, char **error);
+
+/**
+ * snap_check_devices() - check what can only be checked against the devices
+ * @t: a target with its devices; without a chunk size that is not checked
+ *
+ * Return: 0, or -EINVAL with the target's error set.
+ */
+int snap_check_devices(struct snap_target *t);
+
+/**
+ * snap_create() - make the snapshot of a target, or load it
+ * @t: the target; gets the chunk size of a snapshot that is loaded
+ *
+ * Context: process context, may do I/O.
+ * Return: the snapshot, to be given to snap_destroy(), or an ERR_PTR() with the target's error set.
+ */
+struct dm_snapshot *snap_create(struct snap_target *t);
+
+/**
+ * snap_destroy() - free a snapshot
+ * @snap: the snapshot; it has no target any more, and the origin does not see it
+ *
+ * Context: process context; waits for pending exceptions.
+ */
+void snap_destroy(struct dm_snapshot *snap);
+
+#endif /* DM_SNAP_LIFE_H */

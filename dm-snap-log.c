@@ -1,0 +1,644 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The log: exceptions are appended to the list on disk.
+ *
+ * One write is under way at a time. Each CPU collects exceptions whose chunks it has copied; whoever
+ * starts a write takes what all CPUs have. What becomes ready meanwhile is for the next one. Before
+ * a write starts it waits for the copies that had begun when it was wanted: with many writers, whose
+ * copies end at about the same time, one write then serves all of them. As nobody is to wait long
+ * for a slow copy, it waits two ticks at most.
+ *
+ *	idle --> waiting for copies --> writing --> idle
+ *
+ * The list ends with a zero, so that the area after the current one must have been zeroed before
+ * the current one is full. That is done when the current one gets its first exception. Likewise
+ * within an area, which may be longer than what is written at a time: what follows a block is zero
+ * on disk before the block is full, so that nothing old, from a write that was torn, can ever appear
+ * as the list's continuation.
+ *
+ * PREFLUSH makes the copies durable before the exceptions that tell of them, FUA the exceptions
+ * before anybody overwrites the origin.
+ */
+#define DM_MSG_PREFIX "snap-log"
+
+#include <linux/device-mapper.h>
+#include <linux/percpu.h>
+#include <linux/slab.h>
+#include <linux/workqueue.h>
+
+#include "compat.h"
+#include "dm-kcopyd-mq.h"
+#include "dm-snap-disk.h"
+#include "dm-snap-log.h"
+#include "dm-snap-store.h"
+
+/* Ticks that a write waits for copies. */
+#define SNAP_LOG_PATIENCE	2
+
+/**
+ * struct snap_log_cpu - a CPU's part of the log
+ * @ready:     entries whose chunks have been copied
+ * @done:      entries that were written, or never will be
+ * @copying:   chunks being copied, by epoch; only the sum over all CPUs means something
+ * @look:      looks whether a write can be started, when the worker has done all else
+ * @looking:   bit 0: @look is queued
+ * @finish:    hands @done over to their owner
+ * @log:       the log
+ */
+struct snap_log_cpu {
+	struct llist_head ready;
+	struct llist_head done;
+	long copying[2];
+	struct dm_kcopyd_mq_item look;
+	unsigned long looking;
+	struct dm_kcopyd_mq_item finish;
+	struct snap_log *log;
+};
+
+/**
+ * struct snap_log - the log of a snapshot
+ * @store:      of the snapshot
+ * @kcopyd:     the engine's client
+ * @fn:         called for each entry at its end
+ * @cpus:       per CPU
+ * @block:      bytes of a block
+ * @epoch:      under which copies that begin are counted; read without @lock
+ * @lock:       protects the fields below; interrupts off, taken once for many exceptions
+ * @slots:      exceptions on disk
+ * @writing:    a write is under way; until it is over @window, @taken, @bytes, @bio are its own
+ * @waiting:    a write waits for the copies of the other epoch
+ * @timed:      @late has been queued for that
+ * @scrub:      the next write only overwrites what follows the list
+ * @zeroed:     the area after the current one ends the list
+ * @zeroing:    it is being zeroed
+ * @failed:     nothing can be made durable any more
+ * @closed:     no write is to be started
+ * @wanted:     entries that have been taken from the CPUs, but not written
+ * @wanted_tail: where the next one is to be linked
+ * @taken:      entries of the write under way
+ * @nr_taken:   number of @taken
+ * @window:     from the block of the first slot after @slots on: what is on disk, then what is next
+ * @bytes:      of @window that are being written
+ * @bio:        the write
+ * @vec:        its table
+ * @written:    goes on after the write
+ * @writer:     CPU on which it does
+ * @late:       starts a write that has waited too long
+ * @invalidate: marks the snapshot as unusable
+ * @header:     for @invalidate
+ * @error:      of @invalidate
+ * @wq:         for @late and @invalidate
+ */
+struct snap_log {
+	struct snap_store *store;
+	struct dm_kcopyd_mq_client *kcopyd;
+	snap_log_fn fn;
+	struct snap_log_cpu __percpu *cpus;
+	unsigned int block;
+	u8 epoch;
+
+	spinlock_t lock;	/* protects the fields below */
+	u64 slots;
+	bool writing;
+	bool waiting;
+	bool timed;
+	bool scrub;
+	bool zeroed;
+	bool zeroing;
+	bool failed;
+	bool closed;
+	struct llist_node *wanted;
+	struct llist_node **wanted_tail;
+	struct llist_node *taken;
+	unsigned int nr_taken;
+	struct snap_disk_exception *window;
+	unsigned int bytes;
+	struct bio bio;
+	struct bio_vec vec;
+	struct dm_kcopyd_mq_item written;
+	unsigned int writer;
+
+	struct delayed_work late;
+	struct work_struct invalidate;
+	void *header;
+	int error;
+	struct workqueue_struct *wq;
+};
+
+/*
+ *------------------------------------------------------------
+ * Where a slot is
+ *------------------------------------------------------------
+ */
+
+static unsigned int snap_log_block_entries(const struct snap_log *log)
+{
+	return log->block / sizeof(struct snap_disk_exception);
+}
+
+/* Position of the next slot in its area, in its block. */
+static u64 snap_log_in_area(const struct snap_log *log)
+{
+	return log->slots & ((1ULL << log->store->area_shift) - 1);
+}
+
+static unsigned int snap_log_in_block(const struct snap_log *log)
+{
+	return log->slots & (snap_log_block_entries(log) - 1);
+}
+
+/* Where the block of the next slot is on the device. */
+static sector_t snap_log_sector(const struct snap_log *log)
+{
+	const struct snap_store *store = log->store;
+	u64 chunk = snap_area_chunk(store->area_shift, log->slots >> store->area_shift);
+	u64 before = snap_log_in_area(log) - snap_log_in_block(log);
+
+	return (chunk << store->chunk_shift) +
+	       (before * sizeof(struct snap_disk_exception) >> SECTOR_SHIFT);
+}
+
+/* Bytes of the area from that block on. */
+static u64 snap_log_rest_of_area(const struct snap_log *log)
+{
+	u64 before = snap_log_in_area(log) - snap_log_in_block(log);
+
+	return ((1ULL << log->store->area_shift) - before) * sizeof(struct snap_disk_exception);
+}
+
+static bool snap_log_next_area(const struct snap_log *log, struct dm_io_region *region)
+{
+	const struct snap_store *store = log->store;
+	u64 chunk = snap_area_chunk(store->area_shift, (log->slots >> store->area_shift) + 1);
+
+	region->bdev = store->cow;
+	region->sector = chunk << store->chunk_shift;
+	region->count = store->chunk_size;
+	return region->sector + region->count <= bdev_nr_sectors(store->cow);
+}
+
+/*
+ *------------------------------------------------------------
+ * Starting a write
+ *------------------------------------------------------------
+ */
+
+static bool snap_log_copying(const struct snap_log *log, unsigned int epoch)
+{
+	long sum = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		sum += READ_ONCE(per_cpu_ptr(log->cpus, cpu)->copying[epoch]);
+	return sum > 0;
+}
+
+/* Takes what the CPUs have ready, for each CPU in the order in which it got ready. */
+static void snap_log_collect(struct snap_log *log)
+	__must_hold(&log->lock)
+{
+	struct llist_node *first, *last;
+	int cpu;
+
+	for_each_possible_cpu(cpu) {
+		struct snap_log_cpu *lc = per_cpu_ptr(log->cpus, cpu);
+
+		if (llist_empty(&lc->ready))
+			continue;
+		last = llist_del_all(&lc->ready);
+		first = llist_reverse_order(last);
+		*log->wanted_tail = first;
+		log->wanted_tail = &last->next;
+	}
+}
+
+/* Exceptions that may be appended by one write. */
+static unsigned int snap_log_room(const struct snap_log *log)
+{
+	u64 area = (1ULL << log->store->area_shift) - snap_log_in_area(log);
+	unsigned int window = snap_disk_window(log->store->chunk_size) - snap_log_in_block(log);
+
+	/* Until the next area can end the list, one slot of this one has to. */
+	return min_t(u64, window, area - !log->zeroed);
+}
+
+/* Moves entries into the window; sets what is to be written, if there is room for any. */
+static void snap_log_fill(struct snap_log *log)
+	__must_hold(&log->lock)
+{
+	unsigned int slot = snap_log_in_block(log), room = snap_log_room(log);
+	struct llist_node **end = &log->wanted;
+	struct snap_log_entry *entry;
+
+	log->taken = NULL;
+	log->nr_taken = 0;
+	log->bytes = 0;
+	if (unlikely(log->scrub)) {
+		log->bytes = (SNAP_WINDOW_BLOCKS + 1) * log->block;
+	} else {
+		while (*end && log->nr_taken < room) {
+			entry = llist_entry(*end, struct snap_log_entry, node);
+			log->window[slot].old = cpu_to_le64(entry->old);
+			log->window[slot++].new = cpu_to_le64(entry->new);
+			log->nr_taken++;
+			end = &entry->node.next;
+		}
+		if (!log->nr_taken)
+			return;
+
+		log->taken = log->wanted;
+		log->wanted = *end;
+		*end = NULL;
+		if (!log->wanted)
+			log->wanted_tail = &log->wanted;
+
+		log->bytes = round_up(slot * sizeof(struct snap_disk_exception), log->block);
+		/* A block that was entered has a zero block after it: for the first it was seen to. */
+		if (!snap_log_in_block(log) || log->bytes > log->block)
+			log->bytes += log->block;
+	}
+	log->bytes = min_t(u64, log->bytes, snap_log_rest_of_area(log));
+}
+
+static void snap_log_look(struct dm_kcopyd_mq_item *item);
+static void snap_log_try(struct snap_log *log, bool late);
+
+/* Has the worker of a CPU look, after all else that it has to do now. */
+static void snap_log_want_look(struct snap_log *log, unsigned int cpu)
+{
+	struct snap_log_cpu *lc = per_cpu_ptr(log->cpus, cpu);
+
+	if (test_and_set_bit(0, &lc->looking))
+		return;
+	dm_kcopyd_mq_hold(log->kcopyd);
+	dm_kcopyd_mq_queue_item(log->kcopyd, &lc->look, cpu);
+}
+
+static void snap_log_zeroing_done(int read_err, unsigned long write_err, void *context)
+{
+	struct snap_log *log = context;
+
+	spin_lock_irq(&log->lock);
+	log->zeroing = false;
+	if (write_err) {
+		DMERR("Cannot zero a chunk for the next exceptions");
+		log->failed = true;
+	} else {
+		log->zeroed = true;
+	}
+	spin_unlock_irq(&log->lock);
+
+	snap_log_try(log, false);
+}
+
+static void snap_log_endio(struct bio *bio)
+{
+	struct snap_log *log = bio->bi_private;
+
+	dm_kcopyd_mq_queue_item(log->kcopyd, &log->written, log->writer);
+}
+
+static void snap_log_write(struct snap_log *log)
+{
+	struct bio *bio = &log->bio;
+
+	bio_init(bio, log->store->cow, &log->vec, 1,
+		 REQ_OP_WRITE | REQ_META | REQ_SYNC | REQ_PREFLUSH | REQ_FUA);
+	bio->bi_iter.bi_sector = snap_log_sector(log);
+	bio->bi_private = log;
+	bio->bi_end_io = snap_log_endio;
+	__bio_add_page(bio, virt_to_page(log->window), log->bytes, offset_in_page(log->window));
+	log->writer = dm_kcopyd_mq_hold(log->kcopyd);
+	submit_bio(bio);
+}
+
+/* Gives entries back to the CPUs from which they came. */
+static void snap_log_give_back(struct snap_log *log, struct llist_node *list, bool failed)
+{
+	struct snap_log_entry *entry, *next;
+	struct snap_log_cpu *lc;
+
+	llist_for_each_entry_safe(entry, next, list, node) {
+		unsigned int cpu = entry->cpu;
+
+		lc = per_cpu_ptr(log->cpus, cpu);
+		entry->failed = failed;
+		/* The first calls the worker, which may be done with the list before we are. */
+		if (llist_add(&entry->node, &lc->done)) {
+			dm_kcopyd_mq_hold(log->kcopyd);
+			dm_kcopyd_mq_queue_item(log->kcopyd, &lc->finish, cpu);
+		}
+	}
+}
+
+/*
+ * Whether it is time to write: nothing is being written, and the copies that had begun when this
+ * was first asked are over, or have taken too long.
+ */
+static bool snap_log_is_time(struct snap_log *log, bool late)
+	__must_hold(&log->lock)
+{
+	if (log->writing || log->closed)
+		return false;
+	if (!log->waiting) {
+		log->waiting = true;
+		WRITE_ONCE(log->epoch, !log->epoch);
+	}
+	/* Pairs with that of snap_log_over(): either we see the count go down, or it sees us. */
+	smp_mb();
+	if (!late && !log->failed && !log->wanted && snap_log_copying(log, !log->epoch)) {
+		queue_delayed_work(log->wq, &log->late, SNAP_LOG_PATIENCE);
+		log->timed = true;
+		return false;
+	}
+	if (log->timed)
+		cancel_delayed_work(&log->late);
+	log->timed = false;
+	log->waiting = false;
+	return true;
+}
+
+/* Starts a write if there is something to write and it is time. */
+static void snap_log_try(struct snap_log *log, bool late)
+{
+	struct llist_node *failed = NULL;
+	struct dm_io_region region;
+	bool write = false, zero = false;
+
+	spin_lock_irq(&log->lock);
+	if (snap_log_is_time(log, late)) {
+		snap_log_collect(log);
+		if (log->wanted && !log->failed) {
+			zero = !log->zeroed && !log->zeroing && snap_log_next_area(log, &region);
+			log->zeroing |= zero;
+			snap_log_fill(log);
+			write = log->bytes;
+			log->writing = write;
+			/* The store hands out no more chunks than there are slots. */
+			if (unlikely(!write && !log->zeroing)) {
+				DMERR_LIMIT("No room for an exception: has the COW device shrunk?");
+				log->failed = true;
+			}
+		}
+		if (unlikely(log->failed)) {
+			failed = log->wanted;
+			log->wanted = NULL;
+			log->wanted_tail = &log->wanted;
+		}
+	}
+	spin_unlock_irq(&log->lock);
+
+	if (zero)
+		dm_kcopyd_mq_zero(log->kcopyd, 1, &region, 0, snap_log_zeroing_done, log);
+	if (write)
+		snap_log_write(log);
+	snap_log_give_back(log, failed, true);
+}
+
+/*
+ *------------------------------------------------------------
+ * After a write
+ *------------------------------------------------------------
+ */
+
+/* What was written is on disk: the window moves on to the block of the next slot. */
+static void snap_log_advance(struct snap_log *log)
+	__must_hold(&log->lock)
+{
+	unsigned int entries = snap_log_block_entries(log);
+	unsigned int filled = snap_log_in_block(log) + log->nr_taken;
+	unsigned int keep = filled & (entries - 1);
+
+	if (unlikely(log->scrub)) {
+		log->scrub = false;
+		return;
+	}
+
+	if (filled >= entries) {
+		memcpy(log->window, log->window + filled - keep, keep * sizeof(*log->window));
+		memset(log->window + keep, 0, (filled - keep) * sizeof(*log->window));
+	}
+	log->slots += log->nr_taken;
+	if (!snap_log_in_area(log))
+		log->zeroed = false;
+}
+
+static void snap_log_written(struct dm_kcopyd_mq_item *item)
+{
+	struct snap_log *log = container_of(item, struct snap_log, written);
+	struct dm_kcopyd_mq_client *kcopyd = log->kcopyd;
+	struct llist_node *taken;
+	bool failed;
+
+	spin_lock_irq(&log->lock);
+	if (unlikely(log->bio.bi_status)) {
+		DMERR("Cannot write exceptions: error %d",
+		      blk_status_to_errno(log->bio.bi_status));
+		log->failed = true;
+	} else {
+		snap_log_advance(log);
+	}
+	bio_uninit(&log->bio);
+	failed = log->failed;
+	taken = log->taken;
+	log->writing = false;
+	spin_unlock_irq(&log->lock);
+
+	snap_log_try(log, false);
+	snap_log_give_back(log, taken, failed);
+	dm_kcopyd_mq_release(kcopyd);
+}
+
+static void snap_log_finish(struct dm_kcopyd_mq_item *item)
+{
+	struct snap_log_cpu *lc = container_of(item, struct snap_log_cpu, finish);
+	struct dm_kcopyd_mq_client *kcopyd = lc->log->kcopyd;
+	snap_log_fn fn = lc->log->fn;
+	struct snap_log_entry *entry, *next;
+	struct llist_node *list;
+
+	list = llist_reverse_order(llist_del_all(&lc->done));
+	llist_for_each_entry_safe(entry, next, list, node)
+		fn(entry, entry->failed);
+	dm_kcopyd_mq_release(kcopyd);
+}
+
+/*
+ *------------------------------------------------------------
+ * What the snapshot calls
+ *------------------------------------------------------------
+ */
+
+static void snap_log_look(struct dm_kcopyd_mq_item *item)
+{
+	struct snap_log_cpu *lc = container_of(item, struct snap_log_cpu, look);
+	struct dm_kcopyd_mq_client *kcopyd = lc->log->kcopyd;
+
+	clear_bit(0, &lc->looking);
+	/* Who finds the bit still set has added what we are going to see. */
+	smp_mb__after_atomic();
+	snap_log_try(lc->log, false);
+	dm_kcopyd_mq_release(kcopyd);
+}
+
+static void snap_log_look_late(struct work_struct *work)
+{
+	struct snap_log *log = container_of(to_delayed_work(work), struct snap_log, late);
+
+	snap_log_try(log, true);
+}
+
+void snap_log_begin(struct snap_log *log, struct snap_log_entry *entry)
+{
+	entry->epoch = READ_ONCE(log->epoch);
+	this_cpu_inc(log->cpus->copying[entry->epoch]);
+}
+
+static void snap_log_over(struct snap_log *log, unsigned int epoch, unsigned int cpu)
+{
+	this_cpu_dec(log->cpus->copying[epoch]);
+	/* Pairs with that of snap_log_is_time(). */
+	smp_mb();
+	snap_log_want_look(log, cpu);
+}
+
+void snap_log_commit(struct snap_log *log, struct snap_log_entry *entry)
+{
+	unsigned int epoch = entry->epoch, cpu = raw_smp_processor_id();
+
+	entry->cpu = cpu;
+	/* From then on it is no longer ours. */
+	llist_add(&entry->node, &per_cpu_ptr(log->cpus, cpu)->ready);
+	snap_log_over(log, epoch, cpu);
+}
+
+void snap_log_abort(struct snap_log *log, struct snap_log_entry *entry)
+{
+	snap_log_over(log, entry->epoch, raw_smp_processor_id());
+}
+
+static void snap_log_do_invalidate(struct work_struct *work)
+{
+	struct snap_log *log = container_of(work, struct snap_log, invalidate);
+
+	log->error = snap_disk_write_header(log->store->cow, log->store->chunk_size, false,
+					    log->header);
+}
+
+int snap_log_invalidate(struct snap_log *log)
+{
+	/* In a map function a bio of ours would wait for the end of the function. */
+	queue_work(log->wq, &log->invalidate);
+	flush_work(&log->invalidate);
+	return log->error;
+}
+
+sector_t snap_log_metadata(struct snap_log *log)
+{
+	u64 slots;
+
+	spin_lock_irq(&log->lock);
+	slots = log->slots;
+	spin_unlock_irq(&log->lock);
+
+	return (SNAP_HEADER_CHUNKS + 1 + (slots >> log->store->area_shift)) <<
+	       log->store->chunk_shift;
+}
+
+/*
+ *------------------------------------------------------------
+ * Creating and destroying
+ *------------------------------------------------------------
+ */
+
+/* Reads the block that is going to be written again with more in it. */
+static int snap_log_read_block(struct snap_log *log)
+{
+	unsigned int keep = snap_log_in_block(log);
+	int r;
+
+	if (!keep)
+		return 0;
+	r = snap_disk_io(log->store->cow, REQ_OP_READ | REQ_META, snap_log_sector(log),
+			 log->window, log->block);
+	memset(log->window + keep, 0, log->block - keep * sizeof(*log->window));
+	return r;
+}
+
+static size_t snap_log_window_bytes(const struct snap_log *log)
+{
+	return (SNAP_WINDOW_BLOCKS + 1) * log->block;
+}
+
+static void snap_log_init_cpus(struct snap_log *log)
+{
+	int cpu;
+
+	for_each_possible_cpu(cpu) {
+		struct snap_log_cpu *lc = per_cpu_ptr(log->cpus, cpu);
+
+		init_llist_head(&lc->ready);
+		init_llist_head(&lc->done);
+		lc->look.fn = snap_log_look;
+		lc->finish.fn = snap_log_finish;
+		lc->log = log;
+	}
+}
+
+struct snap_log *snap_log_create(struct snap_store *store, struct dm_kcopyd_mq_client *kcopyd,
+				 const struct snap_disk_end *end, snap_log_fn fn)
+{
+	struct snap_log *log;
+	int r = -ENOMEM;
+
+	log = kzalloc(sizeof(*log), GFP_KERNEL);
+	if (!log)
+		return ERR_PTR(-ENOMEM);
+	log->store = store;
+	log->kcopyd = kcopyd;
+	log->fn = fn;
+	log->block = snap_disk_block(store->chunk_size);
+	log->slots = end->slots;
+	log->scrub = end->stale;
+	log->wanted_tail = &log->wanted;
+	log->written.fn = snap_log_written;
+	spin_lock_init(&log->lock);
+	INIT_DELAYED_WORK(&log->late, snap_log_look_late);
+	INIT_WORK(&log->invalidate, snap_log_do_invalidate);
+
+	log->header = kmalloc(snap_disk_header_bytes(store->cow), GFP_KERNEL);
+	log->window = alloc_pages_exact(snap_log_window_bytes(log), GFP_KERNEL | __GFP_ZERO);
+	log->cpus = alloc_percpu(struct snap_log_cpu);
+	log->wq = alloc_workqueue("dm_snap_log", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
+	if (!log->header || !log->window || !log->cpus || !log->wq)
+		goto bad;
+	snap_log_init_cpus(log);
+
+	r = snap_log_read_block(log);
+	if (r)
+		goto bad;
+	return log;
+
+bad:
+	snap_log_destroy(log);
+	return ERR_PTR(r);
+}
+
+void snap_log_close(struct snap_log *log)
+{
+	spin_lock_irq(&log->lock);
+	log->closed = true;
+	spin_unlock_irq(&log->lock);
+	cancel_delayed_work_sync(&log->late);
+}
+
+void snap_log_destroy(struct snap_log *log)
+{
+	if (log->wq)
+		destroy_workqueue(log->wq);
+	free_percpu(log->cpus);
+	if (log->window)
+		free_pages_exact(log->window, snap_log_window_bytes(log));
+	kfree(log->header);
+	kfree(log);
+}

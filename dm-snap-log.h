@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The log of a persistent snapshot: makes exceptions durable, many with one write.
+ */
+#ifndef DM_SNAP_LOG_H
+#define DM_SNAP_LOG_H
+
+#include <linux/llist.h>
+#include <linux/types.h>
+
+struct dm_kcopyd_mq_client;
+struct snap_disk_end;
+struct snap_log;
+struct snap_log_entry;
+struct snap_store;
+
+/**
+ * typedef snap_log_fn - an exception is durable, or never will be
+ * @entry:  the exception
+ * @failed: it never will be: the log has failed
+ *
+ * Context: process context, a worker of the engine's client on the CPU that has committed @entry.
+ */
+typedef void (*snap_log_fn)(struct snap_log_entry *entry, bool failed);
+
+/**
+ * struct snap_log_entry - an exception on its way to the log; embedded in the caller's structure
+ * @node:   in one of the log's lists
+ * @old:    chunk of the origin
+ * @new:    chunk of the COW device
+ * @cpu:    where to go on
+ * @epoch:  in which of the log's counters it is
+ * @failed: the log has failed
+ *
+ * The caller sets @old and @new; the others are the log's.
+ */
+struct snap_log_entry {
+	struct llist_node node;
+	u64 old;
+	u64 new;
+	unsigned int cpu;
+	u8 epoch;
+	bool failed;
+};
+
+/**
+ * snap_log_create() - make the log of a snapshot
+ * @store:  its store; the log uses the device and the geometry
+ * @kcopyd: the engine's client: writes zeroes, and runs what comes after a write
+ * @end:    where the list on disk ends
+ * @fn:     called once for each committed entry
+ *
+ * Context: process context, not in a map function: the last block is read.
+ * Return: the log or an ERR_PTR().
+ */
+struct snap_log *snap_log_create(struct snap_store *store, struct dm_kcopyd_mq_client *kcopyd,
+				 const struct snap_disk_end *end, snap_log_fn fn);
+
+/**
+ * snap_log_close() - start no write any more
+ * @log: the log; it has no entries
+ *
+ * What is under way ends before the engine's client is destroyed, which is to be done next.
+ *
+ * Context: process context, may sleep.
+ */
+void snap_log_close(struct snap_log *log);
+
+/**
+ * snap_log_destroy() - free a closed log
+ * @log: the log; the engine's client has been destroyed
+ */
+void snap_log_destroy(struct snap_log *log);
+
+/**
+ * snap_log_begin() - a chunk is going to be copied
+ * @log:   the log
+ * @entry: its exception, which is given to snap_log_commit() or snap_log_abort() later
+ *
+ * A write to the log waits a little for the copies that had begun when it could have been started.
+ *
+ * Context: any but NMI.
+ */
+void snap_log_begin(struct snap_log *log, struct snap_log_entry *entry);
+
+/**
+ * snap_log_commit() - make an exception durable
+ * @log:   the log
+ * @entry: the exception; its chunk has been copied
+ *
+ * Context: process context, a worker of the engine's client.
+ */
+void snap_log_commit(struct snap_log *log, struct snap_log_entry *entry);
+
+/**
+ * snap_log_abort() - a chunk could not be copied
+ * @log:   the log
+ * @entry: its exception, the caller's again
+ *
+ * Context: process context, a worker of the engine's client.
+ */
+void snap_log_abort(struct snap_log *log, struct snap_log_entry *entry);
+
+/**
+ * snap_log_invalidate() - mark the snapshot on disk as unusable, and wait until it is
+ * @log: the log
+ *
+ * Context: process context, may be a map function. Allocates nothing.
+ * Return: 0 or a negative error.
+ */
+int snap_log_invalidate(struct snap_log *log);
+
+/**
+ * snap_log_metadata() - tell how much of the device is metadata
+ * @log: the log
+ *
+ * Return: sectors.
+ */
+sector_t snap_log_metadata(struct snap_log *log);
+
+#endif /* DM_SNAP_LOG_H */

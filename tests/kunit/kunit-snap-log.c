@@ -1,0 +1,388 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The log: what one write takes, what it waits for, and what is on the disk at each moment.
+ */
+#include "kunit-lib.h"
+
+#include "dm-snap-log.c"
+
+#define SECTORS		4096
+#define ENTRIES		600
+
+struct log_test {
+	struct test_disk *td;
+	struct snap_store store;
+	struct snap_log *log;
+	struct dm_kcopyd_mq_client *kc;
+	struct snap_log_entry entries[ENTRIES];
+	bool ended[ENTRIES];
+	bool failed[ENTRIES];
+	atomic_t nr_ended;
+};
+
+static struct log_test *lt;
+
+static void entry_ended(struct snap_log_entry *entry, bool failed)
+{
+	unsigned int i = entry - lt->entries;
+
+	WRITE_ONCE(lt->failed[i], failed);
+	WRITE_ONCE(lt->ended[i], true);
+	atomic_inc(&lt->nr_ended);
+}
+
+static void log_exit(struct kunit *test)
+{
+	if (lt) {
+		if (lt->td)
+			ku_disk_let_go(lt->td);
+		if (lt->log)
+			snap_log_close(lt->log);
+		ku_client_destroy(test);
+		if (lt->log)
+			snap_log_destroy(lt->log);
+		if (lt->store.batches)
+			snap_store_exit(&lt->store);
+		kvfree(lt);
+		lt = NULL;
+	}
+	ku_exit(test);
+}
+
+static void log_open(struct kunit *test, u64 slots, bool stale)
+{
+	struct snap_disk_end end = { slots, stale };
+
+	lt->log = snap_log_create(&lt->store, lt->kc, &end, entry_ended);
+	if (IS_ERR(lt->log))
+		lt->log = NULL;
+	KUNIT_ASSERT_NOT_NULL(test, lt->log);
+}
+
+static void log_setup(struct kunit *test, unsigned int chunk_size, u64 slots, bool stale)
+{
+	unsigned int i;
+
+	lt = kvzalloc(sizeof(*lt), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, lt);
+	lt->td = ku_disk(test, SECTORS, 0);
+	ku_disk_fill(lt->td, 0, SECTORS, 0xaa);
+	lt->kc = ku_client(test, 512, NULL);
+	KUNIT_ASSERT_EQ(test, snap_store_init(&lt->store, lt->td->bdev, chunk_size, true), 0);
+	KUNIT_ASSERT_EQ(test, snap_disk_format(lt->td->bdev, chunk_size, lt->kc), 0);
+	for (i = 0; i < ENTRIES; i++) {
+		lt->entries[i].old = 5000 + i;
+		lt->entries[i].new = snap_data_chunk(lt->store.area_shift, i);
+	}
+	if (chunk_size)
+		log_open(test, slots, stale);
+}
+
+static struct snap_disk_exception *slot_at(u64 slot)
+{
+	unsigned int shift = lt->store.area_shift;
+	u64 chunk = snap_area_chunk(shift, slot >> shift);
+	struct snap_disk_exception *area;
+
+	area = (void *)(lt->td->store + (chunk << (lt->store.chunk_shift + SECTOR_SHIFT)));
+	return area + (slot & ((1 << shift) - 1));
+}
+
+/* Whether the disk's list has exactly @nr exceptions, which are the first of ours, in any order. */
+static void expect_list(struct kunit *test, unsigned int nr)
+{
+	unsigned long *seen = kunit_kzalloc(test, BITS_TO_LONGS(ENTRIES) * sizeof(long),
+					    GFP_KERNEL);
+	unsigned int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, seen);
+	for (i = 0; i < nr; i++) {
+		u64 old = le64_to_cpu(slot_at(i)->old) - 5000;
+
+		KUNIT_ASSERT_LT(test, old, ENTRIES);
+		KUNIT_EXPECT_EQ(test, le64_to_cpu(slot_at(i)->new), lt->entries[old].new);
+		KUNIT_EXPECT_FALSE(test, __test_and_set_bit(old, seen));
+	}
+	KUNIT_EXPECT_EQ(test, find_first_zero_bit(seen, ENTRIES), nr);
+	KUNIT_EXPECT_EQ(test, slot_at(nr)->old, 0);
+	KUNIT_EXPECT_EQ(test, slot_at(nr)->new, 0);
+}
+
+static void begin(unsigned int first, unsigned int nr)
+{
+	unsigned int i;
+
+	for (i = first; i < first + nr; i++)
+		snap_log_begin(lt->log, &lt->entries[i]);
+}
+
+static void commit(unsigned int first, unsigned int nr)
+{
+	unsigned int i;
+
+	for (i = first; i < first + nr; i++)
+		snap_log_commit(lt->log, &lt->entries[i]);
+}
+
+static bool wait_ended(unsigned int nr)
+{
+	return ku_wait_until(atomic_read(&lt->nr_ended) == nr);
+}
+
+static unsigned int nr_failed(void)
+{
+	unsigned int i, nr = 0;
+
+	for (i = 0; i < ENTRIES; i++)
+		nr += lt->ended[i] && lt->failed[i];
+	return nr;
+}
+
+/* Writes of exceptions, which are at the beginning of chunks of metadata. */
+static unsigned int nr_log_writes(void)
+{
+	unsigned int i, nr = 0;
+	u64 index;
+
+	for (i = 0; i < test_disk_nr_records(lt->td); i++) {
+		struct test_disk_record *r = &lt->td->records[i];
+
+		if (r->op == REQ_OP_WRITE && r->sector &&
+		    !snap_data_index(lt->store.area_shift, r->sector >> lt->store.chunk_shift,
+				     &index))
+			nr++;
+	}
+	return nr;
+}
+
+static void writes_one_exception(struct kunit *test)
+{
+	log_setup(test, 8, 0, false);
+	begin(0, 1);
+	commit(0, 1);
+	KUNIT_ASSERT_TRUE(test, wait_ended(1));
+	KUNIT_EXPECT_EQ(test, nr_failed(), 0);
+	expect_list(test, 1);
+	KUNIT_EXPECT_EQ(test, snap_log_metadata(lt->log), 16);
+}
+
+/* The next area has been zeroed before anything refers to it; area after area. */
+static void goes_on_in_the_next_area(struct kunit *test)
+{
+	static const unsigned int steps[] = { 31, 1, 1, 30, 2, 1, 31, 500 };
+	unsigned int i, done = 0;
+
+	log_setup(test, 1, 0, false);
+	for (i = 0; i < ARRAY_SIZE(steps); i++) {
+		begin(done, steps[i]);
+		commit(done, steps[i]);
+		done += steps[i];
+		KUNIT_ASSERT_TRUE(test, wait_ended(done));
+		expect_list(test, done);
+		KUNIT_EXPECT_EQ(test, snap_log_metadata(lt->log), 2 + done / 32);
+	}
+	KUNIT_EXPECT_EQ(test, nr_failed(), 0);
+}
+
+/* An area of many blocks: what follows the block in use is zero on disk before it is needed. */
+static void goes_on_in_the_next_block(struct kunit *test)
+{
+	unsigned int i;
+
+	log_setup(test, 64, 0, false);
+	/* Something that a torn write might have left, far behind the end. */
+	slot_at(300)->new = cpu_to_le64(9);
+	slot_at(600)->new = cpu_to_le64(9);
+	for (i = 0; i < ENTRIES; i += 50) {
+		begin(i, 50);
+		commit(i, 50);
+		KUNIT_ASSERT_TRUE(test, wait_ended(i + 50));
+		expect_list(test, i + 50);
+	}
+}
+
+/* A list that has been loaded is continued in the middle of a block. */
+static void continues_a_list(struct kunit *test)
+{
+	unsigned int i;
+
+	log_setup(test, 8, 0, false);
+	begin(0, 40);
+	commit(0, 40);
+	KUNIT_ASSERT_TRUE(test, wait_ended(40));
+	snap_log_close(lt->log);
+	ku_client_destroy(test);
+	snap_log_destroy(lt->log);
+	lt->log = NULL;
+	for (i = 41; i < 256; i++)
+		slot_at(i)->new = cpu_to_le64(7);
+
+	lt->kc = ku_client(test, 512, NULL);
+	log_open(test, 40, true);
+	/* The first write only does away with what follows the list. */
+	KUNIT_ASSERT_EQ(test, test_disk_record(lt->td, 100), 0);
+	begin(40, 5);
+	commit(40, 5);
+	KUNIT_ASSERT_TRUE(test, wait_ended(45));
+	expect_list(test, 45);
+	KUNIT_EXPECT_EQ(test, slot_at(255)->new, 0);
+}
+
+/* What becomes ready while a write is under way is written by the next, all of it. */
+static void next_write_takes_all(struct kunit *test)
+{
+	log_setup(test, 8, 0, false);
+	begin(0, 1);
+	commit(0, 1);
+	KUNIT_ASSERT_TRUE(test, wait_ended(1));
+	KUNIT_ASSERT_EQ(test, test_disk_record(lt->td, 100), 0);
+	test_disk_set(lt->td, TEST_DISK_TASK, 0, 0);
+	test_disk_hold(lt->td);
+
+	begin(1, 1);
+	commit(1, 1);
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(test_disk_pending(lt->td) == 1));
+	begin(2, 100);
+	commit(2, 100);
+	ku_pause();
+	KUNIT_EXPECT_EQ(test, test_disk_pending(lt->td), 1);
+	KUNIT_EXPECT_EQ(test, atomic_read(&lt->nr_ended), 1);
+	test_disk_end_oldest(lt->td, 1);
+	KUNIT_ASSERT_TRUE(test, wait_ended(2));
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(test_disk_pending(lt->td) == 1));
+	test_disk_release(lt->td);
+	KUNIT_ASSERT_TRUE(test, wait_ended(102));
+	KUNIT_EXPECT_EQ(test, nr_log_writes(), 2);
+	expect_list(test, 102);
+}
+
+/* A write waits for copies that had begun, but not for long, and not for those that begin later. */
+static void waits_for_copies_a_little(struct kunit *test)
+{
+	unsigned long end;
+
+	log_setup(test, 8, 0, false);
+	begin(0, 1);
+	commit(0, 1);
+	KUNIT_ASSERT_TRUE(test, wait_ended(1));
+	KUNIT_ASSERT_EQ(test, test_disk_record(lt->td, 100), 0);
+
+	/* All of them end soon: one write. */
+	begin(1, 10);
+	commit(1, 9);
+	begin(11, 1);
+	commit(10, 1);
+	KUNIT_ASSERT_TRUE(test, wait_ended(11));
+	KUNIT_EXPECT_LE(test, nr_log_writes(), 2);
+
+	/* 11 never does. */
+	end = jiffies + HZ;
+	begin(12, 3);
+	commit(12, 3);
+	KUNIT_ASSERT_TRUE(test, wait_ended(14));
+	KUNIT_EXPECT_TRUE(test, time_before(jiffies, end));
+	/* An aborted one is not waited for. */
+	snap_log_abort(lt->log, &lt->entries[11]);
+	begin(15, 1);
+	commit(15, 1);
+	KUNIT_ASSERT_TRUE(test, wait_ended(15));
+	KUNIT_EXPECT_EQ(test, nr_failed(), 0);
+}
+
+/* A write that fails takes all with it, then and later. */
+static void fails_for_good(struct kunit *test)
+{
+	log_setup(test, 8, 0, false);
+	begin(0, 3);
+	commit(0, 3);
+	KUNIT_ASSERT_TRUE(test, wait_ended(3));
+	KUNIT_EXPECT_EQ(test, nr_failed(), 0);
+	test_disk_fail(lt->td, OP_BIT(REQ_OP_WRITE), 8, 8, BLK_STS_IOERR);
+	begin(3, 20);
+	commit(3, 20);
+	KUNIT_ASSERT_TRUE(test, wait_ended(23));
+	KUNIT_EXPECT_EQ(test, nr_failed(), 20);
+	test_disk_heal(lt->td);
+	begin(23, 2);
+	commit(23, 2);
+	KUNIT_ASSERT_TRUE(test, wait_ended(25));
+	KUNIT_EXPECT_EQ(test, nr_failed(), 22);
+}
+
+/* The next area cannot be zeroed: this one's last slot stays empty. */
+static void fails_if_the_next_area_does(struct kunit *test)
+{
+	log_setup(test, 1, 0, false);
+	test_disk_fail(lt->td, OP_BIT(REQ_OP_WRITE), 1 + 33, 1, BLK_STS_IOERR);
+	begin(0, 40);
+	commit(0, 40);
+	KUNIT_ASSERT_TRUE(test, wait_ended(40));
+	KUNIT_EXPECT_GE(test, nr_failed(), 9);
+	KUNIT_EXPECT_EQ(test, slot_at(31)->new, 0);
+}
+
+/* All is written by the time that the log says so, however many CPUs commit. */
+static void commit_some(unsigned int cpu, void *arg)
+{
+	unsigned int i, per = ENTRIES / num_possible_cpus(), first = cpu * per;
+
+	for (i = first; i < first + per; i++) {
+		snap_log_begin(lt->log, &lt->entries[i]);
+		if (i % 7 == 3)
+			usleep_range(10, 50);
+		snap_log_commit(lt->log, &lt->entries[i]);
+	}
+}
+
+static void all_cpus_commit(struct kunit *test)
+{
+	unsigned int nr = ENTRIES / num_possible_cpus() * num_online_cpus(), i;
+
+	log_setup(test, 1, 0, false);
+	test_disk_set(lt->td, TEST_DISK_TASK, 10, 500);
+	ku_run_on_cpus(test, commit_some, NULL);
+	KUNIT_ASSERT_TRUE(test, wait_ended(nr));
+	KUNIT_EXPECT_EQ(test, nr_failed(), 0);
+	for (i = 0; i < nr; i++)
+		KUNIT_EXPECT_NE(test, slot_at(i)->new, 0);
+	KUNIT_EXPECT_EQ(test, slot_at(nr)->new, 0);
+}
+
+static void marks_as_invalid(struct kunit *test)
+{
+	struct snap_disk_info info;
+	char *error;
+
+	log_setup(test, 16, 0, false);
+	KUNIT_EXPECT_EQ(test, snap_log_invalidate(lt->log), 0);
+	KUNIT_ASSERT_EQ(test, snap_disk_read_header(lt->td->bdev, &info, &error), 0);
+	KUNIT_EXPECT_FALSE(test, info.valid);
+	KUNIT_EXPECT_EQ(test, info.chunk_size, 16);
+	test_disk_fail(lt->td, OP_BIT(REQ_OP_WRITE), 0, 1, BLK_STS_IOERR);
+	KUNIT_EXPECT_EQ(test, snap_log_invalidate(lt->log), -EIO);
+}
+
+static struct kunit_case log_cases[] = {
+	KUNIT_CASE(writes_one_exception),
+	KUNIT_CASE(goes_on_in_the_next_area),
+	KUNIT_CASE(goes_on_in_the_next_block),
+	KUNIT_CASE(continues_a_list),
+	KUNIT_CASE(next_write_takes_all),
+	KUNIT_CASE(waits_for_copies_a_little),
+	KUNIT_CASE(fails_for_good),
+	KUNIT_CASE(fails_if_the_next_area_does),
+	KUNIT_CASE(all_cpus_commit),
+	KUNIT_CASE(marks_as_invalid),
+	{}
+};
+
+static struct kunit_suite log_suite = {
+	.name = "dm-snap-log",
+	.suite_init = ku_suite_init,
+	.suite_exit = ku_suite_exit,
+	.init = ku_init,
+	.exit = log_exit,
+	.test_cases = log_cases,
+};
+
+kunit_test_suite(log_suite);
