@@ -5,14 +5,25 @@
 #define DM_MSG_PREFIX "scaled"
 
 #include <linux/module.h>
+#include <linux/string.h>
 
 #include "compat.h"
 #include "dm-kcopyd-mq.h"
 #include "dm-snap-scaled.h"
 
+static char *takeover = "";
+module_param(takeover, charp, 0444);
+MODULE_PARM_DESC(takeover, "Stock targets whose names are taken over, too: snapshot, or nothing");
+
 static int __init dm_scaled_init(void)
 {
+	bool snapshot = !strcmp(takeover, "snapshot");
 	int r;
+
+	if (*takeover && !snapshot) {
+		DMERR("takeover=%s: must be snapshot, or nothing", takeover);
+		return -EINVAL;
+	}
 
 	r = dm_kcopyd_mq_init();
 	if (r) {
@@ -20,7 +31,7 @@ static int __init dm_scaled_init(void)
 		return r;
 	}
 
-	r = dm_snap_scaled_init();
+	r = dm_snap_scaled_init(snapshot);
 	if (r)
 		dm_kcopyd_mq_exit();
 	return r;
@@ -39,3 +50,4 @@ MODULE_DESCRIPTION("Snapshots that scale with the CPUs, on a per-CPU copy engine
 MODULE_LICENSE("GPL");
 MODULE_ALIAS("dm-snapshot-scaled");
 MODULE_ALIAS("dm-origin-scaled");
+MODULE_ALIAS("dm-merge-scaled");

@@ -311,6 +311,77 @@ out:
 	return r;
 }
 
+struct snap_exception_group *snap_exception_spare(void)
+{
+	return kmalloc(group_alloc_size(GROUP_CHUNKS), GFP_NOIO);
+}
+
+/*
+ * Takes one chunk out of a run.
+ * Returns -ENOSPC if the run falls into two and there is no room for the second.
+ */
+static int group_delete(struct snap_exception_group *g, unsigned int i, unsigned int offset)
+{
+	u64 *runs = group_runs(g), run = runs[i];
+	unsigned int before = offset - run_offset(run), after = run_more(run) - before;
+
+	if (before && after && g->nr == g->capacity)
+		return -ENOSPC;
+
+	raw_write_seqcount_begin(&g->seq);
+	if (before && after) {
+		/* Readers that see a half moved array find that the sequence changed. */
+		data_race(memmove(&runs[i + 1], &runs[i], (g->nr - i) * sizeof(*runs)));
+		WRITE_ONCE(runs[i + 1], run_make(offset + 1, after - 1, run_new(run) + before + 1));
+		WRITE_ONCE(g->nr, g->nr + 1);
+	}
+	if (before) {
+		WRITE_ONCE(runs[i], run_make(run_offset(run), before - 1, run_new(run)));
+	} else if (after) {
+		WRITE_ONCE(runs[i], run_make(offset + 1, after - 1, run_new(run) + 1));
+	} else {
+		WRITE_ONCE(g->nr, g->nr - 1);
+		/* As above. */
+		data_race(memmove(&runs[i], &runs[i + 1], (g->nr - i) * sizeof(*runs)));
+	}
+	raw_write_seqcount_end(&g->seq);
+	return 0;
+}
+
+int snap_exception_remove(struct snap_exceptions *et, u64 old,
+			  struct snap_exception_group **spare)
+{
+	u64 number = old >> GROUP_BITS;
+	unsigned int offset = old & (GROUP_CHUNKS - 1);
+	unsigned int list = group_hash(et, number), i;
+	spinlock_t *lock = &et->locks[list & (BIT(LOCK_BITS) - 1)].lock;
+	struct snap_exception_group __rcu **link = &et->groups[list];
+	struct snap_exception_group *g;
+	unsigned long flags;
+	int r = -ENOENT;
+
+	spin_lock_irqsave(lock, flags);
+	/* There may be several groups of this number. */
+	for (; (g = rcu_dereference_protected(*link, lockdep_is_held(lock))); link = &g->next) {
+		if (g->words[0] != number)
+			continue;
+		i = group_search(g, g->nr, offset);
+		if (!i || offset > run_offset(group_runs(g)[i - 1]) + run_more(group_runs(g)[i - 1]))
+			continue;
+
+		r = group_delete(g, i - 1, offset);
+		if (r == -ENOSPC && *spare) {
+			group_init(*spare, number, GROUP_CHUNKS);
+			group_replace(link, g, *spare, lock);
+			r = group_delete(*spare, i - 1, offset);
+			*spare = NULL;
+		}
+		break;
+	}
+	spin_unlock_irqrestore(lock, flags);
+	return r == -ENOSPC ? -ENOMEM : r;
+}
+
 int snap_exceptions_init(struct snap_exceptions *et, u64 origin_chunks, u64 cow_chunks)
 {
 	u64 groups = min_t(u64, (origin_chunks >> GROUP_BITS) + 1, cow_chunks + 1);

@@ -83,4 +83,27 @@ struct snap_exception_group *snap_exception_room(void);
 int snap_exception_add(struct snap_exceptions *et, u64 old, u64 new,
 		       struct snap_exception_group **room);
 
+/**
+ * snap_exception_spare() - get the memory that removing an exception may need
+ *
+ * Context: process context, may sleep; no I/O is needed to get memory.
+ * Return: what is to be given to snap_exception_remove(), or to kfree(), or NULL.
+ */
+struct snap_exception_group *snap_exception_spare(void);
+
+/**
+ * snap_exception_remove() - remove an exception
+ * @et:    the table
+ * @old:   chunk of the origin
+ * @spare: from snap_exception_spare(), or NULL; set to NULL if it was used
+ *
+ * Others may look up at the same time; of those that are added or removed meanwhile none is next to
+ * @old.
+ *
+ * Context: process context, does not sleep.
+ * Return: 0, -ENOENT if there is none, or -ENOMEM if @spare is needed: try again with one.
+ */
+int snap_exception_remove(struct snap_exceptions *et, u64 old,
+			  struct snap_exception_group **spare);
+
 #endif /* DM_SNAP_EXCEPTION_H */

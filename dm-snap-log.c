@@ -34,6 +34,7 @@
 
 /* Ticks that a write waits for copies. */
 #define SNAP_LOG_PATIENCE	2
+#define SNAP_LOG_OPF	(REQ_OP_WRITE | REQ_META | REQ_SYNC | REQ_PREFLUSH | REQ_FUA)
 
 /**
  * struct snap_log_cpu - a CPU's part of the log
@@ -131,6 +132,11 @@ struct snap_log {
  *------------------------------------------------------------
  */
 
+static size_t snap_log_window_bytes(const struct snap_log *log)
+{
+	return (SNAP_WINDOW_BLOCKS + 1) * log->block;
+}
+
 static unsigned int snap_log_block_entries(const struct snap_log *log)
 {
 	return log->block / sizeof(struct snap_disk_exception);
@@ -147,15 +153,21 @@ static unsigned int snap_log_in_block(const struct snap_log *log)
 	return log->slots & (snap_log_block_entries(log) - 1);
 }
 
-/* Where the block of the next slot is on the device. */
-static sector_t snap_log_sector(const struct snap_log *log)
+/* Where the block of a slot is on the device. */
+static sector_t snap_log_sector_of(const struct snap_log *log, u64 slot)
 {
 	const struct snap_store *store = log->store;
-	u64 chunk = snap_area_chunk(store->area_shift, log->slots >> store->area_shift);
-	u64 before = snap_log_in_area(log) - snap_log_in_block(log);
+	u64 chunk = snap_area_chunk(store->area_shift, slot >> store->area_shift);
+	u64 in_area = slot & ((1ULL << store->area_shift) - 1);
 
 	return (chunk << store->chunk_shift) +
-	       (before * sizeof(struct snap_disk_exception) >> SECTOR_SHIFT);
+	       (round_down(in_area * sizeof(struct snap_disk_exception), log->block) >>
+		SECTOR_SHIFT);
+}
+
+static sector_t snap_log_sector(const struct snap_log *log)
+{
+	return snap_log_sector_of(log, log->slots);
 }
 
 /* Bytes of the area from that block on. */
@@ -234,7 +246,7 @@ static void snap_log_fill(struct snap_log *log)
 	log->nr_taken = 0;
 	log->bytes = 0;
 	if (unlikely(log->scrub)) {
-		log->bytes = (SNAP_WINDOW_BLOCKS + 1) * log->block;
+		log->bytes = snap_log_window_bytes(log);
 	} else {
 		while (*end && log->nr_taken < room) {
 			entry = llist_entry(*end, struct snap_log_entry, node);
@@ -302,8 +314,7 @@ static void snap_log_write(struct snap_log *log)
 {
 	struct bio *bio = &log->bio;
 
-	bio_init(bio, log->store->cow, &log->vec, 1,
-		 REQ_OP_WRITE | REQ_META | REQ_SYNC | REQ_PREFLUSH | REQ_FUA);
+	bio_init(bio, log->store->cow, &log->vec, 1, SNAP_LOG_OPF);
 	bio->bi_iter.bi_sector = snap_log_sector(log);
 	bio->bi_private = log;
 	bio->bi_end_io = snap_log_endio;
@@ -533,16 +544,76 @@ int snap_log_invalidate(struct snap_log *log)
 	return log->error;
 }
 
-sector_t snap_log_metadata(struct snap_log *log)
+u64 snap_log_slots(struct snap_log *log)
 {
 	u64 slots;
 
 	spin_lock_irq(&log->lock);
 	slots = log->slots;
 	spin_unlock_irq(&log->lock);
+	return slots;
+}
 
-	return (SNAP_HEADER_CHUNKS + 1 + (slots >> log->store->area_shift)) <<
+sector_t snap_log_metadata(struct snap_log *log)
+{
+	return (SNAP_HEADER_CHUNKS + 1 + (snap_log_slots(log) >> log->store->area_shift)) <<
 	       log->store->chunk_shift;
+}
+
+/*
+ *------------------------------------------------------------
+ * Shortening the list
+ *------------------------------------------------------------
+ */
+
+/* Overwrites what a torn write has left behind the end. */
+static int snap_log_scrub(struct snap_log *log)
+{
+	unsigned int bytes = min_t(u64, snap_log_window_bytes(log), snap_log_rest_of_area(log));
+	int r;
+
+	r = snap_disk_io(log->store->cow, SNAP_LOG_OPF, snap_log_sector(log), log->window, bytes);
+	if (!r)
+		log->scrub = false;
+	return r;
+}
+
+int snap_log_tail(struct snap_log *log, struct snap_disk_exception *table)
+{
+	unsigned int nr = snap_log_in_block(log);
+	int r = 0;
+
+	if (log->scrub)
+		r = snap_log_scrub(log);
+	if (r || !log->slots)
+		return r;
+	if (nr) {
+		memcpy(table, log->window, log->block);
+		return nr;
+	}
+	r = snap_disk_io(log->store->cow, REQ_OP_READ | REQ_META,
+			 snap_log_sector_of(log, log->slots - 1), table, log->block);
+	return r ?: snap_log_block_entries(log);
+}
+
+int snap_log_truncate(struct snap_log *log, struct snap_disk_exception *table, unsigned int size,
+		      unsigned int nr)
+{
+	sector_t sector = snap_log_sector_of(log, log->slots - 1);
+	int r;
+
+	memset(table + size - nr, 0, nr * sizeof(*table));
+	r = snap_disk_io(log->store->cow, SNAP_LOG_OPF, sector, table, log->block);
+	if (r)
+		return r;
+
+	spin_lock_irq(&log->lock);
+	log->slots -= nr;
+	/* Another area may have become the next one. */
+	log->zeroed = false;
+	memcpy(log->window, table, log->block);
+	spin_unlock_irq(&log->lock);
+	return 0;
 }
 
 /*
@@ -563,11 +634,6 @@ static int snap_log_read_block(struct snap_log *log)
 			 log->window, log->block);
 	memset(log->window + keep, 0, log->block - keep * sizeof(*log->window));
 	return r;
-}
-
-static size_t snap_log_window_bytes(const struct snap_log *log)
-{
-	return (SNAP_WINDOW_BLOCKS + 1) * log->block;
 }
 
 static void snap_log_init_cpus(struct snap_log *log)

@@ -10,6 +10,7 @@
 
 struct dm_kcopyd_mq_client;
 struct snap_disk_end;
+struct snap_disk_exception;
 struct snap_log;
 struct snap_log_entry;
 struct snap_store;
@@ -100,6 +101,35 @@ void snap_log_commit(struct snap_log *log, struct snap_log_entry *entry);
  * Context: process context, a worker of the engine's client.
  */
 void snap_log_abort(struct snap_log *log, struct snap_log_entry *entry);
+
+/**
+ * snap_log_tail() - get the last exceptions of the list
+ * @log:   the log; it has no entries, and gets none until the caller is done
+ * @table: filled with the last block that has exceptions, SNAP_MAX_BLOCK bytes
+ *
+ * Context: process context, not in a map function.
+ * Return: number of exceptions in @table, 0 if the list is empty, or a negative error.
+ */
+int snap_log_tail(struct snap_log *log, struct snap_disk_exception *table);
+
+/**
+ * snap_log_truncate() - take the last exceptions off the list, and wait until that is durable
+ * @log:   the log, as for snap_log_tail()
+ * @table: from snap_log_tail(); the exceptions are removed from it
+ * @size:  what snap_log_tail() returned
+ * @nr:    number of exceptions to be removed, at most @size
+ *
+ * Context: process context, not in a map function.
+ * Return: 0, or a negative error; then nobody knows whether they are in the list.
+ */
+int snap_log_truncate(struct snap_log *log, struct snap_disk_exception *table, unsigned int size,
+		      unsigned int nr);
+
+/**
+ * snap_log_slots() - number of exceptions in the list
+ * @log: the log
+ */
+u64 snap_log_slots(struct snap_log *log);
 
 /**
  * snap_log_invalidate() - mark the snapshot on disk as unusable, and wait until it is

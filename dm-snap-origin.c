@@ -63,6 +63,8 @@ struct snap_origin *snap_origin_get(struct block_device *bdev)
 	INIT_LIST_HEAD(&origin->snapshots);
 	INIT_LIST_HEAD(&origin->targets);
 	INIT_LIST_HEAD(&origin->origins);
+	atomic_set(&origin->copies, 0);
+	init_waitqueue_head(&origin->copied);
 	hash_add(snap_origins, &origin->hash, (unsigned long)bdev);
 	return origin;
 }
@@ -103,7 +105,7 @@ void snap_origin_attach(struct snap_origin *origin, struct dm_snapshot *snap)
 		if (other->store.chunk_size < snap->store.chunk_size)
 			break;
 	list_add_tail_rcu(&snap->list, &other->list);
-	snap->active = true;
+	snap->attached = true;
 	snap_origin_set_split(origin);
 }
 
@@ -112,7 +114,7 @@ void snap_origin_detach(struct snap_origin *origin, struct dm_snapshot *snap)
 	lockdep_assert_held(&snap_registry_lock);
 
 	list_del_rcu(&snap->list);
-	snap->active = false;
+	snap->attached = false;
 	snap_origin_set_split(origin);
 }
 
@@ -126,6 +128,8 @@ struct mapped_device *snap_origin_quiesce(struct snap_origin *origin,
 	o = list_first_entry_or_null(&origin->origins, struct snap_origin_target, list);
 	if (o)
 		md = dm_table_get_md(o->ti->table);
+	else if (origin->merging)
+		md = dm_table_get_md(origin->merging->ti->table);
 	if (md == except || (md && dm_hold(md)))
 		md = NULL;
 	mutex_unlock(&snap_registry_lock);
@@ -214,6 +218,56 @@ restart:
 	return DM_MAPIO_REMAPPED;
 }
 
+void snap_origin_copied(struct snap_origin *origin)
+{
+	atomic_inc(&origin->copies);
+	wake_up_all(&origin->copied);
+}
+
+/* Starts what is missing of the copies at @sector. Returns false if nothing is. */
+static bool snap_origin_start_copies(struct snap_origin *origin, sector_t sector)
+{
+	struct snap_pending *pe, *list = NULL;
+	struct dm_snapshot *snap;
+	bool missing = false;
+	int idx;
+
+	idx = srcu_read_lock(&origin->srcu);
+	list_for_each_entry_srcu(snap, &origin->snapshots, list,
+				 srcu_read_lock_held(&origin->srcu)) {
+		if (!snap_wants_copy(snap, sector) ||
+		    !snap_pending_find(snap, snap_chunk(snap, sector), NULL, &pe))
+			continue;
+		missing = true;
+		if (pe)
+			snap_pending_chain(&list, pe);
+	}
+	srcu_read_unlock(&origin->srcu, idx);
+
+	snap_pending_start(list);
+	return missing;
+}
+
+void snap_origin_copy_out(struct snap_origin *origin, sector_t sector, sector_t count)
+{
+	unsigned int split = READ_ONCE(origin->split);
+	sector_t begin = sector & ~(sector_t)(split - 1), end = sector + count;
+	int copies;
+
+	if (split == SNAP_NO_SPLIT)
+		return;
+	for (sector = begin; sector < end; sector += split)
+		snap_origin_start_copies(origin, sector);
+
+	for (sector = begin; sector < end; sector += split) {
+		copies = atomic_read(&origin->copies);
+		while (snap_origin_start_copies(origin, sector)) {
+			wait_event(origin->copied, atomic_read(&origin->copies) != copies);
+			copies = atomic_read(&origin->copies);
+		}
+	}
+}
+
 /*
  *------------------------------------------------------------
  * Origin target
@@ -282,7 +336,7 @@ static int snap_origin_map(struct dm_target *ti, struct bio *bio)
 {
 	struct snap_origin_target *o = ti->private;
 	struct snap_origin *origin = o->origin;
-	unsigned int split, room;
+	unsigned int room;
 
 	bio_set_dev(bio, o->dev->bdev);
 
@@ -290,8 +344,7 @@ static int snap_origin_map(struct dm_target *ti, struct bio *bio)
 	    list_empty(&origin->snapshots))
 		return DM_MAPIO_REMAPPED;
 
-	split = READ_ONCE(origin->split);
-	room = split - ((unsigned int)bio->bi_iter.bi_sector & (split - 1));
+	room = snap_origin_room(origin, bio);
 	if (bio_sectors(bio) > room)
 		dm_accept_partial_bio(bio, room);
 

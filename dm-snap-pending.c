@@ -23,6 +23,7 @@
 #include <linux/slab.h>
 
 #include "dm-scaled-cache.h"
+#include "dm-snap-bucket.h"
 #include "dm-snap-scaled.h"
 
 #define SNAP_MIN_PENDING	256
@@ -34,19 +35,6 @@
 static unsigned int snapshot_cow_threshold = SNAP_DEFAULT_COPIES;
 module_param(snapshot_cow_threshold, uint, 0644);
 MODULE_PARM_DESC(snapshot_cow_threshold, "Chunks of a snapshot that may be copied at a time");
-
-/**
- * struct snap_bucket - some of the chunks of a snapshot
- * @lock:    protects all fields and the pending exceptions; taken with interrupts off, as reads end
- *           in interrupt handlers
- * @pending: pending exceptions
- * @reads:   reads of the origin by the snapshot
- */
-struct snap_bucket {
-	spinlock_t lock;	/* protects all fields */
-	struct hlist_head pending;
-	struct hlist_head reads;
-} __aligned(32);
 
 /**
  * struct snap_pending - a chunk that is being copied
@@ -157,11 +145,6 @@ void snap_copies_wait(struct dm_snapshot *snap)
  * Buckets
  *------------------------------------------------------------
  */
-
-static struct snap_bucket *snap_bucket_of(struct dm_snapshot *snap, u64 chunk)
-{
-	return &snap->buckets[chunk & snap->bucket_mask];
-}
 
 static struct snap_pending *snap_bucket_find(struct snap_bucket *bucket, u64 chunk)
 	__must_hold(&bucket->lock)
@@ -311,6 +294,8 @@ static void snap_pending_finish(struct snap_pending *pe)
 	bool alone = snap_origin_has_only(origin, pe->snap);
 	struct bio *bio;
 
+	if (unlikely(READ_ONCE(origin->merging)))
+		snap_origin_copied(origin);
 	while ((bio = bio_list_pop(&pe->origin_bios)))
 		if (alone || snap_origin_write(origin, bio, true) == DM_MAPIO_REMAPPED)
 			submit_bio_noacct(bio);
@@ -330,20 +315,6 @@ static void snap_readers_gone(struct dm_kcopyd_mq_item *item)
 
 	snap_pending_finish(pe);
 	dm_kcopyd_mq_release(kcopyd);
-}
-
-static unsigned int snap_count_readers(struct snap_bucket *bucket, u64 chunk)
-	__must_hold(&bucket->lock)
-{
-	struct snap_bio *sb;
-	unsigned int nr = 0;
-
-	lockdep_assert_held(&bucket->lock);
-
-	hlist_for_each_entry(sb, &bucket->reads, node)
-		if (sb->chunk == chunk)
-			nr++;
-	return nr;
 }
 
 /*
@@ -371,7 +342,7 @@ static void snap_pending_complete(struct snap_pending *pe, bool failed)
 	bio_list_init(&pe->snapshot_bios);
 	if (likely(!failed)) {
 		pe->copied = true;
-		readers = snap_count_readers(bucket, pe->log.old);
+		readers = snap_bucket_count(bucket, pe->log.old);
 	}
 	if (unlikely(readers)) {
 		pe->readers = readers;
@@ -409,11 +380,8 @@ bool snap_read_track(struct dm_snapshot *snap, u64 chunk, struct snap_bio *sb, u
 
 	spin_lock_irq(&bucket->lock);
 	copied = snap_bucket_lookup(snap, bucket, chunk, new);
-	if (!copied) {
-		sb->chunk = chunk;
-		sb->tracked = true;
-		hlist_add_head(&sb->node, &bucket->reads);
-	}
+	if (!copied)
+		snap_bucket_track(bucket, chunk, sb);
 	spin_unlock_irq(&bucket->lock);
 
 	return !copied;
@@ -615,7 +583,7 @@ static bool snap_full_write_complete(struct snap_pending *pe)
 
 	spin_lock_irqsave(&bucket->lock, flags);
 	alone = bio_list_empty(&pe->origin_bios) && bio_list_empty(&pe->snapshot_bios) &&
-		!snap_count_readers(bucket, pe->log.old);
+		!snap_bucket_count(bucket, pe->log.old);
 	if (likely(alone)) {
 		pe->copied = true;
 		snap_pending_replace(pe);

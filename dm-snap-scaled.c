@@ -11,7 +11,9 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 
+#include "dm-snap-disk.h"
 #include "dm-snap-life.h"
+#include "dm-snap-merge.h"
 #include "dm-snap-scaled.h"
 
 /*
@@ -56,6 +58,28 @@ static void snap_target_remove(struct snap_target *t)
 	mutex_unlock(&snap_registry_lock);
 }
 
+/* Whether a target may merge. Only one does of an origin's; a new table for that one may take its place. */
+static int snap_check_merge(struct snap_target *t, const struct snap_pair *pair)
+{
+	struct snap_target *other;
+
+	lockdep_assert_held(&snap_registry_lock);
+
+	if (!t->merge)
+		return 0;
+	if (pair->from && !pair->from->persistent) {
+		t->ti->error = "A transient snapshot cannot be merged";
+		return -EINVAL;
+	}
+	list_for_each_entry(other, &t->origin->targets, list) {
+		if (other->merge && !other->handed_over && other != pair->from) {
+			t->ti->error = "A snapshot of this origin is being merged already";
+			return -EINVAL;
+		}
+	}
+	return 0;
+}
+
 /*
  * Enters a target in the registry. If another one has the snapshot, that is handed over when this
  * target is resumed; else the snapshot is made, or loaded, which takes its time: meanwhile the entry
@@ -78,11 +102,14 @@ static int snap_target_register(struct snap_target *t)
 	pair = snap_find_pair(t);
 	if (pair.to) {
 		t->ti->error = "Another table for this COW device is waiting to be resumed";
-		snap_origin_put(t->origin);
 		r = -EBUSY;
 	} else {
-		list_add_tail(&t->list, &t->origin->targets);
+		r = snap_check_merge(t, &pair);
 	}
+	if (r)
+		snap_origin_put(t->origin);
+	else
+		list_add_tail(&t->list, &t->origin->targets);
 	mutex_unlock(&snap_registry_lock);
 	if (r || pair.from)
 		return r;
@@ -103,7 +130,12 @@ static void snap_target_unregister(struct snap_target *t)
 	struct dm_snapshot *snap;
 	struct snap_pair pair;
 
+	if (t->merge)
+		snap_merge_stop(t->merge);
+
 	mutex_lock(&snap_registry_lock);
+	if (t->origin->merging == t)
+		WRITE_ONCE(t->origin->merging, NULL);
 	/* Another device's target may be taking it over. */
 	snap = t->snap;
 	pair = snap_find_pair(t);
@@ -112,7 +144,7 @@ static void snap_target_unregister(struct snap_target *t)
 		      dm_table_device_name(t->ti->table),
 		      dm_table_device_name(pair.to->ti->table));
 	list_del(&t->list);
-	if (snap && snap->active)
+	if (snap && snap->attached)
 		snap_origin_detach(t->origin, snap);
 	mutex_unlock(&snap_registry_lock);
 
@@ -220,6 +252,13 @@ static int snap_get_origin(struct snap_target *t, const char *path)
 	return dm_get_device(ti, path, DM_SCALED_MODE_READ, &t->origin_dev);
 }
 
+static void snap_merge_presuspend(struct dm_target *ti);
+
+static bool snap_is_merge(const struct dm_target *ti)
+{
+	return ti->type->presuspend == snap_merge_presuspend;
+}
+
 /* <origin> <COW device> P|PO|N <chunk size> [<number of features> <feature>...] */
 static int snap_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 {
@@ -248,6 +287,20 @@ static int snap_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 	if (r)
 		goto bad_args;
 
+	if (snap_is_merge(ti)) {
+		r = -EINVAL;
+		if (!t->persistent) {
+			ti->error = "A transient snapshot cannot be merged: must be P or PO";
+			goto bad_args;
+		}
+		t->merge = snap_merge_create();
+		if (!t->merge) {
+			ti->error = "No memory for the merge";
+			r = -ENOMEM;
+			goto bad_args;
+		}
+	}
+
 	r = snap_get_origin(t, argv[0]);
 	if (r) {
 		ti->error = "Cannot open the origin device";
@@ -273,7 +326,8 @@ static int snap_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 	}
 
 	ti->private = t;
-	ti->num_flush_bios = 1;
+	/* Of a snapshot that is being merged, both devices have data. */
+	ti->num_flush_bios = t->merge ? 2 : 1;
 	if (t->discard_zeroes_cow)
 		ti->num_discard_bios = t->discard_passdown_origin ? 2 : 1;
 	ti->per_io_data_size = sizeof(struct snap_bio);
@@ -286,6 +340,8 @@ bad_devices:
 bad_cow:
 	dm_put_device(ti, t->origin_dev);
 bad_args:
+	if (t->merge)
+		snap_merge_destroy(t->merge);
 	kfree(t);
 	return r;
 }
@@ -297,6 +353,8 @@ static void snap_dtr(struct dm_target *ti)
 	snap_target_unregister(t);
 	dm_put_device(ti, t->cow_dev);
 	dm_put_device(ti, t->origin_dev);
+	if (t->merge)
+		snap_merge_destroy(t->merge);
 	kfree(t);
 }
 
@@ -404,6 +462,75 @@ static int snap_end_io(struct dm_target *ti, struct bio *bio, blk_status_t *erro
 	return DM_ENDIO_DONE;
 }
 
+/* Of what is not in the COW device, or if the snapshot is of no use: as an origin target does. */
+static int snap_merge_map_origin(struct snap_target *t, struct bio *bio)
+{
+	bio_set_dev(bio, t->origin_dev->bdev);
+	if (bio_data_dir(bio) == READ || list_empty(&t->origin->snapshots))
+		return DM_MAPIO_REMAPPED;
+	return snap_origin_write(t->origin, bio, false);
+}
+
+static int snap_merge_map(struct dm_target *ti, struct bio *bio)
+{
+	struct snap_target *t = ti->private;
+	struct dm_snapshot *snap = t->snap;
+	struct snap_bio *sb = dm_per_bio_data(bio, sizeof(*sb));
+	unsigned int room;
+	u64 chunk, new;
+
+	sb->tracked = false;
+
+	if (unlikely(bio->bi_opf & REQ_PREFLUSH)) {
+		bio_set_dev(bio, dm_bio_get_target_bio_nr(bio) ? t->cow_dev->bdev :
+								 t->origin_dev->bdev);
+		return DM_MAPIO_REMAPPED;
+	}
+	if (unlikely(bio_op(bio) == REQ_OP_DISCARD)) {
+		bio_endio(bio);
+		return DM_MAPIO_SUBMITTED;
+	}
+
+	if (bio_data_dir(bio) == WRITE && !list_empty(&t->origin->snapshots)) {
+		room = snap_origin_room(t->origin, bio);
+		if (bio_sectors(bio) > room)
+			dm_accept_partial_bio(bio, room);
+	}
+	if (unlikely(!snap || !READ_ONCE(snap->valid)))
+		return snap_merge_map_origin(t, bio);
+
+	chunk = snap_chunk(snap, bio->bi_iter.bi_sector);
+	if (!snap_exception_lookup(&snap->exceptions, chunk, &new))
+		return snap_merge_map_origin(t, bio);
+	if (bio_data_dir(bio) == READ) {
+		snap_remap(snap, bio, new);
+		return DM_MAPIO_REMAPPED;
+	}
+
+	switch (snap_merge_write(t->merge, snap, chunk, bio, sb)) {
+	case SNAP_MERGE_TO_COW:
+		return DM_MAPIO_REMAPPED;
+	case SNAP_MERGE_WAITS:
+		return DM_MAPIO_SUBMITTED;
+	case SNAP_MERGE_FAILS:
+		return DM_MAPIO_KILL;
+	default:
+		return snap_merge_map_origin(t, bio);
+	}
+}
+
+static int snap_merge_end_io(struct dm_target *ti, struct bio *bio, blk_status_t *error)
+{
+	struct snap_bio *sb = dm_per_bio_data(bio, sizeof(*sb));
+	struct snap_target *t = ti->private;
+
+	if (sb->tracked) {
+		snap_read_done(t->snap, sb);
+		snap_merge_write_done(t->merge);
+	}
+	return DM_ENDIO_DONE;
+}
+
 /*
  *------------------------------------------------------------
  * Suspend and resume, status
@@ -453,26 +580,65 @@ static void snap_hand_over(struct snap_target *from, struct snap_target *to)
 	mutex_lock(&snap->lock);
 	snap->ti = to->ti;
 	snap->overflow = to->overflow;
+	/* What is written to a chunk whose exception may not be on disk any more could be lost. */
+	if (from->merge && snap_merge_unsure(from->merge) && !to->merge)
+		WRITE_ONCE(snap->overflowed, true);
 	mutex_unlock(&snap->lock);
+}
+
+/* Whether writes to the origin are seen depends on the target that has the snapshot. */
+static void snap_activate(struct snap_target *t)
+{
+	struct dm_snapshot *snap = t->snap;
+
+	lockdep_assert_held(&snap_registry_lock);
+
+	snap->active = true;
+	if (!t->merge && !snap->attached)
+		snap_origin_attach(t->origin, snap);
+	else if (t->merge && snap->attached)
+		snap_origin_detach(t->origin, snap);
+	if (t->merge)
+		WRITE_ONCE(t->origin->merging, t);
 }
 
 static void snap_resume(struct dm_target *ti)
 {
-	struct snap_target *t = ti->private;
+	struct snap_target *t = ti->private, *merging;
 	struct mapped_device *md;
 	struct snap_pair pair;
 
 	md = snap_origin_quiesce(t->origin, dm_table_get_md(ti->table));
 
 	mutex_lock(&snap_registry_lock);
+	/* A merge writes to the origin, too. */
+	merging = t->origin->merging;
+	if (merging)
+		snap_merge_pause(merging->merge);
+
 	pair = snap_find_pair(t);
 	if (!t->snap && pair.from)
 		snap_hand_over(pair.from, t);
-	else if (t->snap && !t->snap->active)
-		snap_origin_attach(t->origin, t->snap);
+	if (t->snap)
+		snap_activate(t);
+	if (t->merge && t->snap) {
+		/* Writes to the origin still see the snapshot as long as this lasts. */
+		synchronize_srcu(&t->origin->srcu);
+		snap_merge_start(t->merge, t->snap);
+	}
+
+	if (merging)
+		snap_merge_unpause(merging->merge);
 	mutex_unlock(&snap_registry_lock);
 
 	snap_origin_resume(md);
+}
+
+static void snap_merge_presuspend(struct dm_target *ti)
+{
+	struct snap_target *t = ti->private;
+
+	snap_merge_stop(t->merge);
 }
 
 static void snap_status_info(struct snap_target *t, char *result, unsigned int maxlen)
@@ -486,12 +652,21 @@ static void snap_status_info(struct snap_target *t, char *result, unsigned int m
 		DMEMIT("Invalid");
 		return;
 	}
+	if (t->merge && snap_merge_failed(t->merge)) {
+		DMEMIT("Merge failed");
+		return;
+	}
 	if (READ_ONCE(t->snap->overflowed)) {
 		DMEMIT("Overflow");
 		return;
 	}
 	metadata = t->snap->log ? snap_log_metadata(t->snap->log) : 0;
 	snap_store_usage(&t->snap->store, &allocated, &total);
+	/* Nothing is added any more, and what has been merged no longer counts. */
+	if (t->merge)
+		allocated = snap_data_chunk(t->snap->store.area_shift,
+					    snap_log_slots(t->snap->log)) <<
+			    t->snap->store.chunk_shift;
 	DMEMIT("%llu/%llu %llu", (unsigned long long)allocated, (unsigned long long)total,
 	       (unsigned long long)metadata);
 }
@@ -520,7 +695,7 @@ static void snap_status(struct dm_target *ti, status_type_t type, unsigned int f
 		DMEMIT(",snap_origin_name=%s", t->origin_dev->name);
 		DMEMIT(",snap_cow_name=%s", t->cow_dev->name);
 		DMEMIT(",snap_valid=%c", t->snap && !READ_ONCE(t->snap->valid) ? 'n' : 'y');
-		DMEMIT(",snap_merge_failed=n");
+		DMEMIT(",snap_merge_failed=%c", t->merge && snap_merge_failed(t->merge) ? 'y' : 'n');
 		DMEMIT(",snapshot_overflowed=%c;",
 		       t->snap && READ_ONCE(t->snap->overflowed) ? 'y' : 'n');
 		break;
@@ -573,7 +748,77 @@ static struct target_type snap_target_type = {
 	.io_hints = snap_io_hints,
 };
 
-int dm_snap_scaled_init(void)
+static struct target_type snap_merge_target_type = {
+	.name = "merge-scaled",
+	.version = {1, 5, 0},
+	.module = THIS_MODULE,
+	.ctr = snap_ctr,
+	.dtr = snap_dtr,
+	.map = snap_merge_map,
+	.end_io = snap_merge_end_io,
+	.presuspend = snap_merge_presuspend,
+	.preresume = snap_preresume,
+	.resume = snap_resume,
+	.status = snap_status,
+	.iterate_devices = snap_iterate_devices,
+	.io_hints = snap_io_hints,
+};
+
+/* As the three above, under stock's names; filled in when they are registered. */
+static struct target_type snap_stock_types[3];
+
+static const char * const snap_stock_names[] = {
+	"snapshot",
+	"snapshot-origin",
+	"snapshot-merge",
+};
+
+/* In the order in which they are registered. */
+static struct target_type *snap_target_types[] = {
+	&snap_target_type,
+	&snap_origin_target_type,
+	&snap_merge_target_type,
+	&snap_stock_types[0],
+	&snap_stock_types[1],
+	&snap_stock_types[2],
+};
+
+#define SNAP_OWN_TYPES	3
+
+static unsigned int snap_nr_types;
+
+static void snap_unregister_types(void)
+{
+	while (snap_nr_types)
+		dm_unregister_target(snap_target_types[--snap_nr_types]);
+}
+
+static int snap_register_types(bool takeover)
+{
+	unsigned int i, nr = takeover ? ARRAY_SIZE(snap_target_types) : SNAP_OWN_TYPES;
+	int r;
+
+	BUILD_BUG_ON(ARRAY_SIZE(snap_stock_types) != ARRAY_SIZE(snap_stock_names));
+
+	for (i = 0; i < ARRAY_SIZE(snap_stock_types); i++) {
+		snap_stock_types[i] = *snap_target_types[i];
+		snap_stock_types[i].name = snap_stock_names[i];
+	}
+	for (; snap_nr_types < nr; snap_nr_types++) {
+		r = dm_register_target(snap_target_types[snap_nr_types]);
+		if (r < 0) {
+			DMERR("Cannot register target %s: error %d%s",
+			      snap_target_types[snap_nr_types]->name, r,
+			      snap_nr_types < SNAP_OWN_TYPES ? "" :
+			      ": for takeover=snapshot unload dm_snapshot first");
+			snap_unregister_types();
+			return r;
+		}
+	}
+	return 0;
+}
+
+int dm_snap_scaled_init(bool takeover)
 {
 	int r;
 
@@ -582,30 +827,14 @@ int dm_snap_scaled_init(void)
 		DMERR("No memory for the cache of pending exceptions");
 		return r;
 	}
-
-	r = dm_register_target(&snap_target_type);
-	if (r < 0) {
-		DMERR("Cannot register target %s: error %d", snap_target_type.name, r);
-		goto bad_snapshot;
-	}
-
-	r = dm_register_target(&snap_origin_target_type);
-	if (r < 0) {
-		DMERR("Cannot register target %s: error %d", snap_origin_target_type.name, r);
-		goto bad_origin;
-	}
-	return 0;
-
-bad_origin:
-	dm_unregister_target(&snap_target_type);
-bad_snapshot:
-	snap_pending_exit();
+	r = snap_register_types(takeover);
+	if (r)
+		snap_pending_exit();
 	return r;
 }
 
 void dm_snap_scaled_exit(void)
 {
-	dm_unregister_target(&snap_origin_target_type);
-	dm_unregister_target(&snap_target_type);
+	snap_unregister_types();
 	snap_pending_exit();
 }

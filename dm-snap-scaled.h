@@ -26,6 +26,7 @@
 #include "dm-snap-store.h"
 
 struct snap_bucket;
+struct snap_merge;
 struct snap_origin;
 struct snap_pending;
 
@@ -38,7 +39,8 @@ struct snap_pending;
  * @log:           makes exceptions durable; NULL if the snapshot is transient, or was invalid already
  * @valid:         cleared, under @lock, when the snapshot has become unusable; never set again
  * @overflowed:    set, under @lock, when a write to the snapshot found no room: no more are taken
- * @active:        origin writes are seen; changes under snap_registry_lock
+ * @active:        a target has been resumed with it; changes under snap_registry_lock
+ * @attached:      origin writes are seen: it is in snap_origin.snapshots; likewise
  * @size:          sectors of the origin that the snapshot covers; changes while the origin is quiet
  * @origin:        the origin
  * @origin_bdev:   device of the origin; held by the target that has the snapshot
@@ -65,6 +67,7 @@ struct dm_snapshot {
 	bool valid;
 	bool overflowed;
 	bool active;
+	bool attached;
 	sector_t size;
 	struct snap_origin *origin;
 	struct block_device *origin_bdev;
@@ -92,8 +95,11 @@ struct dm_snapshot {
  * @refs:       targets that use it
  * @targets:    snapshot targets, in any state
  * @origins:    origin targets that are not suspended
+ * @merging:    target that merges a snapshot, from its resumption to its end, or NULL
+ * @copies:     chunks that were copied while there was one
+ * @copied:     woken up when @copies changes
  *
- * All but @snapshots and @split is protected by snap_registry_lock.
+ * All but @snapshots, @split, @copies and @copied is protected by snap_registry_lock.
  */
 struct snap_origin {
 	struct block_device *bdev;
@@ -105,15 +111,19 @@ struct snap_origin {
 	unsigned int refs;
 	struct list_head targets;
 	struct list_head origins;
+	struct snap_target *merging;
+	atomic_t copies;
+	wait_queue_head_t copied;
 };
 
 /**
- * struct snap_target - a snapshot target
+ * struct snap_target - a snapshot target, or one that merges a snapshot
  * @ti:         the target
  * @origin_dev: origin device
  * @cow_dev:    COW device
  * @snap:       the snapshot; NULL while another target still has it, or has had it
  * @origin:     the origin
+ * @merge:      of a target that merges, else NULL
  * @list:       in snap_origin.targets
  * @chunk_size: sectors of a chunk, as given in the table, or as the snapshot has it; 0 if neither
  * @persistent: exceptions are kept on the COW device
@@ -130,6 +140,7 @@ struct snap_target {
 	struct dm_dev *cow_dev;
 	struct dm_snapshot *snap;
 	struct snap_origin *origin;
+	struct snap_merge *merge;
 	struct list_head list;
 	unsigned int chunk_size;
 	bool persistent;
@@ -142,7 +153,7 @@ struct snap_target {
 /**
  * struct snap_bio - what a snapshot target remembers of a bio
  * @node:    in snap_bucket.reads
- * @chunk:   chunk that is read from the origin
+ * @chunk:   chunk that is read from the origin, or written on the COW device during a merge
  * @tracked: the bio is in a bucket
  */
 struct snap_bio {
@@ -363,6 +374,39 @@ static inline bool snap_origin_has_only(const struct snap_origin *origin,
  */
 int snap_origin_write(struct snap_origin *origin, struct bio *bio, bool retry);
 
+/**
+ * snap_origin_room() - how much of a write may be mapped at once
+ * @origin: the origin
+ * @bio:    a write
+ *
+ * Return: sectors, to be given to dm_accept_partial_bio() if @bio is longer.
+ */
+static inline unsigned int snap_origin_room(const struct snap_origin *origin,
+					    const struct bio *bio)
+{
+	unsigned int split = READ_ONCE(origin->split);
+
+	return split - ((unsigned int)bio->bi_iter.bi_sector & (split - 1));
+}
+
+/**
+ * snap_origin_copied() - a chunk of an origin has been copied, for those who wait for that
+ * @origin: the origin
+ *
+ * Context: any.
+ */
+void snap_origin_copied(struct snap_origin *origin);
+
+/**
+ * snap_origin_copy_out() - see to it that a part of an origin has been copied for all snapshots
+ * @origin: the origin; to which no snapshot is attached meanwhile
+ * @sector: first sector
+ * @count:  number of sectors
+ *
+ * Context: process context, not in a map function; waits for the copies.
+ */
+void snap_origin_copy_out(struct snap_origin *origin, sector_t sector, sector_t count);
+
 extern struct target_type snap_origin_target_type;
 
 /* dm-snap-life.c */
@@ -388,7 +432,13 @@ void snap_overflow(struct dm_snapshot *snap);
 
 /* dm-snap-scaled.c */
 
-int dm_snap_scaled_init(void);
+/**
+ * dm_snap_scaled_init() - register the targets
+ * @takeover: also under the names of stock's, which must not be loaded
+ *
+ * Return: 0 or a negative error, which has been logged.
+ */
+int dm_snap_scaled_init(bool takeover);
 void dm_snap_scaled_exit(void);
 
 #endif /* DM_SNAP_SCALED_H */

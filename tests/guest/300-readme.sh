@@ -27,13 +27,18 @@ make()
 	[[ ${1:-} != install ]] || install_module
 }
 
+is_merged()
+{
+	[[ $(dmsetup status data) =~ \ 16/131072\ 16$ ]]
+}
+
 run_test()
 {
 	local disk before blocks
 
 	# bench is run by tests/host/130-demo.sh.
 	blocks=$(sed -n 's/^<!-- test: \(.*\) -->$/\1/p' "$opt/README.md" | paste -sd' ')
-	assert_eq "$blocks" "build install devices origin snapshot status remove bench" "the README's blocks"
+	assert_eq "$blocks" "build install devices origin snapshot status remove persistent merge merged takeover bench" "the README's blocks"
 
 	unload_module
 	disk=$(nullb_create size=256)
@@ -62,5 +67,23 @@ run_test()
 	assert_eq "$(checksum /dev/mapper/data-snap)" "$before" "the snapshot's contents"
 	assert_match "$(snap_usage data-snap)" '^131072/131072 0$'
 	run_block remove
+
+	before=$(checksum "$ORIGIN")
+	run_block persistent
+	fill /dev/mapper/data 3
+	run_block merge
+	wait_for 100 is_merged
+	run_block merged
+	assert_eq "$(checksum /dev/mapper/data)" "$before" "the origin after the merge"
+	dm_remove data
+	assert_eq "$(checksum "$ORIGIN")" "$before" "the origin after the merge"
+
+	rmmod dm_scaled
+	mkdir -p /etc/modprobe.d
+	cp -r "$opt/packaging" .
+	modprobe -q dm-snapshot || true
+	run_block takeover
+	have_target snapshot-merge || fail "stock's names are not served"
+	rm /etc/modprobe.d/dm-scaled.conf
 	vgremove -q -y vg
 }

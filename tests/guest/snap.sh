@@ -133,19 +133,23 @@ is_invalid()
 }
 
 # integrity_start ORIGIN_MB COW_MB...: an origin "origin" with known contents, and a snapshot snap0, snap1, …
-# for each COW size. Chunk sizes take turns. Devices are memory-backed null_blk with discard.
+# for each COW size. Chunk sizes take turns. Devices are memory-backed null_blk with discard. $store is N, the default,
+# P or PO.
 integrity_start()
 {
-	local mb=$1 index=0 cow sizes=(8 16 32 128 8 64 256 2048)
+	local mb=$1 index=0 cow
 
 	shift
+	sizes=(8 16 32 128 8 64 256 2048)
 	dev=$(nullb_create size="$mb" discard=1)
 	origin_create origin "$dev"
 	integrity --origin /dev/mapper/origin --fill --save $model
 	snaps=()
+	cows=()
 	for cow in "$@"; do
 		cow=$(nullb_create size="$cow" discard=1)
-		snap_create "snap$index" origin "$dev" "$cow" N "${sizes[index]}" \
+		cows+=("$cow")
+		snap_create "snap$index" origin "$dev" "$cow" "${store:-N}" "${sizes[index]}" \
 			${features[@]+"${features[@]}"}
 		snaps+=(--snapshot "/dev/mapper/snap$index")
 		index=$((index + 1))

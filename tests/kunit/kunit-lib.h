@@ -187,6 +187,9 @@ struct ku_snap *ku_snap(struct kunit *test, struct block_device *origin, struct 
 			unsigned int chunk_size);
 struct ku_snap *ku_snap_attached(struct kunit *test, struct test_disk *origin,
 				 struct test_disk *cow, unsigned int chunk_size);
+/* The same, persistent; @cow holds no snapshot. */
+struct ku_snap *ku_snap_persistent(struct kunit *test, struct test_disk *origin,
+				   struct test_disk *cow, unsigned int chunk_size);
 void ku_snap_destroy(struct ku_snap *ks);
 /* Events that snapshots have raised. */
 unsigned int ku_events(void);

@@ -693,6 +693,103 @@ static void all_cpus_add(struct kunit *test)
 		expect_found(test, m->et, i, m->new[i]);
 }
 
+/*
+ * Removing.
+ */
+
+static int remove_one(struct snap_exceptions *et, u64 old)
+{
+	struct snap_exception_group *spare = NULL;
+	int r = snap_exception_remove(et, old, &spare);
+
+	if (r == -ENOMEM) {
+		spare = snap_exception_spare();
+		r = spare ? snap_exception_remove(et, old, &spare) : -ENOMEM;
+	}
+	group_kfree(spare);
+	return r;
+}
+
+/* In any order, whatever runs fall into pieces: those that are left are found, and no others. */
+static void removes_in_any_order(struct kunit *test)
+{
+	struct model *m = model_create(test);
+	unsigned int i, k;
+	u64 new;
+
+	for (i = 0; i < MODEL_CHUNKS; i++)
+		KUNIT_ASSERT_EQ(test, add(m->et, i, 1000 + i), 0);
+	for (i = 0; i < MODEL_CHUNKS; i++) {
+		KUNIT_ASSERT_EQ(test, remove_one(m->et, m->order[i]), 0);
+		KUNIT_ASSERT_EQ(test, remove_one(m->et, m->order[i]), -ENOENT);
+		if (i % 16)
+			continue;
+		for (k = 0; k < MODEL_CHUNKS; k++) {
+			bool found = snap_exception_lookup(m->et, m->order[k], &new);
+
+			KUNIT_ASSERT_EQ(test, found, k > i);
+			if (found)
+				KUNIT_EXPECT_EQ(test, new, 1000 + m->order[k]);
+		}
+	}
+	/* What is free again can be used again. */
+	KUNIT_EXPECT_EQ(test, add(m->et, 5, 7), 0);
+	expect_found(test, m->et, 5, 7);
+}
+
+/* Only a run that falls into two may need memory, and says so without having changed anything. */
+static void removal_asks_for_memory(struct kunit *test)
+{
+	struct model *m = model_create(test);
+	struct snap_exception_group *none = NULL;
+	unsigned int i;
+
+	for (i = 0; i < 10; i++)
+		KUNIT_ASSERT_EQ(test, add(m->et, i, 100 + i), 0);
+	KUNIT_EXPECT_EQ(test, snap_exception_remove(m->et, 0, &none), 0);
+	KUNIT_EXPECT_EQ(test, snap_exception_remove(m->et, 9, &none), 0);
+	KUNIT_EXPECT_EQ(test, snap_exception_remove(m->et, 4, &none), -ENOMEM);
+	for (i = 1; i < 9; i++)
+		expect_found(test, m->et, i, 100 + i);
+	KUNIT_EXPECT_EQ(test, remove_one(m->et, 4), 0);
+	KUNIT_EXPECT_EQ(test, snap_exception_remove(m->et, 6, &none), 0);
+	expect_found(test, m->et, 5, 105);
+	expect_found(test, m->et, 7, 107);
+}
+
+/* One CPU takes every other chunk out of a run; the others always find those that stay. */
+static void remove_on_cpu(unsigned int cpu, void *arg)
+{
+	struct model *m = arg;
+	unsigned int i, round;
+	u64 new;
+
+	if (cpu == cpumask_first(cpu_online_mask)) {
+		for (i = 0; i < MODEL_CHUNKS; i += 2)
+			if (remove_one(m->et, i))
+				atomic_inc(&m->wrong);
+		return;
+	}
+	for (round = 0; round < 20; round++) {
+		for (i = 1; i < MODEL_CHUNKS; i += 2)
+			if (!snap_exception_lookup(m->et, i, &new) || new != 1000 + i)
+				atomic_inc(&m->missed);
+		cond_resched();
+	}
+}
+
+static void readers_see_what_stays(struct kunit *test)
+{
+	struct model *m = model_create(test);
+	unsigned int i;
+
+	for (i = 0; i < MODEL_CHUNKS; i++)
+		KUNIT_ASSERT_EQ(test, add(m->et, i, 1000 + i), 0);
+	ku_run_on_cpus(test, remove_on_cpu, m);
+	KUNIT_EXPECT_EQ(test, atomic_read(&m->wrong), 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&m->missed), 0);
+}
+
 static struct kunit_case exception_cases[] = {
 	KUNIT_CASE(run_holds_its_fields),
 	KUNIT_CASE_PARAM(runs_touch_in_both_devices, touch_gen_params),
@@ -712,6 +809,9 @@ static struct kunit_case exception_cases[] = {
 	KUNIT_CASE(agrees_with_a_model),
 	KUNIT_CASE(readers_see_all_that_was_added),
 	KUNIT_CASE(all_cpus_add),
+	KUNIT_CASE(removes_in_any_order),
+	KUNIT_CASE(removal_asks_for_memory),
+	KUNIT_CASE(readers_see_what_stays),
 	{}
 };
 

@@ -77,6 +77,17 @@ struct ku_snap *ku_snap_attached(struct kunit *test, struct test_disk *origin,
 	return ks;
 }
 
+struct ku_snap *ku_snap_persistent(struct kunit *test, struct test_disk *origin,
+				   struct test_disk *cow, unsigned int chunk_size)
+{
+	struct ku_snap *ks = target_create(test, origin->bdev, cow->bdev, chunk_size);
+
+	ks->t.persistent = true;
+	KUNIT_ASSERT_EQ(test, target_register(test, ks), 0);
+	snap_resume(&ks->ti);
+	return ks;
+}
+
 void ku_snap_destroy(struct ku_snap *ks)
 {
 	snap_target_unregister(&ks->t);

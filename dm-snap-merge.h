@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Merging: what a snapshot has is copied back to its origin.
+ */
+#ifndef DM_SNAP_MERGE_H
+#define DM_SNAP_MERGE_H
+
+#include <linux/types.h>
+
+struct bio;
+struct dm_snapshot;
+struct snap_bio;
+struct snap_merge;
+
+/**
+ * snap_merge_create() - make what a merging target needs
+ *
+ * Return: to be given to snap_merge_destroy(), or NULL without memory.
+ */
+struct snap_merge *snap_merge_create(void);
+
+/**
+ * snap_merge_destroy() - free it
+ * @merge: from snap_merge_create(); not running
+ */
+void snap_merge_destroy(struct snap_merge *merge);
+
+/**
+ * snap_merge_start() - begin to merge, or go on
+ * @merge: the merge
+ * @snap:  the snapshot, whose origin no longer sees it
+ *
+ * Context: process context.
+ */
+void snap_merge_start(struct snap_merge *merge, struct dm_snapshot *snap);
+
+/**
+ * snap_merge_stop() - interrupt until snap_merge_start(), and wait until no chunk is being merged
+ * @merge: the merge
+ *
+ * Context: process context; must not hold what a write to the origin may wait for.
+ */
+void snap_merge_stop(struct snap_merge *merge);
+
+/**
+ * snap_merge_pause() - interrupt for a while, and wait until no chunk is being merged
+ * @merge: the merge
+ *
+ * Context: as for snap_merge_stop(). Pauses may overlap.
+ */
+void snap_merge_pause(struct snap_merge *merge);
+
+/**
+ * snap_merge_unpause() - end a pause
+ * @merge: the merge
+ */
+void snap_merge_unpause(struct snap_merge *merge);
+
+/**
+ * snap_merge_unsure() - whether nobody knows which of the last chunks the disk's list still has
+ * @merge: the merge
+ */
+bool snap_merge_unsure(const struct snap_merge *merge);
+
+/**
+ * snap_merge_failed() - whether an error has ended the merge
+ * @merge: the merge
+ */
+bool snap_merge_failed(const struct snap_merge *merge);
+
+/* Where a write goes. */
+enum snap_merge_way {
+	SNAP_MERGE_TO_ORIGIN,	/* there is no exception */
+	SNAP_MERGE_TO_COW,	/* it has been pointed there, and is tracked */
+	SNAP_MERGE_WAITS,	/* it will be submitted to the origin */
+	SNAP_MERGE_FAILS,
+};
+
+/**
+ * snap_merge_write() - find out where a write goes
+ * @merge: the merge
+ * @snap:  the snapshot
+ * @chunk: chunk of the origin
+ * @bio:   the write, which is in no other chunk
+ * @sb:    what is known about it
+ *
+ * Context: process context.
+ * Return: where it goes.
+ */
+enum snap_merge_way snap_merge_write(struct snap_merge *merge, struct dm_snapshot *snap, u64 chunk,
+				     struct bio *bio, struct snap_bio *sb);
+
+/**
+ * snap_merge_write_done() - a write to the COW device has ended
+ * @merge: the merge
+ *
+ * Context: any.
+ */
+void snap_merge_write_done(struct snap_merge *merge);
+
+#endif /* DM_SNAP_MERGE_H */

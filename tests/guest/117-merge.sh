@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+# shellcheck source=tests/guest/snap.sh
+. "$lib/snap.sh"
+DESCRIPTION="merging: what the snapshot had is in the origin; interrupted, with others, with I/O, with errors"
+TIMEOUT=400
+
+merge()
+{
+	if is_ours; then echo merge-scaled; else echo snapshot-merge; fi
+}
+
+# setup [CHUNK [STORE]]: an origin that was written after a snapshot was taken, which was written, too.
+setup()
+{
+	chunk=${1:-8}
+	cow_clear "$c"
+	fill "$o" 1
+	origin_create origin "$o"
+	snap_create snap origin "$o" "$c" "${2:-P}" "$chunk"
+	fio --name=origin --filename=/dev/mapper/origin --rw=randwrite --bsrange=512-32k --blockalign=512 --direct=1 \
+		--ioengine=libaio --iodepth=8 --randrepeat=0 --number_ios=100 --output=/dev/null
+	put /dev/mapper/origin 3000 700 o
+	fio --name=snap --filename=/dev/mapper/snap --rw=randwrite --bsrange=512-32k --blockalign=512 --direct=1 \
+		--ioengine=libaio --iodepth=8 --randrepeat=0 --number_ios=100 --output=/dev/null
+	put /dev/mapper/snap 8000 700 s
+	sum=$(checksum /dev/mapper/snap)
+	table="0 $(sectors "$o") $(merge) $o $c ${2:-P} $chunk"
+}
+
+# As LVM does it: the snapshot goes, the origin becomes the target that merges it.
+merge_start()
+{
+	dmsetup reload origin --table "$table"
+	dmsetup suspend snap
+	dmsetup suspend origin
+	dmsetup resume origin
+	dm_remove snap
+}
+
+is_merged()
+{
+	local usage
+
+	usage=$(snap_usage origin)
+	[[ ${usage%%/*} == "${usage##* }" && ${usage##* } == $((2 * chunk)) ]]
+}
+
+# finish: it is merged, and the origin's device itself is what the snapshot was.
+finish()
+{
+	wait_for 100 is_merged
+	assert_eq "$(checksum /dev/mapper/origin)" "$sum" "contents through the target"
+	dm_remove origin
+	assert_eq "$(checksum "$o")" "$sum" "contents of the origin, chunk size $chunk"
+}
+
+simple()
+{
+	local size
+
+	for size in $(slow_or 8 "1 8 64 2048"); do
+		setup "$size" "$1"
+		merge_start
+		assert_match "$(dmsetup table origin)" " $1 $size$"
+		finish
+	done
+	# Nothing is left for a later merge.
+	origin_create origin "$o"
+	snap_create snap origin "$o" "$c" P
+	assert_eq "$(snap_usage snap)" "$((2 * chunk))/$(sectors "$c") $((2 * chunk))"
+	dm_remove snap origin
+}
+
+# The merge begins with the table, as when a machine is started; it is interrupted again and again.
+interrupted()
+{
+	local i
+
+	setup 8
+	dm_remove snap origin
+	dm_create origin "$table"
+	for ((i = 0; i < 6; i++)); do
+		dmsetup suspend origin
+		dmsetup resume origin
+		[[ $i != 3 ]] || dmsetup suspend --nolockfs --noflush origin
+		[[ $i != 3 ]] || dmsetup resume origin
+	done
+	dm_remove origin
+	dm_create origin "$table"
+	dmsetup suspend origin
+	dm_remove origin
+	assert_eq "$(
+		snap_create snap - "$o" "$c" P > /dev/null
+		checksum /dev/mapper/snap
+		dm_remove snap
+	)" "$sum" "snapshot of which a part has been merged"
+	dm_create origin "$table"
+	finish
+	# Back to a snapshot, in the middle.
+	setup 8
+	merge_start
+	if is_ours; then
+		dmsetup create snap --notable
+		dmsetup reload snap --table "${table/$(merge)/$snapshot}"
+		dmsetup suspend origin
+		dmsetup resume snap
+		assert_eq "$(checksum /dev/mapper/snap)" "$sum" "snapshot that got back what was not merged"
+		dmsetup reload origin --table "0 $(sectors "$o") $snapshot_origin $o"
+		dmsetup resume origin
+		put /dev/mapper/origin 3000 2000 p
+		assert_eq "$(checksum /dev/mapper/snap)" "$sum" "snapshot after a write to its origin"
+		dm_remove snap origin
+	else
+		finish
+	fi
+}
+
+# Other snapshots keep what is overwritten; of different chunk sizes, one of them taken in the middle.
+with_others()
+{
+	local c2 c3 sum2 sum3
+
+	c2=$(nullb_create size=24)
+	c3=$(nullb_create size=24)
+	setup 16
+	snap_create other origin "$o" "$c2" P 8
+	sum2=$(checksum /dev/mapper/other)
+	merge_start
+	snap_create third origin "$o" "$c3" N 32
+	sum3=$(checksum /dev/mapper/third)
+	wait_for 100 is_merged
+	assert_eq "$(checksum /dev/mapper/other)" "$sum2" "the other snapshot"
+	[[ $(snap_usage third) != 0/* ]] || sum3=$sum
+	assert_eq "$(checksum /dev/mapper/third)" "$sum3" "a snapshot taken during the merge"
+	# Writes through the merging target are seen.
+	put /dev/mapper/origin 100 100 q
+	assert_eq "$(checksum /dev/mapper/other)" "$sum2" "the other snapshot"
+	# Only one at a time.
+	dmsetup create second --notable
+	assert_fails dmsetup reload second --table "0 $(sectors "$o") $(merge) $o $c2 P 8"
+	dm_remove second other third origin
+}
+
+# Reads and writes while it is merged: the checker knows what has to be there.
+with_load()
+{
+	local i
+
+	setup 8
+	dm_remove snap origin
+	dm_create origin "$table"
+	# What is read at the beginning is what the snapshot had.
+	dmsetup suspend origin
+	dmsetup resume origin
+	fio --name=load --filename=/dev/mapper/origin --rw=randrw --bs=4k --direct=1 --ioengine=libaio --iodepth=16 \
+		--size=16m --verify=crc32c --verify_fatal=1 --do_verify=1 --randrepeat=0 --output=/tmp/load.txt \
+		--number_ios="$(slow_or 500 2000)" &
+	for ((i = 0; i < 5; i++)); do
+		sleep 0.1
+		dmsetup suspend origin
+		dmsetup resume origin
+	done
+	wait $! || { cat /tmp/load.txt; fail "wrong data during the merge"; }
+	wait_for 100 is_merged
+	dm_remove origin
+}
+
+# The origin cannot be written, then it can: the merge fails, I/O goes on, and a later one succeeds.
+with_errors()
+{
+	local real=$o size
+
+	size=$(sectors "$real")
+	dm_create below "0 $size linear $real 0"
+	o=/dev/mapper/below
+	setup 8
+	dm_remove snap origin
+	# A part of the origin that the snapshot has exceptions for.
+	dmsetup suspend below
+	dmsetup reload below --table "0 8000 linear $real 0
+8000 8 error
+8008 $((size - 8008)) linear $real 8008"
+	dmsetup resume below
+	dm_create origin "$table"
+	wait_for 20 has_failed
+	# It is read and written where it still is.
+	assert_holds /dev/mapper/origin 8000 16 s
+	put /dev/mapper/origin 8016 8 t
+	assert_holds /dev/mapper/origin 8016 8 t
+	put /dev/mapper/origin 8016 8 s
+	assert_eq "$(checksum /dev/mapper/origin)" "$sum" "contents after the merge has failed"
+	dmsetup suspend below
+	dmsetup reload below --table "0 $size linear $real 0"
+	dmsetup resume below
+	dm_remove origin
+	dm_create origin "$table"
+	finish
+	o=$real
+	dm_remove below
+}
+
+has_failed()
+{
+	[[ $(snap_usage origin) == "Merge failed" ]]
+}
+
+refused()
+{
+	local t
+
+	t="0 $(sectors "$o") $(merge) $o $c"
+	assert_fails dm_create origin "$t N 8"
+	cow_clear "$c"
+	origin_create origin "$o"
+	snap_create snap origin "$o" "$c" N 8
+	assert_fails dmsetup reload origin --table "$t P 8"
+	dm_remove snap origin
+}
+
+run_test()
+{
+	local o c sum table chunk=8
+
+	o=$(nullb_create size=16)
+	c=$(nullb_create size=24)
+	is_ours || modprobe dm-snapshot
+	refused
+	simple P
+	[[ ! ${LONG:-} ]] || simple PO
+	interrupted
+	with_others
+	with_load
+	with_errors
+}

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+# shellcheck source=tests/guest/snap.sh
+. "$lib/snap.sh"
+DESCRIPTION="LVM's snapshots by takeover of the stock names: create, extend, overflow, merge, move, activate again"
+TIMEOUT=400
+
+lv()
+{
+	"$@" -qq < /dev/null || fail "failed: $*"
+}
+
+# field LV NAME
+field()
+{
+	lvs --noheadings -o "$2" "vg/$1" | tr -d ' '
+}
+
+sum()
+{
+	checksum "/dev/vg/$1"
+}
+
+# load LV KIB: random writes
+load()
+{
+	fio --name=load --filename="/dev/vg/$1" --rw=randwrite --bs=4k --direct=1 --ioengine=libaio --iodepth=8 \
+		--randrepeat=0 --io_size="$2k" --output=/dev/null
+}
+
+takeover()
+{
+	unload_module
+	# Not beside stock.
+	if modprobe -q dm-snapshot; then
+		log_mark
+		assert_fails load_module takeover=snapshot
+		assert_match "$(log_since)" "unload dm_snapshot first"
+		modprobe -r dm-snapshot
+	fi
+	log_mark
+	assert_fails load_module takeover=everything
+	assert_match "$(log_since)" "takeover=everything: must be snapshot"
+	load_module takeover=snapshot
+	have_target snapshot && have_target snapshot-origin && have_target snapshot-merge
+}
+
+snapshots()
+{
+	local before s1 s2
+
+	lv lvcreate -y -n data -L 32m vg
+	fill /dev/vg/data 1
+	before=$(sum data)
+	lv lvcreate -s -n s1 -L 12m vg/data
+	assert_match "$(dmsetup table vg-s1)" " snapshot .* PO 8$"
+	load data 2000
+	s1=$(sum data)
+	lv lvcreate -s -n s2 -c 64k -L 16m vg/data
+	assert_match "$(dmsetup table vg-s2)" " PO 128$"
+	load data 1000
+	load s2 500
+	s2=$(sum s2)
+	assert_eq "$(sum s1)" "$before" "the first snapshot"
+	[[ $(field s1 snap_percent) != 0.00 ]] || fail "no usage is shown"
+
+	# Everything off and on again.
+	lv vgchange -an vg
+	lv vgchange -ay vg
+	assert_eq "$(sum s1)" "$before" "the first snapshot, activated again"
+	assert_eq "$(sum s2)" "$s2" "the second snapshot, activated again"
+	load data 500
+	assert_eq "$(sum s1)" "$before" "the first snapshot"
+
+	lv lvextend -L +8m vg/s1
+	assert_eq "$(sum s1)" "$before" "the first snapshot, extended"
+	load data 500
+	lv lvrename vg/s1 vg/first
+	assert_eq "$(sum first)" "$before" "the first snapshot, renamed"
+	lv lvrename vg/data vg/base
+	load base 500
+	assert_eq "$(sum first)" "$before" "the first snapshot, after its origin was renamed"
+
+	# Their space moves to another disk.
+	if modprobe -q dm-mirror; then
+		lv pvmove -i 1 --config global/use_lvmpolld=0 -n base "$pv1" "$pv2"
+		assert_eq "$(sum first)" "$before" "the first snapshot, after its origin was moved"
+		load base 300
+		assert_eq "$(sum first)" "$before" "the first snapshot"
+		assert_eq "$(sum s2)" "$s2" "the second snapshot"
+	fi
+
+	# Merge into the origin while that is in use; the other snapshot must not change.
+	load s2 100
+	s2=$(sum s2)
+	lv lvconvert --merge -i 1 --config global/use_lvmpolld=0 vg/first
+	assert_fails lvs vg/first
+	assert_eq "$(sum base)" "$before" "the origin after the merge"
+	assert_eq "$(sum s2)" "$s2" "the other snapshot after the merge"
+	: "$s1"
+
+	# When the origin is open the merge begins with the next activation.
+	exec 9< /dev/vg/base
+	lv lvconvert --merge -i 1 --config global/use_lvmpolld=0 vg/s2
+	exec 9<&-
+	lv lvchange -an vg/base
+	lv lvchange -ay --config global/use_lvmpolld=0 vg/base
+	wait_for 60 merge_is_over base
+	assert_eq "$(sum base)" "$s2" "the origin after the second merge"
+	lv lvremove -y vg/base
+}
+
+# LVM's poll daemon is not there to finish it.
+merge_is_over()
+{
+	! dmsetup table "vg-$1" | grep -q snapshot-merge || {
+		local usage
+
+		usage=$(snap_usage "vg-$1")
+		[[ ${usage%%/*} == "${usage##* }" ]]
+	}
+}
+
+overflow()
+{
+	lv lvcreate -y -n data -L 32m vg
+	lv lvcreate -s -n full -L 4m vg/data
+	# Writes to the snapshot leave it readable, as PO has it; LVM shows that it is full.
+	fio --name=load --filename=/dev/vg/full --rw=write --bs=64k --direct=1 --size=32m --output=/dev/null \
+		--continue_on_error=write || true
+	assert_match "$(dmsetup status vg-full)" " Overflow$"
+	get /dev/vg/full 0 8 > /dev/null
+	lv lvremove -y vg/full
+	lv lvcreate -s -n full -L 4m vg/data
+	load data 8000
+	assert_match "$(dmsetup status vg-full)" " Invalid$"
+	assert_match "$(lvs --noheadings -o lv_attr vg/full)" "^ *[Ss]wi-I"
+	lv lvchange -an vg/data
+	lv lvchange -ay vg/data
+	lv lvremove -y vg/full vg/data
+}
+
+# With a file system, mounted all the time.
+with_file_system()
+{
+	lv lvcreate -y -n data -L 64m vg
+	mkfs.ext4 -q /dev/vg/data
+	mkdir -p /mnt/data /mnt/snap
+	mount /dev/vg/data /mnt/data
+	cp -r "$lib" /mnt/data/one
+	lv lvcreate -s -n snap -L 32m vg/data
+	rm -r /mnt/data/one
+	cp -r "$lib" /mnt/data/two
+	sync
+	mount -o ro,noload /dev/vg/snap /mnt/snap 2> /dev/null || mount /dev/vg/snap /mnt/snap
+	diff -r "$lib" /mnt/snap/one
+	[[ ! -e /mnt/snap/two ]]
+	umount /mnt/snap /mnt/data
+	lv lvconvert --merge -i 1 --config global/use_lvmpolld=0 vg/snap
+	mount /dev/vg/data /mnt/data
+	diff -r "$lib" /mnt/data/one
+	[[ ! -e /mnt/data/two ]]
+	umount /mnt/data
+	lv lvremove -y vg/data
+}
+
+run_test()
+{
+	local pv1 pv2
+
+	takeover
+	pv1=$(nullb_create size=200)
+	pv2=$(nullb_create size=200)
+	mkdir -p /run/lvm /run/lock/lvm /etc/lvm/{backup,archive}
+	lv pvcreate "$pv1" "$pv2"
+	lv vgcreate -s 4m vg "$pv1" "$pv2"
+	snapshots
+	overflow
+	with_file_system
+	lv vgremove vg
+	unload_module
+	load_module
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "log.h"
+
+#include <array>
+#include <stdexcept>
+
+namespace dmsc
+{
+
+namespace
+{
+
+constexpr std::uint64_t kMagic = 0x6a736677736872;
+constexpr std::uint64_t kVersion = 1;
+
+// Bits of an entry's flags.
+constexpr std::uint64_t kFlush = 1;
+constexpr std::uint64_t kFua = 2;
+constexpr std::uint64_t kDiscard = 4;
+constexpr std::uint64_t kMark = 8;
+
+constexpr std::uint64_t kMaxBlock = 65536;
+
+// Little endian.
+std::uint64_t number(std::span<const std::byte> bytes, std::size_t position, std::size_t size)
+{
+	std::uint64_t value = 0;
+
+	for (std::size_t i = size; i > 0; i--)
+		value = value << 8 | std::to_integer<std::uint64_t>(bytes[position + i - 1]);
+	return value;
+}
+
+std::vector<std::byte> data_of(const File &log, const Entry &entry)
+{
+	std::vector<std::byte> data(entry.bytes);
+
+	if (!entry.discard)
+		log.read(entry.data, data);
+	return data;
+}
+
+} // namespace
+
+std::vector<Entry> read_entries(const File &log)
+{
+	std::array<std::byte, 32> head{};
+
+	log.read(0, head);
+	if (number(head, 0, 8) != kMagic || number(head, 8, 8) != kVersion)
+		throw std::runtime_error("this is no log of dm-log-writes");
+
+	const std::uint64_t count = number(head, 16, 8);
+	const std::uint64_t block = number(head, 24, 4);
+	std::uint64_t position = block;
+	std::vector<Entry> entries;
+
+	if (block < kSector || block > kMaxBlock)
+		throw std::runtime_error("the log's sector size is impossible");
+	for (std::uint64_t i = 0; i < count; i++) {
+		Entry entry;
+
+		log.read(position, head);
+		const std::uint64_t flags = number(head, 16, 8);
+
+		entry.target = number(head, 0, 8) * block;
+		entry.bytes = number(head, 8, 8) * block;
+		entry.flush = (flags & kFlush) != 0;
+		entry.fua = (flags & kFua) != 0;
+		entry.discard = (flags & kDiscard) != 0;
+		position += block;
+		entry.data = position;
+		if (!entry.discard)
+			position += entry.bytes;
+		if ((flags & kMark) == 0)
+			entries.push_back(entry);
+	}
+	return entries;
+}
+
+void apply(const File &log, const Entry &entry, const File &device)
+{
+	if (entry.bytes > 0)
+		device.write(entry.target, data_of(log, entry));
+}
+
+void apply_some(const File &log, const Entry &entry, const File &device,
+		const std::vector<bool> &mask)
+{
+	const std::vector<std::byte> data = data_of(log, entry);
+
+	for (std::size_t i = 0; i < mask.size(); i++)
+		if (mask[i])
+			device.write(entry.target + i * kSector,
+				     std::span(data).subspan(i * kSector, kSector));
+}
+
+} // namespace dmsc

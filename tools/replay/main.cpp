@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Lets a disk's power fail at many moments of a log of dm-log-writes, and has a command look at
+// what is left each time. At a moment all is durable up to a flush; with --torn, also any sectors
+// of what was written after it.
+#include "log.h"
+
+#include <CLI/CLI.hpp>
+
+#include <algorithm>
+#include <cstdlib>
+#include <iostream>
+#include <random>
+#include <string>
+#include <vector>
+
+namespace
+{
+
+using dmsc::Entry;
+using dmsc::File;
+
+struct Options {
+	std::string log;
+	std::string device;
+	std::size_t points = 0;
+	std::uint64_t seed = 0;
+	bool torn = false;
+	std::vector<std::string> command;
+};
+
+// Quoted for the shell.
+std::string quoted(const std::string &word)
+{
+	std::string out = "'";
+
+	for (const char c : word)
+		out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+	return out + "'";
+}
+
+class Replay
+{
+public:
+	Replay(const Options &options)
+		: options_(options), log_(options.log, File::Mode::read),
+		  device_(options.device, File::Mode::write), entries_(dmsc::read_entries(log_)),
+		  random_(options.seed)
+	{
+	}
+
+	// Returns the number of moments at which the command has failed.
+	int run();
+
+private:
+	std::vector<std::size_t> moments();
+	void tear(std::size_t next);
+	void tear(const Entry &entry);
+	bool check(std::size_t moment);
+
+	const Options &options_;
+	File log_;
+	File device_;
+	std::vector<Entry> entries_;
+	std::mt19937_64 random_;
+};
+
+// Numbers of entries after which the power fails, the last one among them.
+std::vector<std::size_t> Replay::moments()
+{
+	std::vector<std::size_t> all;
+	std::vector<std::size_t> some;
+
+	for (std::size_t i = 0; i < entries_.size(); i++)
+		if (entries_[i].barrier() || i + 1 == entries_.size())
+			all.push_back(i + 1);
+	if (options_.points == 0 || all.size() <= options_.points)
+		return all;
+	std::ranges::sample(all, std::back_inserter(some),
+			    static_cast<std::ptrdiff_t>(options_.points - 1), random_);
+	if (some.empty() || some.back() != all.back())
+		some.push_back(all.back());
+	return some;
+}
+
+// Some sectors of an entry.
+void Replay::tear(const Entry &entry)
+{
+	std::vector<bool> mask(entry.bytes / dmsc::kSector);
+
+	for (auto &&bit : mask)
+		bit = (random_() & 1) != 0;
+	dmsc::apply_some(log_, entry, device_, mask);
+}
+
+// What follows up to the next barrier was under way. Either it is that which tears; or it has
+// arrived, and the write with the barrier tears.
+void Replay::tear(std::size_t next)
+{
+	const bool late = (random_() & 1) != 0;
+
+	for (std::size_t i = next; i < entries_.size(); i++) {
+		const Entry &entry = entries_[i];
+
+		if (entry.barrier()) {
+			if (late)
+				tear(entry);
+			break;
+		}
+		if (late)
+			dmsc::apply(log_, entry, device_);
+		else
+			tear(entry);
+	}
+}
+
+bool Replay::check(std::size_t moment)
+{
+	std::string line;
+
+	for (const std::string &word : options_.command)
+		line += quoted(word) + " ";
+	// Commands are those of a test.
+	// NOLINTNEXTLINE(cert-env33-c,concurrency-mt-unsafe)
+	if (std::system(line.c_str()) == 0)
+		return true;
+	std::cout << "failed after entry " << moment << " of " << entries_.size() << '\n';
+	return false;
+}
+
+int Replay::run()
+{
+	std::size_t done = 0;
+	int failed = 0;
+	const std::vector<std::size_t> all = moments();
+
+	for (const std::size_t moment : all) {
+		for (; done < moment; done++)
+			dmsc::apply(log_, entries_[done], device_);
+		if (options_.torn)
+			tear(moment);
+		device_.sync();
+		failed += check(moment) ? 0 : 1;
+	}
+	std::cout << entries_.size() << " entries, " << all.size() << " moments, " << failed
+		  << " failed\n";
+	return failed;
+}
+
+} // namespace
+
+int main(int argc, char **argv)
+{
+	Options options;
+	CLI::App app{"Replays a log of dm-log-writes, and runs a command wherever the power might "
+		     "fail."};
+
+	app.add_option("--log", options.log, "device or file with the log")->required();
+	app.add_option("--to", options.device, "device as it was when the log began; it is changed")
+		->required();
+	app.add_option("--points", options.points,
+		       "at most so many moments, chosen at random; 0: all");
+	app.add_option("--seed", options.seed, "decides which, and what tears");
+	app.add_flag("--torn", options.torn,
+		     "some sectors arrive of what had not been flushed at the moment");
+	app.add_option("command", options.command, "its exit code is 0 if all is well")->required();
+	CLI11_PARSE(app, argc, argv);
+
+	try {
+		return Replay(options).run() == 0 ? 0 : 1;
+	} catch (const std::exception &error) {
+		std::cerr << "dmsc-replay: " << error.what() << '\n';
+		return 2;
+	}
+}
