@@ -359,6 +359,7 @@ int snap_exception_remove(struct snap_exceptions *et, u64 old,
 	struct snap_exception_group *g;
 	unsigned long flags;
 	int r = -ENOENT;
+	u64 run;
 
 	spin_lock_irqsave(lock, flags);
 	/* There may be several groups of this number. */
@@ -366,7 +367,8 @@ int snap_exception_remove(struct snap_exceptions *et, u64 old,
 		if (g->words[0] != number)
 			continue;
 		i = group_search(g, g->nr, offset);
-		if (!i || offset > run_offset(group_runs(g)[i - 1]) + run_more(group_runs(g)[i - 1]))
+		run = i ? group_runs(g)[i - 1] : 0;
+		if (!i || offset > run_offset(run) + run_more(run))
 			continue;
 
 		r = group_delete(g, i - 1, offset);

@@ -131,7 +131,7 @@ static int snap_read_header(struct snap_target *t, struct snap_disk_info *info)
 	if (r)
 		return r;
 	if (t->chunk_size && t->chunk_size != info->chunk_size)
-		DMWARN("%s: Chunk size of %u sectors on the COW device replaces that of the table, %u",
+		DMWARN("%s: Chunk size on the COW device, %u, replaces that of the table, %u",
 		       dm_table_device_name(ti->table), info->chunk_size, t->chunk_size);
 	t->chunk_size = info->chunk_size;
 	return snap_check_devices(t);
@@ -144,11 +144,14 @@ static int snap_load(struct dm_snapshot *snap, const struct snap_disk_info *info
 	struct snap_log *log;
 	int r;
 
+	if (bdev_nr_sectors(snap->store.cow) < 2ULL * snap->store.chunk_size) {
+		*error = "COW device too small: must hold two chunks";
+		return -ENOSPC;
+	}
 	if (info->fresh) {
 		r = snap_disk_format(snap->store.cow, snap->store.chunk_size, snap->kcopyd);
 		if (r)
-			*error = r == -ENOSPC ? "COW device too small: must hold two chunks" :
-						"Cannot make a snapshot on the COW device";
+			*error = "Cannot make a snapshot on the COW device";
 	} else {
 		r = snap_disk_load(&snap->store, &snap->exceptions, &end, error);
 	}

@@ -2,19 +2,19 @@
 /*
  * The log: exceptions are appended to the list on disk.
  *
- * One write is under way at a time. Each CPU collects exceptions whose chunks it has copied; whoever
- * starts a write takes what all CPUs have. What becomes ready meanwhile is for the next one. Before
- * a write starts it waits for the copies that had begun when it was wanted: with many writers, whose
- * copies end at about the same time, one write then serves all of them. As nobody is to wait long
- * for a slow copy, it waits two ticks at most.
+ * One write is under way at a time. Each CPU collects exceptions whose chunks it has copied;
+ * whoever starts a write takes what all CPUs have. What becomes ready meanwhile is for the next
+ * one. Before a write starts it waits for the copies that had begun when it was wanted: with many
+ * writers, whose copies end at about the same time, one write then serves all of them. As nobody is
+ * to wait long for a slow copy, it waits two ticks at most.
  *
  *	idle --> waiting for copies --> writing --> idle
  *
  * The list ends with a zero, so that the area after the current one must have been zeroed before
  * the current one is full. That is done when the current one gets its first exception. Likewise
  * within an area, which may be longer than what is written at a time: what follows a block is zero
- * on disk before the block is full, so that nothing old, from a write that was torn, can ever appear
- * as the list's continuation.
+ * on disk before the block is full, so that nothing old, from a write that was torn, can ever
+ * appear as the list's continuation.
  *
  * PREFLUSH makes the copies durable before the exceptions that tell of them, FUA the exceptions
  * before anybody overwrites the origin.
@@ -265,7 +265,7 @@ static void snap_log_fill(struct snap_log *log)
 			log->wanted_tail = &log->wanted;
 
 		log->bytes = round_up(slot * sizeof(struct snap_disk_exception), log->block);
-		/* A block that was entered has a zero block after it: for the first it was seen to. */
+		/* A block that was entered has one of zeroes after it: the first has it. */
 		if (!snap_log_in_block(log) || log->bytes > log->block)
 			log->bytes += log->block;
 	}

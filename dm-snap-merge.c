@@ -11,8 +11,8 @@
  *	the exceptions are cleared on disk, by one write
  *	they are removed from memory; the writes that wait go to the origin
  *
- * Until they are cleared the chunks are the same in both places, or will be merged once more after a
- * crash. Reads use the COW device as long as there is an exception.
+ * Until they are cleared the chunks are the same in both places, or will be merged once more after
+ * a crash. Reads use the COW device as long as there is an exception.
  */
 #define DM_MSG_PREFIX "merge-scaled"
 
@@ -364,7 +364,9 @@ static void snap_merge_fail_bios(struct bio_list *bios)
 		bio_io_error(bio);
 }
 
-/* Merges a batch. Returns 0 if there is nothing left to merge, else a positive number or an error. */
+/*
+ * Merges a batch. Returns 0 if there is nothing left to merge, else a positive number or an error.
+ */
 static int snap_merge_next(struct snap_merge *merge)
 {
 	struct dm_snapshot *snap = merge->snap;

@@ -280,7 +280,8 @@ static void snap_pending_replace(struct snap_pending *pe)
 	lockdep_assert_held(&snap_bucket_of(snap, pe->log.old)->lock);
 
 	hlist_del(&pe->node);
-	if (pe->copied && snap_exception_add(&snap->exceptions, pe->log.old, pe->log.new, &pe->room))
+	if (pe->copied &&
+	    snap_exception_add(&snap->exceptions, pe->log.old, pe->log.new, &pe->room))
 		DMERR_LIMIT("Chunk %llu was copied twice", (unsigned long long)pe->log.old);
 }
 

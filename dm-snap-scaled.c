@@ -58,7 +58,10 @@ static void snap_target_remove(struct snap_target *t)
 	mutex_unlock(&snap_registry_lock);
 }
 
-/* Whether a target may merge. Only one does of an origin's; a new table for that one may take its place. */
+/*
+ * Whether a target may merge. Only one does of an origin's; a new table for that one may take its
+ * place.
+ */
 static int snap_check_merge(struct snap_target *t, const struct snap_pair *pair)
 {
 	struct snap_target *other;
@@ -82,8 +85,8 @@ static int snap_check_merge(struct snap_target *t, const struct snap_pair *pair)
 
 /*
  * Enters a target in the registry. If another one has the snapshot, that is handed over when this
- * target is resumed; else the snapshot is made, or loaded, which takes its time: meanwhile the entry
- * keeps others away from the COW device.
+ * target is resumed; else the snapshot is made, or loaded, which takes its time: meanwhile the
+ * entry keeps others away from the COW device.
  */
 static int snap_target_register(struct snap_target *t)
 {
@@ -267,7 +270,7 @@ static int snap_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 	int r;
 
 	if (argc < 4) {
-		ti->error = "Too few arguments: needs origin, COW device, P, PO or N, and chunk size";
+		ti->error = "Too few arguments: needs origin, COW device, P, PO or N, chunk size";
 		return -EINVAL;
 	}
 
@@ -695,7 +698,8 @@ static void snap_status(struct dm_target *ti, status_type_t type, unsigned int f
 		DMEMIT(",snap_origin_name=%s", t->origin_dev->name);
 		DMEMIT(",snap_cow_name=%s", t->cow_dev->name);
 		DMEMIT(",snap_valid=%c", t->snap && !READ_ONCE(t->snap->valid) ? 'n' : 'y');
-		DMEMIT(",snap_merge_failed=%c", t->merge && snap_merge_failed(t->merge) ? 'y' : 'n');
+		DMEMIT(",snap_merge_failed=%c",
+		       t->merge && snap_merge_failed(t->merge) ? 'y' : 'n');
 		DMEMIT(",snapshot_overflowed=%c;",
 		       t->snap && READ_ONCE(t->snap->overflowed) ? 'y' : 'n');
 		break;

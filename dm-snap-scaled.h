@@ -36,7 +36,8 @@ struct snap_pending;
  * @exceptions:    chunks that have been copied
  * @buckets:       chunks that are being copied, and reads of chunks that have not been
  * @bucket_mask:   number of @buckets less one
- * @log:           makes exceptions durable; NULL if the snapshot is transient, or was invalid already
+ * @log:           makes exceptions durable; NULL if the snapshot is transient, or was invalid
+ *                 already
  * @valid:         cleared, under @lock, when the snapshot has become unusable; never set again
  * @overflowed:    set, under @lock, when a write to the snapshot found no room: no more are taken
  * @active:        a target has been resumed with it; changes under snap_registry_lock
@@ -79,7 +80,7 @@ struct dm_snapshot {
 	struct percpu_counter copies;
 	wait_queue_head_t copies_wait;
 
-	struct mutex lock;	/* protects the change of @valid and @overflowed, and what follows */
+	struct mutex lock;	/* protects changes of @valid and @overflowed, what follows */
 	struct dm_target *ti;
 	bool overflow;
 };

@@ -36,7 +36,8 @@ struct snap_range {
  * @free:        chunks in @holes
  *
  * Chunks are counted by the index that they have among those of data, see dm-snap-disk.h; without
- * metadata that is their number. Each CPU hands out consecutive chunks, so that the block layer can merge what it writes to them.
+ * metadata that is their number. Each CPU hands out consecutive chunks, so that the block layer can
+ * merge what it writes to them.
  */
 struct snap_store {
 	struct block_device *cow;

@@ -14,6 +14,7 @@ bench_start()
 {
 	modprobe dm-mod
 	modprobe dm-snapshot
+	modprobe -q dm-delay || true
 	modprobe null_blk nr_devices=$((1 + ${SNAPSHOTS:-1})) gb="$disk_gb" bs=4096 queue_mode=2 hw_queue_depth=128 \
 		submit_queues="$cpus" irqmode="${IRQMODE:-0}" completion_nsec="${COMPLETION_NSEC:-10000}"
 	[[ ! -e $opt/dm-scaled.ko ]] || insmod "$opt/dm-scaled.ko"
@@ -24,10 +25,11 @@ bench_start()
 #   linear       dm-linear on it
 #   stock, ours  an origin with active transient snapshots: each first write copies a chunk
 # and sets $bench_dev to the device to write to: for stock and ours, the origin or the (last) snapshot.
-# $SNAPSHOTS is their number, 1, and $CHUNK their chunk size in sectors, 8.
+# $SNAPSHOTS is their number, 1, $CHUNK their chunk size in sectors, 8, and $STORE their store, N. $FLUSH_MS is what a
+# flush of the COW devices' volatile caches takes; 0: they have none.
 setup_config()
 {
-	local config=$1 device=${2:-origin} size snapshot="snapshot" origin="snapshot-origin" i
+	local config=$1 device=${2:-origin} size snapshot="snapshot" origin="snapshot-origin" i cow
 
 	size=$(blockdev --getsz /dev/nullb0)
 	if [[ $config == ours ]]; then
@@ -43,7 +45,13 @@ setup_config()
 		dmsetup create origin --table "0 $size $origin /dev/nullb0"
 		dmsetup suspend origin
 		for ((i = 1; i <= ${SNAPSHOTS:-1}; i++)); do
-			dmsetup create snap$i --table "0 $size $snapshot /dev/nullb0 /dev/nullb$i N ${CHUNK:-8}"
+			cow=/dev/nullb$i
+			if ((${FLUSH_MS:-0})); then
+				echo "write back" > /sys/block/nullb$i/queue/write_cache
+				dmsetup create cow$i --table "0 $size delay $cow 0 0 $cow 0 0 $cow 0 $FLUSH_MS"
+				cow=/dev/mapper/cow$i
+			fi
+			dmsetup create snap$i --table "0 $size $snapshot /dev/nullb0 $cow ${STORE:-N} ${CHUNK:-8}"
 		done
 		dmsetup resume origin
 		bench_dev=/dev/mapper/origin
@@ -58,7 +66,7 @@ teardown_config()
 {
 	local name
 
-	for name in linear origin snap{1..8}; do
+	for name in linear origin snap{1..8} cow{1..8}; do
 		! dmsetup info "$name" > /dev/null 2>&1 || dmsetup remove "$name"
 	done
 }

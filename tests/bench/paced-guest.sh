@@ -8,7 +8,8 @@ set -euo pipefail
 workload=$1
 shift
 describe_workload "$workload"
-IRQMODE=$irqmode COMPLETION_NSEC=$latency_ns QUEUE_DEPTH=$depth CHUNK=$chunk SNAPSHOTS=$snapshots
+IRQMODE=$irqmode COMPLETION_NSEC=$latency_ns QUEUE_DEPTH=$depth CHUNK=$chunk SNAPSHOTS=$snapshots STORE=$store
+FLUSH_MS=$flush_ms
 # shellcheck source=tests/bench/guest-lib.sh
 . "$(dirname "$0")/guest-lib.sh"
 

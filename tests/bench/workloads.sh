@@ -6,12 +6,15 @@
 #   device     what is written to or read: origin, or snap, the snapshot itself
 #   chunk      sectors per chunk
 #   snapshots  of the origin
+#   store      N or P
+#   flush_ms   the COW device has a volatile cache whose flush takes so long; 0: it has none
 #   irqmode    of null_blk: 0 completes at once on the CPU that submits, 1 by softirq, 2 after latency_ns by a timer
 #   depth      I/Os of each job at a time
 #   rw         what fio does, in 4 KiB, each block once
 #   before     "fill": all blocks are written once before; "cow": others write to the origin meanwhile
 all_workloads=(cow cow-16k cow-64k cow-2-snapshots cow-4-snapshots cow-softirq cow-80us rewrite snapshot-write
-	snapshot-write-partial snapshot-read snapshot-read-cow engine)
+	snapshot-write-partial snapshot-read snapshot-read-cow engine cow-persistent snapshot-write-persistent
+	cow-persistent-flush)
 
 # run_name WORKLOAD CPUS [ROUND]: the folder of a run
 run_name()
@@ -24,7 +27,7 @@ run_name()
 describe_workload()
 {
 	targets=(stock ours)
-	device=origin chunk=8 snapshots=1 irqmode=0 latency_ns=10000 depth=16 rw=randwrite before=''
+	device=origin chunk=8 snapshots=1 store=N flush_ms=0 irqmode=0 latency_ns=10000 depth=16 rw=randwrite before=''
 	case $1 in
 	cow) targets=(raw linear stock ours) ;;
 	cow-16k) chunk=32 ;;
@@ -39,6 +42,9 @@ describe_workload()
 	snapshot-read) device=snap rw=randread targets=(linear stock ours) ;;
 	snapshot-read-cow) device=snap rw=randread before=cow ;;
 	engine) before=engine ;;
+	cow-persistent) store=P ;;
+	cow-persistent-flush) store=P flush_ms=1 irqmode=2 latency_ns=80000 ;;
+	snapshot-write-persistent) store=P device=snap ;;
 	*)
 		echo "no workload $1; there are: ${all_workloads[*]}" >&2
 		return 1 ;;

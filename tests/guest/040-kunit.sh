@@ -9,7 +9,8 @@ debugfs=/sys/kernel/debug
 suites=(dm-scaled-cache
 	dm-kcopyd-mq dm-kcopyd-mq-client dm-kcopyd-mq-mem dm-kcopyd-mq-throttle dm-kcopyd-mq-kick
 	dm-kcopyd-mq-gather
-	dm-snap-scaled dm-snap-origin dm-snap-pending dm-snap-exception dm-snap-store)
+	dm-snap-scaled dm-snap-origin dm-snap-pending dm-snap-exception dm-snap-store
+	dm-snap-disk dm-snap-log dm-snap-merge)
 
 requires()
 {

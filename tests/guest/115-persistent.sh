@@ -4,6 +4,7 @@
 . "$lib/snap.sh"
 DESCRIPTION="persistent snapshots: what ours has written stock reads, and the other way round, in all chunk sizes"
 TIMEOUT=400
+KERNELS=stock
 
 # The targets of one of the two modules.
 use()
@@ -96,7 +97,7 @@ long_list()
 		for who in stock ours; do
 			$stock_there || who=ours
 			activate "$who" 1
-			check "$who" usage
+			check "$who"
 			put /dev/mapper/origin $((3000 + nr)) 3 y
 			check "$who"
 			remember

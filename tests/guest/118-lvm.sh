@@ -4,6 +4,7 @@
 . "$lib/snap.sh"
 DESCRIPTION="LVM's snapshots by takeover of the stock names: create, extend, overflow, merge, move, activate again"
 TIMEOUT=400
+KERNELS=stock
 
 lv()
 {
@@ -53,11 +54,11 @@ snapshots()
 	fill /dev/vg/data 1
 	before=$(sum data)
 	lv lvcreate -s -n s1 -L 12m vg/data
-	assert_match "$(dmsetup table vg-s1)" " snapshot .* PO 8$"
+	assert_match "$(dmsetup table vg-s1)" " snapshot .* PO? 8$"
 	load data 2000
 	s1=$(sum data)
 	lv lvcreate -s -n s2 -c 64k -L 16m vg/data
-	assert_match "$(dmsetup table vg-s2)" " PO 128$"
+	assert_match "$(dmsetup table vg-s2)" " PO? 128$"
 	load data 1000
 	load s2 500
 	s2=$(sum s2)
@@ -125,11 +126,15 @@ overflow()
 {
 	lv lvcreate -y -n data -L 32m vg
 	lv lvcreate -s -n full -L 4m vg/data
-	# Writes to the snapshot leave it readable, as PO has it; LVM shows that it is full.
+	# Writes to the snapshot leave it readable, if LVM has asked for PO, as newer versions do.
 	fio --name=load --filename=/dev/vg/full --rw=write --bs=64k --direct=1 --size=32m --output=/dev/null \
 		--continue_on_error=write || true
-	assert_match "$(dmsetup status vg-full)" " Overflow$"
-	get /dev/vg/full 0 8 > /dev/null
+	if [[ $(dmsetup table vg-full) == *" PO "* ]]; then
+		assert_match "$(dmsetup status vg-full)" " Overflow$"
+		get /dev/vg/full 0 8 > /dev/null
+	else
+		assert_match "$(dmsetup status vg-full)" " Invalid$"
+	fi
 	lv lvremove -y vg/full
 	lv lvcreate -s -n full -L 4m vg/data
 	load data 8000

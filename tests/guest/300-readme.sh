@@ -38,7 +38,8 @@ run_test()
 
 	# bench is run by tests/host/130-demo.sh.
 	blocks=$(sed -n 's/^<!-- test: \(.*\) -->$/\1/p' "$opt/README.md" | paste -sd' ')
-	assert_eq "$blocks" "build install devices origin snapshot status remove persistent merge merged takeover bench" "the README's blocks"
+	assert_eq "$blocks" "build install devices origin snapshot status remove persistent merge merged takeover bench" \
+		"the README's blocks"
 
 	unload_module
 	disk=$(nullb_create size=256)

@@ -55,8 +55,8 @@ has_copied()
 	[[ $(snap_usage "$1") == [1-9]*/* ]]
 }
 
-# invalid_snapshot MODE CHUNK: the COW device begins to fail while the checker runs. The checker has the lower half of
-# the devices only: however much it has copied by then, the upper half still needs copying.
+# invalid_snapshot MODE CHUNK [STORE]: the COW device begins to fail while the checker runs. The checker has the lower
+# half of the devices only: however much it has copied by then, the upper half still needs copying.
 invalid_snapshot()
 {
 	dev=$(below low_origin 16)
@@ -64,7 +64,7 @@ invalid_snapshot()
 	origin_create origin "$dev"
 	dm_create half_origin "0 16384 linear /dev/mapper/origin 0"
 	integrity --origin /dev/mapper/half_origin --fill --save $model
-	snap_create snap origin "$dev" "$cow" N "$2"
+	snap_create snap origin "$dev" "$cow" "${3:-N}" "$2"
 	dm_create half_snap "0 16384 linear /dev/mapper/snap 0"
 	checker_start --load $model --snapshot /dev/mapper/half_snap --allow-snapshot-errors --save $model \
 		--max-io 131072
@@ -94,6 +94,8 @@ run_test()
 	invalid_snapshot all 8
 	# Only writes fail: what is copied can be read until the snapshot is invalid.
 	invalid_snapshot writes 64
+	# Metadata, too.
+	invalid_snapshot writes 8 P
 
 	# No copies under way, only what has been copied is written and read: errors, but the snapshot remains.
 	setup 16

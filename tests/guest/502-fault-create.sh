@@ -7,10 +7,11 @@ TIMEOUT=180
 KERNELS="debug"
 VM="--cpus 4 --mem 2048 --append kmemleak=on"
 
-# create TABLE: -ENODEV is device-mapper's, for a device that it has no memory to open.
+# create TABLE: -ENODEV is device-mapper's, for a device that it has no memory to open; -EIO and
+# -ENOSPC are those of a device that has no memory for what is written to it.
 create()
 {
-	nth --errno 19 --after "clear new" "load new $1"
+	nth --errno 19 --errno 5 --errno 28 --after "clear new" "load new $1"
 }
 
 run_test()
@@ -34,6 +35,12 @@ run_test()
 		"No memory for the counter of pending exceptions" "Cannot create a client of the copy engine"
 	origin_create origin "$o"
 	create "0 $len $snapshot $o $c N 2048 2 discard_zeroes_cow discard_passdown_origin"
+
+	# A new snapshot on the disk, then one that is loaded.
+	create "0 $len $snapshot $o $c P 8"
+	assert_seen "No memory for the COW device's header" "Cannot set up the log of the COW device"
+	create "0 $len merge-scaled $o $c P 8"
+	assert_seen "No memory for the merge" "Cannot create a client of dm-bufio"
 
 	dm_remove origin new
 	nth_end

@@ -14,6 +14,7 @@ storm_setup()
 	dropped=()
 	valid=0
 	invalid=0
+	storms=0
 }
 
 # storm CHUNK SECONDS ON OFF [CHECKER_OPTION...]: a new snapshot with the checker on it and on its origin, and the
@@ -21,10 +22,16 @@ storm_setup()
 # snapshot, too, or invalid.
 storm()
 {
-	local chunk=$1 seconds=$2 on=$3 off=$4
+	local chunk=$1 seconds=$2 on=$3 off=$4 store=N
 
 	shift 4
-	snap_create snap origin "$dev" "$cow" N "$chunk"
+	# Persistent and transient ones take turns.
+	storms=$((storms + 1))
+	if ((storms % 2)); then
+		store=P
+		cow_clear "$cow"
+	fi
+	snap_create snap origin "$dev" "$cow" "$store" "$chunk"
 	checker_start --load $model --save $model ${dropped[@]+"${dropped[@]}"} --snapshot /dev/mapper/snap \
 		--no-verify --json /tmp/storm.json --max-io 131072 --hang-timeout 100 "$@"
 	$on

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The persistent snapshot's format: where things are, what is refused, and what a list of exceptions
- * says about the chunks that are free.
+ * The persistent snapshot's format: where things are, what is refused, and what a list of
+ * exceptions says about the chunks that are free.
  */
 #include "kunit-lib.h"
 

@@ -121,7 +121,9 @@ static void clears_after_copying(struct kunit *test)
 	expect_merged(test, 5);
 }
 
-/* A write to a chunk of the batch waits and goes to the origin; a chunk that is not is none of it. */
+/*
+ * A write to a chunk of the batch waits and goes to the origin; a chunk that is not is none of it.
+ */
 static void writes_wait_for_the_batch(struct kunit *test)
 {
 	struct ku_bio *waits, *other;

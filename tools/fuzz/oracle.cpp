@@ -24,10 +24,9 @@ constexpr std::array kSentences{
 	std::pair{Fault::core, std::string_view{}},
 	std::pair{Fault::origin_arguments,
 		  std::string_view{"Wrong number of arguments: needs one, the origin device"}},
-	std::pair{
-		Fault::arguments,
-		std::string_view{
-			"Too few arguments: needs origin, COW device, P, PO or N, and chunk size"}},
+	std::pair{Fault::arguments,
+		  std::string_view{
+			  "Too few arguments: needs origin, COW device, P, PO or N, chunk size"}},
 	std::pair{Fault::origin_device, std::string_view{"Cannot open the origin device"}},
 	std::pair{Fault::cow_device, std::string_view{"Cannot open the COW device"}},
 	std::pair{Fault::same_device, std::string_view{"COW device must not be the origin device"}},
@@ -45,8 +44,7 @@ constexpr std::array kSentences{
 		  std::string_view{"COW device is corrupt: see the kernel's log"}},
 	std::pair{Fault::cow_end,
 		  std::string_view{"COW device is corrupt: its list of exceptions does not end"}},
-	std::pair{Fault::cow_small,
-		  std::string_view{"COW device too small: must hold two chunks"}},
+	std::pair{Fault::cow_small, std::string_view{"COW device too small: must hold two chunks"}},
 	std::pair{Fault::chunk_number,
 		  std::string_view{"Invalid chunk size: must be a number of sectors"}},
 	std::pair{Fault::chunk_power, std::string_view{"Invalid chunk size: must be a power of 2"}},
@@ -349,9 +347,10 @@ void Judge::snapshot(const Target &target, const std::vector<std::string> &argum
 
 	// It depends on what is on the device, chunk size included.
 	if (persistent)
-		for (const Fault each : {Fault::cow_contents, Fault::cow_version, Fault::cow_corrupt,
-					 Fault::cow_end, Fault::cow_small, Fault::chunk_power,
-					 Fault::chunk_small, Fault::chunk_large, Fault::chunk_count})
+		for (const Fault each :
+		     {Fault::cow_contents, Fault::cow_version, Fault::cow_corrupt, Fault::cow_end,
+		      Fault::cow_small, Fault::chunk_power, Fault::chunk_small, Fault::chunk_large,
+		      Fault::chunk_count})
 			unsure(each);
 	if (origin == nullptr || cow == nullptr) {
 		// They may be one, or have blocks that are too large.
