@@ -57,7 +57,7 @@ snapshots()
 	assert_match "$(dmsetup table vg-s1)" " snapshot .* PO? 8$"
 	load data 2000
 	s1=$(sum data)
-	lv lvcreate -s -n s2 -c 64k -L 16m vg/data
+	lv lvcreate -s -n s2 -c 64k -L 40m vg/data
 	assert_match "$(dmsetup table vg-s2)" " PO? 128$"
 	load data 1000
 	load s2 500

@@ -91,7 +91,7 @@ replay()
 	cp --sparse=never "$image" "$replayed"
 	# The tool calls this file again.
 	export disk log_disk replayed size cow_size before looks variant TARGET_SUFFIX
-	"$opt/tools/dmsc-replay" --log "$log_disk" --to "$replayed" --points "$points" --seed "${SEED:-$RANDOM}" --torn \
+	"$opt/tools/dmsc-replay" --log "$log_disk" --to "$replayed" --points "$points" --seed "${SEED:-$RANDOM}" --torn -- \
 		bash -c 'set -euo pipefail; . "$lib/lib.sh"; . "$lib/119-crash.sh"; looks=$RANDOM; look "$1"' look "$1"
 }
 

@@ -29,7 +29,7 @@ grep -q 'CC \[M\].*dm-kcopyd-mq.o' "$dir/log" || fail "not rebuilt after a chang
 make KVER="$kver" O="$dir/out" INSTALL_MOD_PATH="$dir/root" install
 installed=$dir/root/lib/modules/$kver/extra/dm-scaled.ko
 [[ -r $installed ]] || fail "not installed"
-for target in snapshot-scaled origin-scaled; do
+for target in snapshot-scaled origin-scaled merge-scaled; do
 	[[ $(modprobe -S "$kver" -d "$dir/root" -R "dm-$target") == dm_scaled ]] || fail "no alias dm-$target"
 done
 make KVER="$kver" O="$dir/out" INSTALL_MOD_PATH="$dir/root" uninstall
