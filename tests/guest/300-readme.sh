@@ -71,7 +71,7 @@ run_test()
 
 	before=$(checksum "$ORIGIN")
 	run_block persistent
-	fill /dev/mapper/data 3
+	dd if=/dev/zero of=/dev/mapper/data bs=1M count=20 oflag=direct status=none
 	run_block merge
 	wait_for 100 is_merged
 	run_block merged
