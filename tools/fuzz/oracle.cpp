@@ -391,6 +391,12 @@ std::string_view sentence(Fault fault)
 		->second;
 }
 
+bool is_about_contents(Fault fault)
+{
+	return fault == Fault::cow_contents || fault == Fault::cow_version ||
+	       fault == Fault::cow_corrupt || fault == Fault::cow_end;
+}
+
 bool fits(Fault fault, int error)
 {
 	switch (fault) {

@@ -1,0 +1,423 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "images.h"
+
+#include "control.h"
+#include "devices.h"
+#include "random.h"
+#include "table.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cerrno>
+#include <cstdlib>
+#include <fcntl.h>
+#include <linux/dm-ioctl.h>
+#include <memory>
+#include <stdexcept>
+#include <system_error>
+#include <unistd.h>
+
+namespace dmsc
+{
+
+namespace
+{
+
+constexpr std::size_t kSector = 512;
+constexpr std::size_t kAlignment = 4096;
+constexpr std::size_t kLargest = 1 << 20;
+constexpr std::uint64_t kMagic = 0x70416e53;
+constexpr std::uint64_t kMaxChunk = 2097152;
+constexpr std::uint64_t kDefaultChunk = 32;
+constexpr std::size_t kEntry = 16;
+
+constexpr std::uint64_t kCowSectors = 512;
+constexpr std::uint64_t kOriginSectors = 1024;
+
+// Little endian.
+std::uint64_t get(std::span<const std::byte> bytes, std::size_t position, std::size_t size)
+{
+	std::uint64_t value = 0;
+
+	for (std::size_t i = size; i > 0; i--)
+		value = value << 8 | std::to_integer<std::uint64_t>(bytes[position + i - 1]);
+	return value;
+}
+
+void put(std::span<std::byte> bytes, std::size_t position, std::size_t size, std::uint64_t value)
+{
+	for (std::size_t i = 0; i < size; i++, value >>= 8)
+		bytes[position + i] = static_cast<std::byte>(value & 0xff);
+}
+
+// Where things are in a device with chunks of that size.
+struct Places {
+	std::uint64_t chunk;
+
+	[[nodiscard]] std::uint64_t per_area() const { return chunk * kSector / kEntry; }
+	[[nodiscard]] std::uint64_t area(std::uint64_t number) const
+	{
+		return 1 + number * (per_area() + 1);
+	}
+	[[nodiscard]] bool is_data(std::uint64_t number) const
+	{
+		return number > 1 && (number - 1) % (per_area() + 1) != 0;
+	}
+	// Of a slot's exception, in bytes.
+	[[nodiscard]] std::uint64_t slot(std::uint64_t number) const
+	{
+		return area(number / per_area()) * chunk * kSector + number % per_area() * kEntry;
+	}
+};
+
+// A device past the page cache. All functions throw std::system_error.
+class Disk
+{
+public:
+	explicit Disk(const std::string &path)
+		: path_(path), fd_(::open(path.c_str(), O_RDWR | O_DIRECT | O_CLOEXEC))
+	{
+		if (fd_ < 0)
+			fail();
+	}
+	~Disk() { ::close(fd_); }
+	Disk(const Disk &) = delete;
+	Disk &operator=(const Disk &) = delete;
+
+	[[nodiscard]] Image read(std::uint64_t sector, std::uint64_t count) const
+	{
+		const std::size_t size = count * kSector;
+		const auto buffer = aligned(size);
+
+		check(::pread(fd_, buffer.get(), size, position(sector)), size);
+		return {buffer.get(), buffer.get() + size};
+	}
+	void write(std::uint64_t sector, std::span<const std::byte> data) const
+	{
+		const std::size_t size = std::min(data.size(), kLargest);
+		const auto buffer = aligned(size);
+
+		std::ranges::copy(data.first(size), buffer.get());
+		check(::pwrite(fd_, buffer.get(), size, position(sector)), size);
+	}
+
+private:
+	struct Free {
+		void operator()(std::byte *memory) const { std::free(memory); }
+	};
+	static std::unique_ptr<std::byte[], Free> aligned(std::size_t size)
+	{
+		const std::size_t whole = (size + kAlignment - 1) / kAlignment * kAlignment;
+
+		return std::unique_ptr<std::byte[], Free>(
+			static_cast<std::byte *>(std::aligned_alloc(kAlignment, whole)));
+	}
+	static off_t position(std::uint64_t sector) { return static_cast<off_t>(sector * kSector); }
+	void check(ssize_t done, std::size_t size) const
+	{
+		if (done != static_cast<ssize_t>(size))
+			fail();
+	}
+	[[noreturn]] void fail() const
+	{
+		throw std::system_error(errno != 0 ? errno : EIO, std::generic_category(), path_);
+	}
+
+	std::string path_;
+	int fd_;
+};
+
+// Each sector holds its number and that of the device.
+Image stamped(std::uint64_t sectors, std::uint64_t device)
+{
+	Image image(sectors * kSector);
+
+	for (std::uint64_t i = 0; i < sectors; i++)
+		for (std::size_t word = 0; word < kSector; word += 8)
+			put(image, i * kSector + word, 8, device << 32 | i);
+	return image;
+}
+
+// A sound snapshot with chunks of that size.
+Image sound(Random &random, std::uint64_t chunk)
+{
+	const Places places{chunk};
+	const std::uint64_t chunks = kCowSectors / chunk;
+	Image image = stamped(kCowSectors, 2);
+	std::vector<std::uint64_t> data;
+	std::vector<std::uint64_t> old(kOriginSectors / chunk);
+	std::uint64_t slot = 0;
+
+	for (std::uint64_t i = 0; i < chunks; i++)
+		if (places.is_data(i))
+			data.push_back(i);
+	for (std::uint64_t i = 0; i < old.size(); i++)
+		old[i] = i;
+	for (auto *list : {&data, &old})
+		for (std::size_t i = list->size(); i > 1; i--)
+			std::swap((*list)[i - 1], (*list)[random.below(i)]);
+
+	std::fill_n(image.begin(), chunk * kSector, std::byte{0});
+	for (std::uint64_t area = 0; places.area(area) < chunks; area++)
+		std::fill_n(image.begin() + static_cast<std::ptrdiff_t>(places.area(area) * chunk *
+									kSector),
+			    chunk * kSector, std::byte{0});
+	put(image, 0, 4, kMagic);
+	put(image, 4, 4, 1);
+	put(image, 8, 4, 1);
+	put(image, 12, 4, chunk);
+	const std::uint64_t wanted = random.below(
+		std::min<std::size_t>(data.size() > 0 ? data.size() - 1 : 0, old.size()));
+
+	for (; slot < wanted; slot++) {
+		put(image, places.slot(slot), 8, old[slot]);
+		put(image, places.slot(slot) + 8, 8, data[slot]);
+	}
+	return image;
+}
+
+std::uint64_t odd_number(Random &random)
+{
+	static constexpr std::array<std::uint64_t, 14> kNumbers{
+		0,           1,          2,          3,
+		31,          33,         34,         kCowSectors - 1,
+		kCowSectors, 0x7fffffff, 0x80000000, 1ULL << 48,
+		1ULL << 63,  ~0ULL};
+
+	return random.one_in(3) ? random.next() >> random.below(64) : random.pick(kNumbers);
+}
+
+// Damages an image, or leaves it as it is.
+void damage(Random &random, Image &image, std::uint64_t chunk)
+{
+	const Places places{chunk};
+	const std::uint64_t areas =
+		(kCowSectors / chunk + places.per_area() - 1) / (places.per_area() + 1) + 1;
+
+	for (std::size_t times = random.below(4); times > 0; times--) {
+		const std::uint64_t slot = random.below(areas * places.per_area());
+		const std::uint64_t place =
+			std::min<std::uint64_t>(places.slot(slot), image.size() - kEntry);
+
+		switch (random.below(8)) {
+		case 0:
+			put(image, random.below(4) * 4, 4, odd_number(random));
+			break;
+		case 1:
+			image[random.below(kEntry)] ^= static_cast<std::byte>(1 << random.below(8));
+			break;
+		case 2:
+		case 3:
+			put(image, place + (random.one_in(2) ? 8 : 0), 8, odd_number(random));
+			break;
+		case 4:
+			image[place + random.below(kEntry)] ^=
+				static_cast<std::byte>(1 << random.below(8));
+			break;
+		case 5:
+			// Another slot's exception.
+			std::copy_n(image.begin() + static_cast<std::ptrdiff_t>(places.slot(0)),
+				    kEntry, image.begin() + static_cast<std::ptrdiff_t>(place));
+			break;
+		case 6:
+			// A sector of something else.
+			for (std::size_t i = 0; i < kSector; i += 8)
+				put(image, place / kSector * kSector + i, 8, random.next());
+			break;
+		default:
+			std::fill_n(image.begin() +
+					    static_cast<std::ptrdiff_t>(place / kSector * kSector),
+				    kSector, std::byte{0});
+			break;
+		}
+	}
+}
+
+class Trial
+{
+public:
+	Trial(const ImageSettings &settings, std::ostream &out)
+		: settings_(settings), out_(out), origin_(settings.origin), cow_(settings.cow)
+	{
+		origin_.write(0, stamped(kOriginSectors, 1));
+	}
+
+	bool run(std::uint64_t number);
+	[[nodiscard]] std::uint64_t opened() const { return opened_; }
+	[[nodiscard]] std::uint64_t refused() const { return refused_; }
+
+private:
+	bool check(Random &random, const ImageVerdict &verdict, const Image &image, int error);
+	bool check_open(Random &random, const ImageVerdict &verdict, const Image &image);
+	bool complain(const std::string &what)
+	{
+		out_ << "FAILED: image " << number_ << ", --seed " << settings_.seed << " --first "
+		     << number_ << ": " << what << std::endl;
+		return false;
+	}
+
+	const ImageSettings &settings_;
+	std::ostream &out_;
+	Control control_;
+	Disk origin_;
+	Disk cow_;
+	DeviceNumber device_;
+	std::uint64_t number_ = 0;
+	std::uint64_t opened_ = 0;
+	std::uint64_t refused_ = 0;
+};
+
+const std::string kName = "dmsc-image";
+
+bool Trial::check_open(Random &random, const ImageVerdict &verdict, const Image &image)
+{
+	const Shown shown = control_.show(kName, 0);
+	const std::string status = verdict.status(kCowSectors);
+
+	if (shown.error != 0 || shown.targets.size() != 1 || shown.targets[0].params != status)
+		return complain("status is " +
+				(shown.targets.empty() ? "missing" : shown.targets[0].params) +
+				", not " + status);
+	if (verdict.invalid)
+		return true;
+
+	const Disk snapshot("/dev/dm-" + std::to_string(device_.minor));
+	const Image origin = stamped(kOriginSectors, 1);
+
+	for (int i = 0; i < 8; i++) {
+		const std::uint64_t sector = random.below(kOriginSectors);
+		const auto found = verdict.exceptions.find(sector / verdict.chunk);
+		const Image got = snapshot.read(sector, 1);
+		const Image &source = found == verdict.exceptions.end() ? origin : image;
+		const std::uint64_t place =
+			found == verdict.exceptions.end()
+				? sector
+				: found->second * verdict.chunk + sector % verdict.chunk;
+
+		if (!std::equal(got.begin(), got.end(),
+				source.begin() + static_cast<std::ptrdiff_t>(place * kSector)))
+			return complain("sector " + std::to_string(sector) + " is wrong");
+	}
+	return true;
+}
+
+bool Trial::check(Random &random, const ImageVerdict &verdict, const Image &image, int error)
+{
+	if (verdict.errors.empty() != (error == 0) ||
+	    (error != 0 && !verdict.errors.contains(error)))
+		return complain(
+			"error " + std::to_string(error) + ", not " +
+			std::to_string(verdict.errors.empty() ? 0 : *verdict.errors.begin()));
+	if (error != 0) {
+		refused_++;
+		if (cow_.read(0, kCowSectors) != image)
+			return complain("it was refused, but it has changed");
+		return true;
+	}
+	opened_++;
+	if (const int failed = control_.resume(kName); failed != 0)
+		return complain("it cannot be resumed: error " + std::to_string(failed));
+	return check_open(random, verdict, image);
+}
+
+bool Trial::run(std::uint64_t number)
+{
+	static constexpr std::array<std::uint64_t, 5> kChunks{1, 1, 2, 8, 32};
+	Random random(settings_.seed, number);
+	const std::uint64_t chunk = random.pick(kChunks);
+	Image image = sound(random, chunk);
+
+	number_ = number;
+	damage(random, image, chunk);
+	cow_.write(0, image);
+
+	const std::uint64_t asked = random.one_in(4) ? 0 : random.pick(kChunks);
+	const ImageVerdict verdict = judge_image(image, asked);
+	const Table table{
+		{{0, kOriginSectors, std::string(kSnapshot),
+		  settings_.origin + " " + settings_.cow + " P " + std::to_string(asked)}},
+		false};
+
+	if (const int error = control_.create(kName, device_); error != 0)
+		throw std::system_error(error, std::generic_category(), "create");
+	bool good = check(random, verdict, image, control_.load(kName, table));
+
+	if (const int error = control_.remove(kName); error != 0)
+		good = complain("it cannot be removed: error " + std::to_string(error));
+	return good;
+}
+
+} // namespace
+
+std::string ImageVerdict::status(std::uint64_t sectors) const
+{
+	if (invalid)
+		return "Invalid";
+
+	const std::uint64_t per_area = Places{chunk}.per_area();
+	const std::uint64_t areas = 1 + exceptions.size() / per_area;
+
+	return std::to_string((1 + areas + exceptions.size()) * chunk) + "/" +
+	       std::to_string(sectors) + " " + std::to_string((1 + areas) * chunk);
+}
+
+ImageVerdict judge_image(std::span<const std::byte> image, std::uint64_t chunk)
+{
+	ImageVerdict verdict;
+	std::set<std::uint64_t> used;
+
+	verdict.chunk = chunk != 0 ? chunk : kDefaultChunk;
+	// Not there yet: it is made.
+	if (get(image, 0, 4) == 0)
+		return verdict;
+	if (get(image, 0, 4) != kMagic) {
+		verdict.errors = {ENXIO};
+		return verdict;
+	}
+	verdict.chunk = get(image, 12, 4);
+	if (get(image, 8, 4) != 1 || !std::has_single_bit(verdict.chunk) ||
+	    verdict.chunk > kMaxChunk) {
+		verdict.errors = {EINVAL};
+		return verdict;
+	}
+	verdict.invalid = get(image, 4, 4) == 0;
+	if (verdict.invalid)
+		return verdict;
+
+	const Places places{verdict.chunk};
+	const std::uint64_t chunks = image.size() / kSector / verdict.chunk;
+
+	if (chunks < 2) {
+		verdict.errors = {ENOSPC};
+		return verdict;
+	}
+	for (std::uint64_t slot = 0;; slot++) {
+		if (places.area(slot / places.per_area()) >= chunks)
+			break;
+
+		const std::uint64_t old = get(image, places.slot(slot), 8);
+		const std::uint64_t data = get(image, places.slot(slot) + 8, 8);
+
+		if (data == 0)
+			return verdict;
+		if (!places.is_data(data) || data >= chunks || !used.insert(data).second ||
+		    !verdict.exceptions.emplace(old, data).second)
+			break;
+	}
+	verdict.errors = {EUCLEAN};
+	return verdict;
+}
+
+bool try_images(const ImageSettings &settings, std::ostream &out)
+{
+	Trial trial(settings, out);
+
+	for (std::uint64_t i = 0; i < settings.tries; i++)
+		if (!trial.run(settings.first + i))
+			return false;
+	out << trial.opened() << " images opened, " << trial.refused() << " refused" << std::endl;
+	return true;
+}
+
+} // namespace dmsc
