@@ -65,7 +65,8 @@ entry 2 2 0 c
 truncate -s 4096 "$target"
 
 # shellcheck disable=SC2016
-"$replay" --log "$log" --to "$target" -- bash -c 'tr "\0" 0 < "$1" | cut -b 1,513,1025,1537 >> "$2"' look "$target" "$dir/seen" |
+"$replay" --log "$log" --to "$target" -- \
+	bash -c 'tr "\0" 0 < "$1" | cut -b 1,513,1025,1537 >> "$2"' look "$target" "$dir/seen" |
 	grep -qx '5 entries, 3 moments, 0 failed' || fail "wrong number of moments"
 diff "$dir/seen" - <<- EOF || fail "wrong contents"
 	a000
