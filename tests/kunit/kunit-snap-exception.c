@@ -742,19 +742,28 @@ static void removal_asks_for_memory(struct kunit *test)
 {
 	struct model *m = model_create(test);
 	struct snap_exception_group *none = NULL;
-	unsigned int i;
+	unsigned int i, k;
+	int r = 0;
 
-	for (i = 0; i < 10; i++)
+	for (i = 0; i < 40; i++)
 		KUNIT_ASSERT_EQ(test, add(m->et, i, 100 + i), 0);
+	/* From the ends it never does. */
 	KUNIT_EXPECT_EQ(test, snap_exception_remove(m->et, 0, &none), 0);
-	KUNIT_EXPECT_EQ(test, snap_exception_remove(m->et, 9, &none), 0);
-	KUNIT_EXPECT_EQ(test, snap_exception_remove(m->et, 4, &none), -ENOMEM);
-	for (i = 1; i < 9; i++)
-		expect_found(test, m->et, i, 100 + i);
-	KUNIT_EXPECT_EQ(test, remove_one(m->et, 4), 0);
-	KUNIT_EXPECT_EQ(test, snap_exception_remove(m->et, 6, &none), 0);
-	expect_found(test, m->et, 5, 105);
-	expect_found(test, m->et, 7, 107);
+	KUNIT_EXPECT_EQ(test, snap_exception_remove(m->et, 39, &none), 0);
+	for (i = 2; i < 38; i += 2) {
+		r = snap_exception_remove(m->et, i, &none);
+		if (r)
+			break;
+	}
+	KUNIT_ASSERT_EQ(test, r, -ENOMEM);
+	for (k = i; k < 39; k++)
+		expect_found(test, m->et, k, 100 + k);
+	KUNIT_EXPECT_EQ(test, remove_one(m->et, i), 0);
+	/* The larger group has room for all. */
+	for (k = i + 2; k < 38; k += 2)
+		KUNIT_EXPECT_EQ(test, snap_exception_remove(m->et, k, &none), 0);
+	for (k = 1; k < 39; k += 2)
+		expect_found(test, m->et, k, 100 + k);
 }
 
 /* One CPU takes every other chunk out of a run; the others always find those that stay. */
