@@ -23,7 +23,7 @@ again()
 
 run_test()
 {
-	local store=P cows=() sizes=() round seconds slot cow chunk=(8 32 16)
+	local store=P cows=() sizes=() round seconds slot cow chunk=(8 32 16) mb=(2 20 34)
 
 	seconds=$(long_or 30 4)
 	integrity_start 32 34 34 36
@@ -44,7 +44,7 @@ run_test()
 	# Too small: errors, but never wrong data, and an origin that is right.
 	integrity_start 32
 	for slot in 0 1 2; do
-		cow=$(nullb_create size=$((6 + slot * 14)))
+		cow=$(nullb_create size="${mb[slot]}")
 		snap_create snap$slot origin "$dev" "$cow" "$( ((slot == 2)) && echo PO || echo P)" "${chunk[slot]}"
 	done
 	integrity --load $model --snapshot /dev/mapper/snap0 --snapshot /dev/mapper/snap1 \
