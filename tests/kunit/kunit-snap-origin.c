@@ -126,12 +126,12 @@ static void largest_chunks_come_first(struct kunit *test)
 	for (i = 0; i < 3; i++) {
 		snaps[i].store.chunk_size = o->sizes[i];
 		snap_origin_attach(origin, &snaps[i]);
-		KUNIT_EXPECT_TRUE(test, snaps[i].active);
+		KUNIT_EXPECT_TRUE(test, snaps[i].attached);
 		expect_sorted(test, origin, i + 1);
 	}
 	for (i = 0; i < 3; i++) {
 		snap_origin_detach(origin, &snaps[i]);
-		KUNIT_EXPECT_FALSE(test, snaps[i].active);
+		KUNIT_EXPECT_FALSE(test, snaps[i].attached);
 		expect_sorted(test, origin, 2 - i);
 	}
 	mutex_unlock(&snap_registry_lock);
