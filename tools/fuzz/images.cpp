@@ -106,11 +106,11 @@ private:
 	struct Free {
 		void operator()(std::byte *memory) const { std::free(memory); }
 	};
-	static std::unique_ptr<std::byte[], Free> aligned(std::size_t size)
+	static std::unique_ptr<std::byte, Free> aligned(std::size_t size)
 	{
 		const std::size_t whole = (size + kAlignment - 1) / kAlignment * kAlignment;
 
-		return std::unique_ptr<std::byte[], Free>(
+		return std::unique_ptr<std::byte, Free>(
 			static_cast<std::byte *>(std::aligned_alloc(kAlignment, whole)));
 	}
 	static off_t position(std::uint64_t sector) { return static_cast<off_t>(sector * kSector); }
@@ -167,8 +167,8 @@ Image sound(Random &random, std::uint64_t chunk)
 	put(image, 4, 4, 1);
 	put(image, 8, 4, 1);
 	put(image, 12, 4, chunk);
-	const std::uint64_t wanted = random.below(
-		std::min<std::size_t>(data.size() > 0 ? data.size() - 1 : 0, old.size()));
+	const std::uint64_t wanted =
+		random.below(std::min<std::size_t>(data.empty() ? 0 : data.size() - 1, old.size()));
 
 	for (; slot < wanted; slot++) {
 		put(image, places.slot(slot), 8, old[slot]);
@@ -268,7 +268,7 @@ private:
 	std::uint64_t refused_ = 0;
 };
 
-const std::string kName = "dmsc-image";
+constexpr const char *kName = "dmsc-image";
 
 bool Trial::check_open(Random &random, const ImageVerdict &verdict, const Image &image)
 {

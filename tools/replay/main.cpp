@@ -150,25 +150,31 @@ int Replay::run()
 
 int main(int argc, char **argv)
 {
-	Options options;
-	CLI::App app{"Replays a log of dm-log-writes, and runs a command wherever the power might "
-		     "fail."};
-
-	app.add_option("--log", options.log, "device or file with the log")->required();
-	app.add_option("--to", options.device, "device as it was when the log began; it is changed")
-		->required();
-	app.add_option("--points", options.points,
-		       "at most so many moments, chosen at random; 0: all");
-	app.add_option("--seed", options.seed, "decides which, and what tears");
-	app.add_flag("--torn", options.torn,
-		     "some sectors arrive of what had not been flushed at the moment");
-	app.add_option("command", options.command, "its exit code is 0 if all is well")->required();
-	CLI11_PARSE(app, argc, argv);
-
 	try {
+		CLI::App app("Replays a log of dm-log-writes, and runs a command wherever the "
+			     "power might "
+			     "fail");
+		Options options;
+
+		app.add_option("--log", options.log, "device or file with the log")->required();
+		app.add_option("--to", options.device,
+			       "device as it was when the log began; it is changed")
+			->required();
+		app.add_option("--points", options.points,
+			       "at most so many moments, chosen at random; 0: all");
+		app.add_option("--seed", options.seed, "decides which, and what tears");
+		app.add_flag("--torn", options.torn,
+			     "some sectors arrive of what had not been flushed at the moment");
+		app.add_option("command", options.command, "its exit code is 0 if all is well")
+			->required();
+		try {
+			app.parse(argc, argv);
+		} catch (const CLI::ParseError &error) {
+			return app.exit(error) == 0 ? 0 : 2;
+		}
 		return Replay(options).run() == 0 ? 0 : 1;
 	} catch (const std::exception &error) {
-		std::cerr << "dmsc-replay: " << error.what() << '\n';
+		std::cerr << "dmsc-replay: " << error.what() << std::endl;
 		return 2;
 	}
 }
