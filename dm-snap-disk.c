@@ -329,8 +329,13 @@ static int snap_load_holes(struct snap_loader *l)
 
 	for_each_clear_bitrange(start, end, l->used, l->used_end)
 		nr++;
-	holes = nr ? kvmalloc_array(nr, sizeof(*holes), GFP_KERNEL) : NULL;
-	if (nr && !holes) {
+	if (!nr) {
+		snap_store_set_used(l->store, l->used_end, NULL, 0);
+		return 0;
+	}
+
+	holes = kvmalloc_array(nr, sizeof(*holes), GFP_KERNEL);
+	if (!holes) {
 		*l->error = "No memory for the list of free chunks";
 		return -ENOMEM;
 	}

@@ -69,12 +69,13 @@ constexpr std::array<std::string_view, 44> kNumbers{
 };
 
 // What may stand where a device should, words of other targets' lines and messages, and rubbish.
-constexpr std::array<std::string_view, 46> kWords{
+constexpr std::array<std::string_view, 47> kWords{
 	"N",
 	"n",
 	"P",
 	"p",
 	"PO",
+	"PX",
 	"NO",
 	"X",
 	"-",

@@ -346,7 +346,7 @@ void Judge::snapshot(const Target &target, const std::vector<std::string> &argum
 	const std::string shown = features(std::span(arguments).subspan(4));
 
 	// It depends on what is on the device, chunk size included.
-	if (persistent)
+	if (persistent && verdict_.load != Expect::refuse)
 		for (const Fault each :
 		     {Fault::cow_contents, Fault::cow_version, Fault::cow_corrupt, Fault::cow_end,
 		      Fault::cow_small, Fault::chunk_power, Fault::chunk_small, Fault::chunk_large,
@@ -394,7 +394,7 @@ std::string_view sentence(Fault fault)
 bool is_about_contents(Fault fault)
 {
 	return fault == Fault::cow_contents || fault == Fault::cow_version ||
-	       fault == Fault::cow_corrupt || fault == Fault::cow_end;
+	       fault == Fault::cow_corrupt || fault == Fault::cow_end || fault == Fault::cow_small;
 }
 
 bool fits(Fault fault, int error)

@@ -47,7 +47,7 @@ constexpr Fault kLastFault = Fault::waiting;
 
 // How the kernel log must put it; empty for core.
 std::string_view sentence(Fault fault);
-// Whether it depends on what a COW device contains, for which tables alone are no test.
+// Whether it depends on what a COW device contains, of which tables alone say nothing.
 bool is_about_contents(Fault fault);
 // Whether a refusal for that reason may have this errno value.
 bool fits(Fault fault, int error);

@@ -101,7 +101,7 @@ bool is_mixed(const std::vector<Table> &made, const Devices &devices, std::ostre
 		const auto fault = static_cast<Fault>(i);
 
 		// Zero is no power of two either.
-		if (faults.contains(fault))
+		if (faults.contains(fault) || is_about_contents(fault))
 			continue;
 		out << "# never alone: " << sentence(fault) << '\n';
 		mixed = false;
