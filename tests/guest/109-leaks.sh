@@ -46,7 +46,7 @@ run_test()
 	o=$(nullb_create size=16)
 	c=$(nullb_create size=16)
 	len=$(sectors "$o")
-	count=$(long_or 200 5)
+	count=$(long_or 200 3)
 	# Whatever is allocated once, at first use.
 	dm_create origin "0 $len $snapshot_origin $o"
 	dm_create snap "0 $len $snapshot $o $c N 8"

@@ -12,7 +12,7 @@ run_test()
 	c=$(nullb_create size=4)
 	put_blocks "$o" 0 4 2048 a
 	origin_create origin "$o"
-	for ((i = 0; i < $(long_or 1000 "$(slow_or 16 40)"); i++)); do
+	for ((i = 0; i < $(long_or 1000 "$(slow_or 10 20)"); i++)); do
 		sector=$((i % 64 * 16))
 		snap_create old origin "$o" "$c" N 16
 		table=$(dmsetup table old)

@@ -4,6 +4,7 @@
 . "$lib/snap.sh"
 DESCRIPTION="persistent snapshots under random load, activated again in between; full ones; on a slow disk"
 TIMEOUT=600
+KERNELS=debug
 SOAK=1
 
 # again: all off, and on again: what is on disk is all there is.

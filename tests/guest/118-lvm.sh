@@ -3,7 +3,7 @@
 # shellcheck source=tests/guest/snap.sh
 . "$lib/snap.sh"
 DESCRIPTION="LVM's snapshots by takeover of the stock names: create, extend, overflow, merge, move, activate again"
-TIMEOUT=400
+TIMEOUT=600
 KERNELS=stock
 
 lv()

@@ -3,7 +3,7 @@
 # shellcheck source=tests/guest/snap.sh
 . "$lib/snap.sh"
 DESCRIPTION="power cuts at every flush, with torn writes: the snapshot opens and shows what the origin was"
-TIMEOUT=400
+TIMEOUT=600
 KERNELS=stock
 
 requires()
@@ -99,14 +99,14 @@ run_test()
 {
 	local disk log_disk replayed image chunk store=P o c before size=8192 cow_size=16384 looks=0 points ios
 
-	points=$(long_or 500 "$(slow_or 8 25)")
+	points=$(long_or 500 "$(slow_or 8 20)")
 	ios=$(slow_or 30 100)
 	disk=$(nullb_create size=12)
 	replayed=$(nullb_create size=12)
 	log_disk=$(nullb_create size=200)
 	image=/tmp/before.image
 	! modprobe -q dm-snapshot || true
-	for chunk in 8 $(long_or "1 16 128" "$(slow_or "" 1)"); do
+	for chunk in 8 $(long_or "1 16 128" ""); do
 		below "$disk"
 		fill "$o" "$chunk"
 		cow_clear "$c"

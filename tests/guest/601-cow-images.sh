@@ -4,6 +4,7 @@
 . "$lib/snap.sh"
 DESCRIPTION="damaged COW devices are opened as documented, or refused and left alone"
 TIMEOUT=300
+KERNELS=stock
 
 requires()
 {
