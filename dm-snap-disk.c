@@ -191,7 +191,7 @@ static int snap_load_exception(struct snap_loader *l, const struct snap_disk_exc
 	int r;
 
 	if (!snap_data_index(l->store->area_shift, new, &index) ||
-	    new >= bdev_nr_sectors(l->store->cow) >> l->store->chunk_shift) {
+	    new >= snap_store_chunks(l->store)) {
 		DMERR("Exception of chunk %llu: %llu is no chunk of data of the COW device", old,
 		      new);
 		goto corrupt;
@@ -240,7 +240,7 @@ static bool snap_load_on_device(const struct snap_loader *l, u64 block)
 	u64 chunk = snap_area_chunk(l->store->area_shift,
 				    block >> (l->store->area_shift - l->block_shift));
 
-	return chunk < bdev_nr_sectors(l->store->cow) >> l->store->chunk_shift;
+	return chunk < snap_store_chunks(l->store);
 }
 
 static void snap_load_ahead(const struct snap_loader *l, u64 block)

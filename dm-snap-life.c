@@ -204,7 +204,7 @@ struct dm_snapshot *snap_create(struct snap_target *t)
 
 	r = snap_exceptions_init(&snap->exceptions,
 				 bdev_nr_sectors(snap->origin_bdev) >> snap->store.chunk_shift,
-				 bdev_nr_sectors(snap->store.cow) >> snap->store.chunk_shift);
+				 snap_store_chunks(&snap->store));
 	if (r) {
 		ti->error = "No memory for the table of exceptions";
 		goto bad_exceptions;

@@ -161,7 +161,7 @@ static struct snap_pending *snap_bucket_find(struct snap_bucket *bucket, u64 chu
 
 int snap_buckets_init(struct dm_snapshot *snap)
 {
-	u64 chunks = bdev_nr_sectors(snap->store.cow) >> snap->store.chunk_shift;
+	u64 chunks = snap_store_chunks(&snap->store);
 	unsigned int i, nr;
 	int r;
 

@@ -6,7 +6,6 @@
 
 #include <linux/ctype.h>
 #include <linux/kstrtox.h>
-#include <linux/log2.h>
 #include <linux/module.h>
 #include <linux/slab.h>
 #include <linux/string.h>

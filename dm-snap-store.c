@@ -30,9 +30,10 @@ struct snap_batch {
 	u64 end;
 };
 
-u64 snap_store_capacity(const struct snap_store *store)
+/* Chunks that the device has for data. */
+static u64 snap_store_capacity(const struct snap_store *store)
 {
-	u64 chunks = bdev_nr_sectors(store->cow) >> store->chunk_shift;
+	u64 chunks = snap_store_chunks(store);
 
 	return store->area_shift ? snap_data_capacity(store->area_shift, chunks) : chunks;
 }

@@ -66,11 +66,11 @@ struct snap_store {
 int snap_store_init(struct snap_store *store, struct block_device *cow, unsigned int chunk_size,
 		    bool persistent);
 
-/**
- * snap_store_capacity() - chunks that the device has for data
- * @store: the store
- */
-u64 snap_store_capacity(const struct snap_store *store);
+/* Chunks that fit into the device now, those of metadata among them. */
+static inline u64 snap_store_chunks(const struct snap_store *store)
+{
+	return bdev_nr_sectors(store->cow) >> store->chunk_shift;
+}
 
 /**
  * snap_store_set_used() - tell which chunks are in use already
