@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "images.h"
 
+#include "../common/little_endian.h"
 #include "control.h"
 #include "devices.h"
 #include "random.h"
@@ -12,9 +13,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <fcntl.h>
-#include <linux/dm-ioctl.h>
 #include <memory>
-#include <stdexcept>
 #include <system_error>
 #include <unistd.h>
 
@@ -34,22 +33,6 @@ constexpr std::size_t kEntry = 16;
 
 constexpr std::uint64_t kCowSectors = 512;
 constexpr std::uint64_t kOriginSectors = 1024;
-
-// Little endian.
-std::uint64_t get(std::span<const std::byte> bytes, std::size_t position, std::size_t size)
-{
-	std::uint64_t value = 0;
-
-	for (std::size_t i = size; i > 0; i--)
-		value = value << 8 | std::to_integer<std::uint64_t>(bytes[position + i - 1]);
-	return value;
-}
-
-void put(std::span<std::byte> bytes, std::size_t position, std::size_t size, std::uint64_t value)
-{
-	for (std::size_t i = 0; i < size; i++, value >>= 8)
-		bytes[position + i] = static_cast<std::byte>(value & 0xff);
-}
 
 // Where things are in a device with chunks of that size.
 struct Places {
@@ -135,7 +118,7 @@ Image stamped(std::uint64_t sectors, std::uint64_t device)
 
 	for (std::uint64_t i = 0; i < sectors; i++)
 		for (std::size_t word = 0; word < kSector; word += 8)
-			put(image, i * kSector + word, 8, device << 32 | i);
+			store_little_endian(image, i * kSector + word, 8, device << 32 | i);
 	return image;
 }
 
@@ -163,16 +146,16 @@ Image sound(Random &random, std::uint64_t chunk)
 		std::fill_n(image.begin() + static_cast<std::ptrdiff_t>(places.area(area) * chunk *
 									kSector),
 			    chunk * kSector, std::byte{0});
-	put(image, 0, 4, kMagic);
-	put(image, 4, 4, 1);
-	put(image, 8, 4, 1);
-	put(image, 12, 4, chunk);
+	store_little_endian(image, 0, 4, kMagic);
+	store_little_endian(image, 4, 4, 1);
+	store_little_endian(image, 8, 4, 1);
+	store_little_endian(image, 12, 4, chunk);
 	const std::uint64_t wanted =
 		random.below(std::min<std::size_t>(data.empty() ? 0 : data.size() - 1, old.size()));
 
 	for (; slot < wanted; slot++) {
-		put(image, places.slot(slot), 8, old[slot]);
-		put(image, places.slot(slot) + 8, 8, data[slot]);
+		store_little_endian(image, places.slot(slot), 8, old[slot]);
+		store_little_endian(image, places.slot(slot) + 8, 8, data[slot]);
 	}
 	return image;
 }
@@ -202,14 +185,15 @@ void damage(Random &random, Image &image, std::uint64_t chunk)
 
 		switch (random.below(8)) {
 		case 0:
-			put(image, random.below(4) * 4, 4, odd_number(random));
+			store_little_endian(image, random.below(4) * 4, 4, odd_number(random));
 			break;
 		case 1:
 			image[random.below(kEntry)] ^= static_cast<std::byte>(1 << random.below(8));
 			break;
 		case 2:
 		case 3:
-			put(image, place + (random.one_in(2) ? 8 : 0), 8, odd_number(random));
+			store_little_endian(image, place + (random.one_in(2) ? 8 : 0), 8,
+					    odd_number(random));
 			break;
 		case 4:
 			image[place + random.below(kEntry)] ^=
@@ -223,7 +207,8 @@ void damage(Random &random, Image &image, std::uint64_t chunk)
 		case 6:
 			// A sector of something else.
 			for (std::size_t i = 0; i < kSector; i += 8)
-				put(image, place / kSector * kSector + i, 8, random.next());
+				store_little_endian(image, place / kSector * kSector + i, 8,
+						    random.next());
 			break;
 		default:
 			std::fill_n(image.begin() +
@@ -369,19 +354,19 @@ ImageVerdict judge_image(std::span<const std::byte> image, std::uint64_t chunk)
 
 	verdict.chunk = chunk != 0 ? chunk : kDefaultChunk;
 	// Not there yet: it is made.
-	if (get(image, 0, 4) == 0)
+	if (load_little_endian(image, 0, 4) == 0)
 		return verdict;
-	if (get(image, 0, 4) != kMagic) {
+	if (load_little_endian(image, 0, 4) != kMagic) {
 		verdict.errors = {ENXIO};
 		return verdict;
 	}
-	verdict.chunk = get(image, 12, 4);
-	if (get(image, 8, 4) != 1 || !std::has_single_bit(verdict.chunk) ||
+	verdict.chunk = load_little_endian(image, 12, 4);
+	if (load_little_endian(image, 8, 4) != 1 || !std::has_single_bit(verdict.chunk) ||
 	    verdict.chunk > kMaxChunk) {
 		verdict.errors = {EINVAL};
 		return verdict;
 	}
-	verdict.invalid = get(image, 4, 4) == 0;
+	verdict.invalid = load_little_endian(image, 4, 4) == 0;
 	if (verdict.invalid)
 		return verdict;
 
@@ -396,8 +381,8 @@ ImageVerdict judge_image(std::span<const std::byte> image, std::uint64_t chunk)
 		if (places.area(slot / places.per_area()) >= chunks)
 			break;
 
-		const std::uint64_t old = get(image, places.slot(slot), 8);
-		const std::uint64_t data = get(image, places.slot(slot) + 8, 8);
+		const std::uint64_t old = load_little_endian(image, places.slot(slot), 8);
+		const std::uint64_t data = load_little_endian(image, places.slot(slot) + 8, 8);
 
 		if (data == 0)
 			return verdict;

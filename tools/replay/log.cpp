@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "log.h"
 
+#include "../common/little_endian.h"
+
 #include <array>
 #include <stdexcept>
 
@@ -21,16 +23,6 @@ constexpr std::uint64_t kMark = 8;
 
 constexpr std::uint64_t kMaxBlock = 65536;
 
-// Little endian.
-std::uint64_t number(std::span<const std::byte> bytes, std::size_t position, std::size_t size)
-{
-	std::uint64_t value = 0;
-
-	for (std::size_t i = size; i > 0; i--)
-		value = value << 8 | std::to_integer<std::uint64_t>(bytes[position + i - 1]);
-	return value;
-}
-
 std::vector<std::byte> data_of(const File &log, const Entry &entry)
 {
 	std::vector<std::byte> data(entry.bytes);
@@ -47,11 +39,11 @@ std::vector<Entry> read_entries(const File &log)
 	std::array<std::byte, 32> head{};
 
 	log.read(0, head);
-	if (number(head, 0, 8) != kMagic || number(head, 8, 8) != kVersion)
+	if (load_little_endian(head, 0, 8) != kMagic || load_little_endian(head, 8, 8) != kVersion)
 		throw std::runtime_error("this is no log of dm-log-writes");
 
-	const std::uint64_t count = number(head, 16, 8);
-	const std::uint64_t block = number(head, 24, 4);
+	const std::uint64_t count = load_little_endian(head, 16, 8);
+	const std::uint64_t block = load_little_endian(head, 24, 4);
 	std::uint64_t position = block;
 	std::vector<Entry> entries;
 
@@ -61,10 +53,10 @@ std::vector<Entry> read_entries(const File &log)
 		Entry entry;
 
 		log.read(position, head);
-		const std::uint64_t flags = number(head, 16, 8);
+		const std::uint64_t flags = load_little_endian(head, 16, 8);
 
-		entry.target = number(head, 0, 8) * block;
-		entry.bytes = number(head, 8, 8) * block;
+		entry.target = load_little_endian(head, 0, 8) * block;
+		entry.bytes = load_little_endian(head, 8, 8) * block;
 		entry.flush = (flags & kFlush) != 0;
 		entry.fua = (flags & kFua) != 0;
 		entry.discard = (flags & kDiscard) != 0;
