@@ -89,8 +89,7 @@ int snap_disk_write_header(struct block_device *bdev, unsigned int chunk_size, b
 	header->valid = cpu_to_le32(valid);
 	header->version = cpu_to_le32(SNAP_DISK_VERSION);
 	header->chunk_size = cpu_to_le32(chunk_size);
-	return snap_disk_io(bdev, REQ_OP_WRITE | REQ_META | REQ_SYNC | REQ_PREFLUSH | REQ_FUA, 0,
-			    buffer, bytes);
+	return snap_disk_io(bdev, SNAP_DISK_WRITE, 0, buffer, bytes);
 }
 
 /**

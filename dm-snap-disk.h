@@ -32,6 +32,9 @@ struct snap_store;
 /* Before the first area. */
 #define SNAP_HEADER_CHUNKS	1
 
+/* A write of metadata: durable when it ends, and after all writes that have ended before it. */
+#define SNAP_DISK_WRITE	(REQ_OP_WRITE | REQ_META | REQ_SYNC | REQ_PREFLUSH | REQ_FUA)
+
 /**
  * struct snap_disk_header - what the first chunk begins with
  * @magic:      SNAP_DISK_MAGIC, or 0 if there is no snapshot yet

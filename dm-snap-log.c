@@ -34,7 +34,6 @@
 
 /* Ticks that a write waits for copies. */
 #define SNAP_LOG_PATIENCE	2
-#define SNAP_LOG_OPF	(REQ_OP_WRITE | REQ_META | REQ_SYNC | REQ_PREFLUSH | REQ_FUA)
 
 /**
  * struct snap_log_cpu - a CPU's part of the log
@@ -314,7 +313,7 @@ static void snap_log_write(struct snap_log *log)
 {
 	struct bio *bio = &log->bio;
 
-	bio_init(bio, log->store->cow, &log->vec, 1, SNAP_LOG_OPF);
+	bio_init(bio, log->store->cow, &log->vec, 1, SNAP_DISK_WRITE);
 	bio->bi_iter.bi_sector = snap_log_sector(log);
 	bio->bi_private = log;
 	bio->bi_end_io = snap_log_endio;
@@ -572,7 +571,8 @@ static int snap_log_scrub(struct snap_log *log)
 	unsigned int bytes = min_t(u64, snap_log_window_bytes(log), snap_log_rest_of_area(log));
 	int r;
 
-	r = snap_disk_io(log->store->cow, SNAP_LOG_OPF, snap_log_sector(log), log->window, bytes);
+	r = snap_disk_io(log->store->cow, SNAP_DISK_WRITE, snap_log_sector(log), log->window,
+			 bytes);
 	if (!r)
 		log->scrub = false;
 	return r;
@@ -603,7 +603,7 @@ int snap_log_truncate(struct snap_log *log, struct snap_disk_exception *table, u
 	int r;
 
 	memset(table + size - nr, 0, nr * sizeof(*table));
-	r = snap_disk_io(log->store->cow, SNAP_LOG_OPF, sector, table, log->block);
+	r = snap_disk_io(log->store->cow, SNAP_DISK_WRITE, sector, table, log->block);
 	if (r)
 		return r;
 
