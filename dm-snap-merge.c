@@ -356,11 +356,14 @@ static void snap_merge_copy_out(struct dm_snapshot *snap, const struct snap_merg
 	}
 }
 
-static void snap_merge_fail_bios(struct bio_list *bios)
+/* The batch has failed, and so do the writes that wait for it. */
+static void snap_merge_give_up(struct snap_merge *merge, bool unsure)
 {
+	struct bio_list bios;
 	struct bio *bio;
 
-	while ((bio = bio_list_pop(bios)))
+	snap_merge_unpublish(merge, &bios, unsure);
+	while ((bio = bio_list_pop(&bios)))
 		bio_io_error(bio);
 }
 
@@ -396,8 +399,7 @@ static int snap_merge_next(struct snap_merge *merge)
 	r = snap_merge_copy(merge);
 	if (r) {
 		DMERR("Cannot copy to the origin, error %d: merge ends", r);
-		snap_merge_unpublish(merge, &bios, false);
-		snap_merge_fail_bios(&bios);
+		snap_merge_give_up(merge, false);
 		return r;
 	}
 	r = snap_log_truncate(snap->log, merge->table, size, nr);
@@ -405,8 +407,7 @@ static int snap_merge_next(struct snap_merge *merge)
 		r = snap_merge_forget(merge);
 	if (r) {
 		DMERR("Cannot clear exceptions, error %d: merge ends", r);
-		snap_merge_unpublish(merge, &bios, true);
-		snap_merge_fail_bios(&bios);
+		snap_merge_give_up(merge, true);
 		return r;
 	}
 
