@@ -147,6 +147,15 @@ void snap_origin_resume(struct mapped_device *md)
 	dm_put(md);
 }
 
+void snap_origin_cut(const struct snap_origin *origin, struct bio *bio)
+{
+	unsigned int split = READ_ONCE(origin->split), room;
+
+	room = split - ((unsigned int)bio->bi_iter.bi_sector & (split - 1));
+	if (bio_sectors(bio) > room)
+		dm_accept_partial_bio(bio, room);
+}
+
 /* Whether a write at @sector has to be preceded by a copy for this snapshot. */
 static bool snap_wants_copy(struct dm_snapshot *snap, sector_t sector)
 {
@@ -154,6 +163,22 @@ static bool snap_wants_copy(struct dm_snapshot *snap, sector_t sector)
 
 	return sector < READ_ONCE(snap->size) && READ_ONCE(snap->valid) &&
 	       !snap_exception_lookup(&snap->exceptions, snap_chunk(snap, sector), &unused);
+}
+
+/*
+ * Makes the pending exception of a chunk, at the end of @list, unless somebody else has. Returns
+ * false if the chunk need not be copied.
+ */
+static bool snap_origin_make(struct dm_snapshot *snap, sector_t sector, struct bio *bio,
+			     struct snap_pending **list)
+{
+	struct snap_pending *pe;
+
+	if (!snap_pending_find(snap, snap_chunk(snap, sector), bio, &pe))
+		return false;
+	if (pe)
+		snap_pending_chain(list, pe);
+	return true;
 }
 
 /* Lets a bio wait for a pending exception that somebody else has made. */
@@ -181,7 +206,7 @@ static bool snap_origin_join(struct snap_origin *origin, struct bio *bio)
 int snap_origin_write(struct snap_origin *origin, struct bio *bio, bool retry)
 {
 	sector_t sector = bio->bi_iter.bi_sector;
-	struct snap_pending *pe, *list = NULL;
+	struct snap_pending *list = NULL;
 	struct dm_snapshot *snap;
 	bool wait = false, throttle = !retry;
 	int idx;
@@ -201,11 +226,8 @@ restart:
 		}
 
 		/* The bio waits for the first that is ours: it cannot end before all are made. */
-		if (!snap_pending_find(snap, snap_chunk(snap, sector), list ? NULL : bio, &pe))
-			continue;
-		wait = true;
-		if (pe)
-			snap_pending_chain(&list, pe);
+		if (snap_origin_make(snap, sector, list ? NULL : bio, &list))
+			wait = true;
 	}
 	srcu_read_unlock(&origin->srcu, idx);
 
@@ -227,7 +249,7 @@ void snap_origin_copied(struct snap_origin *origin)
 /* Starts what is missing of the copies at @sector. Returns false if nothing is. */
 static bool snap_origin_start_copies(struct snap_origin *origin, sector_t sector)
 {
-	struct snap_pending *pe, *list = NULL;
+	struct snap_pending *list = NULL;
 	struct dm_snapshot *snap;
 	bool missing = false;
 	int idx;
@@ -235,12 +257,8 @@ static bool snap_origin_start_copies(struct snap_origin *origin, sector_t sector
 	idx = srcu_read_lock(&origin->srcu);
 	list_for_each_entry_srcu(snap, &origin->snapshots, list,
 				 srcu_read_lock_held(&origin->srcu)) {
-		if (!snap_wants_copy(snap, sector) ||
-		    !snap_pending_find(snap, snap_chunk(snap, sector), NULL, &pe))
-			continue;
-		missing = true;
-		if (pe)
-			snap_pending_chain(&list, pe);
+		if (snap_wants_copy(snap, sector) && snap_origin_make(snap, sector, NULL, &list))
+			missing = true;
 	}
 	srcu_read_unlock(&origin->srcu, idx);
 
@@ -336,7 +354,6 @@ static int snap_origin_map(struct dm_target *ti, struct bio *bio)
 {
 	struct snap_origin_target *o = ti->private;
 	struct snap_origin *origin = o->origin;
-	unsigned int room;
 
 	bio_set_dev(bio, o->dev->bdev);
 
@@ -344,10 +361,7 @@ static int snap_origin_map(struct dm_target *ti, struct bio *bio)
 	    list_empty(&origin->snapshots))
 		return DM_MAPIO_REMAPPED;
 
-	room = snap_origin_room(origin, bio);
-	if (bio_sectors(bio) > room)
-		dm_accept_partial_bio(bio, room);
-
+	snap_origin_cut(origin, bio);
 	return snap_origin_write(origin, bio, false);
 }
 

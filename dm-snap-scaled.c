@@ -478,7 +478,6 @@ static int snap_merge_map(struct dm_target *ti, struct bio *bio)
 	struct snap_target *t = ti->private;
 	struct dm_snapshot *snap = t->snap;
 	struct snap_bio *sb = dm_per_bio_data(bio, sizeof(*sb));
-	unsigned int room;
 	u64 chunk, new;
 
 	sb->tracked = false;
@@ -493,11 +492,8 @@ static int snap_merge_map(struct dm_target *ti, struct bio *bio)
 		return DM_MAPIO_SUBMITTED;
 	}
 
-	if (bio_data_dir(bio) == WRITE && !list_empty(&t->origin->snapshots)) {
-		room = snap_origin_room(t->origin, bio);
-		if (bio_sectors(bio) > room)
-			dm_accept_partial_bio(bio, room);
-	}
+	if (bio_data_dir(bio) == WRITE && !list_empty(&t->origin->snapshots))
+		snap_origin_cut(t->origin, bio);
 	if (unlikely(!snap || !READ_ONCE(snap->valid)))
 		return snap_merge_map_origin(t, bio);
 

@@ -376,19 +376,13 @@ static inline bool snap_origin_has_only(const struct snap_origin *origin,
 int snap_origin_write(struct snap_origin *origin, struct bio *bio, bool retry);
 
 /**
- * snap_origin_room() - how much of a write may be mapped at once
+ * snap_origin_cut() - map no more of a write than is in one chunk of each snapshot
  * @origin: the origin
- * @bio:    a write
+ * @bio:    the write
  *
- * Return: sectors, to be given to dm_accept_partial_bio() if @bio is longer.
+ * Context: a map function.
  */
-static inline unsigned int snap_origin_room(const struct snap_origin *origin,
-					    const struct bio *bio)
-{
-	unsigned int split = READ_ONCE(origin->split);
-
-	return split - ((unsigned int)bio->bi_iter.bi_sector & (split - 1));
-}
+void snap_origin_cut(const struct snap_origin *origin, struct bio *bio);
 
 /**
  * snap_origin_copied() - a chunk of an origin has been copied, for those who wait for that
