@@ -14,7 +14,7 @@ bench_start()
 {
 	modprobe dm-mod
 	modprobe dm-snapshot
-	modprobe -q dm-delay || true
+	((!${FLUSH_MS:-0})) || insmod $opt/dm-volatile.ko
 	modprobe null_blk nr_devices=$((1 + ${SNAPSHOTS:-1})) gb="$disk_gb" bs=4096 queue_mode=2 hw_queue_depth=128 \
 		submit_queues="$cpus" irqmode="${IRQMODE:-0}" completion_nsec="${COMPLETION_NSEC:-10000}"
 	[[ ! -e $opt/dm-scaled.ko ]] || insmod "$opt/dm-scaled.ko"
@@ -47,8 +47,7 @@ setup_config()
 		for ((i = 1; i <= ${SNAPSHOTS:-1}; i++)); do
 			cow=/dev/nullb$i
 			if ((${FLUSH_MS:-0})); then
-				echo "write back" > /sys/block/nullb$i/queue/write_cache
-				dmsetup create cow$i --table "0 $size delay $cow 0 0 $cow 0 0 $cow 0 $FLUSH_MS"
+				dmsetup create cow$i --table "0 $size volatile $cow 0 $((FLUSH_MS * 1000))"
 				cow=/dev/mapper/cow$i
 			fi
 			dmsetup create snap$i --table "0 $size $snapshot /dev/nullb0 $cow ${STORE:-N} ${CHUNK:-8}"

@@ -14,7 +14,7 @@
 #   before     "fill": all blocks are written once before; "cow": others write to the origin meanwhile
 all_workloads=(cow cow-16k cow-64k cow-2-snapshots cow-4-snapshots cow-softirq cow-80us rewrite snapshot-write
 	snapshot-write-partial snapshot-read snapshot-read-cow engine cow-persistent snapshot-write-persistent
-	cow-persistent-flush)
+	cow-persistent-flush cow-persistent-depth-1 snapshot-write-persistent-depth-1)
 
 # run_name WORKLOAD CPUS [ROUND]: the folder of a run
 run_name()
@@ -44,7 +44,9 @@ describe_workload()
 	engine) before=engine ;;
 	cow-persistent) store=P ;;
 	cow-persistent-flush) store=P flush_ms=1 irqmode=2 latency_ns=80000 ;;
+	cow-persistent-depth-1) store=P depth=1 ;;
 	snapshot-write-persistent) store=P device=snap ;;
+	snapshot-write-persistent-depth-1) store=P device=snap depth=1 ;;
 	*)
 		echo "no workload $1; there are: ${all_workloads[*]}" >&2
 		return 1 ;;

@@ -24,10 +24,10 @@ again()
 
 run_test()
 {
-	local store=P cows=() sizes=() round seconds slot cow chunk=(8 32 16) mb=(2 20 34)
+	local store=P cows=() sizes=() round seconds slot cow chunk=(8 32 16) mb=(1 10 18)
 
 	seconds=$(long_or 30 4)
-	integrity_start 32 34 34 36
+	integrity_start 16 18 18 20
 	integrity --load $model "${snaps[@]}" --save $model --seconds "$seconds"
 	for ((round = 0; round < $(long_or 6 2); round++)); do
 		again
@@ -38,12 +38,12 @@ run_test()
 	cleanup_devices
 
 	# Taken and removed meanwhile.
-	integrity_start 32
+	integrity_start 16
 	integrity_under_load "$(long_or 40 "$(slow_or 4 8)")" 8 16 128
 	cleanup_devices
 
 	# Too small: errors, but never wrong data, and an origin that is right.
-	integrity_start 32
+	integrity_start 16
 	for slot in 0 1 2; do
 		cow=$(nullb_create size="${mb[slot]}")
 		snap_create snap$slot origin "$dev" "$cow" "$( ((slot == 2)) && echo PO || echo P)" "${chunk[slot]}"

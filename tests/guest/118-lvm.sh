@@ -169,6 +169,38 @@ with_file_system()
 	lv lvremove -y vg/data
 }
 
+# dmeventd watches the snapshot, and extends it.
+autoextend()
+{
+	local before
+
+	sed -i 's/monitoring=0/monitoring=1 snapshot_autoextend_threshold=60 snapshot_autoextend_percent=50/' \
+		/etc/lvm/lvm.conf
+	dmeventd
+	lv lvcreate -y -n data -L 32m vg
+	before=$(sum data)
+	lv lvcreate -s -n grow -L 8m vg/data
+	assert_eq "$(field grow seg_monitor)" monitored "the snapshot"
+	load data 6500
+	wait_for 60 has_grown
+	assert_eq "$(sum grow)" "$before" "the snapshot, extended"
+	assert_match "$(snap_usage vg-grow)" "^[0-9]+/[0-9]+ [0-9]+$"
+	lv lvremove -y vg/grow vg/data
+	pkill -x dmeventd
+	wait_for 30 no_dmeventd
+	sed -i 's/monitoring=1 [^}]*}/monitoring=0 }/' /etc/lvm/lvm.conf
+}
+
+has_grown()
+{
+	(($(blockdev --getsz /dev/mapper/vg-grow-cow) >= 12 * 2048))
+}
+
+no_dmeventd()
+{
+	! pgrep -x dmeventd
+}
+
 run_test()
 {
 	local pv1 pv2
@@ -181,6 +213,7 @@ run_test()
 	lv vgcreate -s 4m vg "$pv1" "$pv2"
 	snapshots
 	overflow
+	autoextend
 	with_file_system
 	lv vgremove vg
 	unload_module

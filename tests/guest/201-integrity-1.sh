@@ -7,8 +7,8 @@ TIMEOUT=600
 
 run_test()
 {
-	integrity_start 128 129
-	integrity --load $model "${snaps[@]}" --save $model --seconds "$(long_or 120 10)"
+	integrity_start "$(slow_or 32 128)" 129
+	integrity --load $model "${snaps[@]}" --save $model --seconds "$(long_or 120 "$(slow_or 6 10)")"
 	integrity --load $model --verify-only
 
 	# The checker must be able to fail: a sector that nobody wrote through the targets.

@@ -27,10 +27,10 @@ run_test()
 {
 	local pid
 
-	integrity_start 64
+	integrity_start "$(slow_or 16 64)"
 	: > /tmp/hotplug
 	hotplug "$(nproc)" & pid=$!
-	integrity_under_load "$(long_or 100 12)" 8 128
+	integrity_under_load "$(long_or 100 "$(slow_or 8 12)")" 8 128
 	kill -0 "$pid" || fail "the hotplug loop has ended"
 	kill "$pid"
 	wait "$pid" || true

@@ -4,6 +4,7 @@
 . "$lib/snap.sh"
 TIMEOUT=600
 DESCRIPTION="a slow snapshot read of an uncopied chunk holds back every origin write to the chunk"
+KERNELS=stock
 
 # read_slowly SECTOR COUNT: of the snapshot, in the background, to /tmp/read; under way when it returns.
 read_slowly()

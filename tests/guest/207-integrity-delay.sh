@@ -30,7 +30,7 @@ one()
 		snaps+=(--snapshot "/dev/mapper/snap$slot")
 		slot=$((slot + 1))
 	done
-	integrity --load $model "${snaps[@]}" --threads 32 --max-io 65536 --seconds "$(long_or 60 6)"
+	integrity --load $model "${snaps[@]}" --threads 32 --max-io 65536 --seconds "$(long_or 60 "$(slow_or 3 6)")"
 	dm_remove snap0 snap1 snap2 slow_cow0 slow_cow1 slow_cow2 origin slow_origin
 }
 

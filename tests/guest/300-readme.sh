@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 DESCRIPTION="the README's commands for a real host, in its order, on logical volumes of its names"
+KERNELS=stock
 
 # block NAME: the commands behind <!-- test: NAME -->
 block()

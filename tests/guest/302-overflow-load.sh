@@ -10,7 +10,7 @@ run_test()
 {
 	local round cow mb=(8 3 20) chunk=(8 128 16) slot last
 
-	for ((round = 0; round < $(long_or 20 3); round++)); do
+	for ((round = 0; round < $(long_or 20 "$(slow_or 2 3)"); round++)); do
 		integrity_start 32
 		for slot in 0 1 2; do
 			cow=$(nullb_create size="${mb[slot]}")

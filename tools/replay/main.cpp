@@ -25,6 +25,7 @@ struct Options {
 	std::size_t points = 0;
 	std::uint64_t seed = 0;
 	bool torn = false;
+	bool cut = false;
 	std::vector<std::string> command;
 };
 
@@ -50,6 +51,8 @@ public:
 
 	// Returns the number of moments at which the command has failed.
 	int run();
+	// Leaves what is there after a power cut at the end of the log.
+	void cut();
 
 private:
 	std::vector<std::size_t> moments();
@@ -146,6 +149,20 @@ int Replay::run()
 	return failed;
 }
 
+void Replay::cut()
+{
+	std::size_t durable = 0;
+
+	for (std::size_t i = 0; i < entries_.size(); i++)
+		if (entries_[i].barrier())
+			durable = i + 1;
+	for (std::size_t i = 0; i < durable; i++)
+		dmsc::apply(log_, entries_[i], device_);
+	tear(durable);
+	device_.sync();
+	std::cout << entries_.size() << " entries, " << durable << " durable\n";
+}
+
 } // namespace
 
 int main(int argc, char **argv)
@@ -165,14 +182,28 @@ int main(int argc, char **argv)
 		app.add_option("--seed", options.seed, "decides which, and what tears");
 		app.add_flag("--torn", options.torn,
 			     "some sectors arrive of what had not been flushed at the moment");
+		auto *cut = app.add_flag(
+			"--cut", options.cut,
+			"no command: leaves the device as a power cut at the log's end does, with "
+			"some sectors of what had not been flushed");
 		app.add_option("command", options.command, "its exit code is 0 if all is well")
-			->required();
+			->excludes(cut);
 		try {
 			app.parse(argc, argv);
 		} catch (const CLI::ParseError &error) {
 			return app.exit(error) == 0 ? 0 : 2;
 		}
-		return Replay(options).run() == 0 ? 0 : 1;
+		Replay replay(options);
+
+		if (options.cut) {
+			replay.cut();
+			return 0;
+		}
+		if (options.command.empty()) {
+			std::cerr << "dmsc-replay: needs a command, or --cut\n";
+			return 2;
+		}
+		return replay.run() == 0 ? 0 : 1;
 	} catch (const std::exception &error) {
 		std::cerr << "dmsc-replay: " << error.what() << std::endl;
 		return 2;

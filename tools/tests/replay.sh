@@ -88,6 +88,20 @@ for seen in a0 ab; do
 	grep -q "^$seen" "$dir/seen" || fail "nothing tears, or everything does"
 done
 
+# After a power cut at the end the last flush counts; what follows it has arrived, or not, or in part.
+rm "$dir/seen"
+for seed in 1 2 3 4 5 6 7 8; do
+	truncate -s 0 "$target"
+	truncate -s 4096 "$target"
+	"$replay" --cut --seed "$seed" --log "$log" --to "$target" | grep -qx '5 entries, 3 durable' ||
+		fail "wrong number of durable entries"
+	tr '\0' 0 < "$target" | cut -b 1,513,1025,1537 >> "$dir/seen"
+done
+! grep -vE '^[a0]b' "$dir/seen" || fail "what was flushed is not there"
+for last in 0 c; do
+	grep -q "$last\$" "$dir/seen" || fail "the last write always arrives, or never"
+done
+
 ! "$replay" --log "$log" --to "$target" -- false > "$dir/out" || fail "a command that fails was not noticed"
 grep -q '3 failed' "$dir/out" || fail "failures are not counted"
 ! "$replay" --log "$target" --to "$target" -- true 2> "$dir/out" || fail "it takes anything for a log"

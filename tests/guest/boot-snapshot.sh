@@ -1,0 +1,80 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# boot-snapshot.sh prepare: makes, on the virtio disk with the serial "system", a root file system on LVM with a
+# snapshot.
+# boot-snapshot.sh: the first program of that system, which an initramfs of the distribution has mounted. For
+# tests/host/160-initramfs.sh.
+set -euo pipefail
+
+look()
+{
+	local kept
+
+	echo "== modules"
+	cut -d' ' -f1 /proc/modules | grep -E '^dm_(scaled|snapshot)$' || true
+	echo "== tables"
+	dmsetup table
+	dmsetup status
+	[[ -d /sys/module/dm_scaled && ! -d /sys/module/dm_snapshot ]]
+	dmsetup table vg-before | grep -qE ' snapshot .* PO? [0-9]+$'
+	dmsetup table vg-root | grep -q ' snapshot-origin '
+	dmsetup status vg-before | grep -qE ' [0-9]+/[0-9]+ [0-9]+$'
+	mount -o ro,noload /dev/mapper/vg-before /mnt
+	[[ $(< /mnt/state) == before && $(< /state) == after ]]
+	kept=$(sha256sum < /mnt/usr/bin/bash)
+	# The system goes on, and the snapshot stays.
+	mount -o remount,rw /
+	cp /usr/bin/bash /copy
+	mv /copy /usr/bin/bash
+	echo later > /state
+	sync
+	umount /mnt
+	mount -o ro,noload /dev/mapper/vg-before /mnt
+	[[ $(< /mnt/state) == before && $(sha256sum < /mnt/usr/bin/bash) == "$kept" ]]
+	umount /mnt
+}
+
+prepare()
+{
+	local disk name
+
+	# shellcheck source=tests/guest/lib.sh
+	. "$(dirname "$0")/lib.sh"
+	for name in /sys/block/vd*; do
+		[[ $(< "$name/serial") != system ]] || disk=/dev/${name##*/}
+	done
+	load_module takeover=snapshot
+	mkdir -p /run/lvm /run/lock/lvm /etc/lvm/{backup,archive}
+	pvcreate -qq "$disk"
+	vgcreate -qq vg "$disk"
+	lvcreate -qq -y -n root -L 400m vg
+	mke2fs -q -t ext4 /dev/vg/root
+	mount /dev/vg/root /mnt
+	mkdir /mnt/{dev,proc,sys,run,tmp,mnt,opt}
+	cp -a /bin /sbin /lib /lib64 /usr /etc /mnt/
+	cp -a /opt/busybox /mnt/opt/
+	rm -r /mnt/usr/lib/modules
+	cp "$0" /mnt/check
+	echo before > /mnt/state
+	umount /mnt
+	lvcreate -qq -s -n before -L 64m vg/root
+	mount /dev/vg/root /mnt
+	echo after > /mnt/state
+	cp -r "$lib" /mnt/more
+	umount /mnt
+	vgchange -qq -an vg
+	unload_module
+}
+
+if [[ ${1:-} == prepare ]]; then
+	prepare
+	exit
+fi
+# Process 1: whatever happens, the machine must end.
+export PATH=/usr/bin:/opt/busybox
+exec < /dev/null > /dev/ttyS1 2>&1
+(look) && echo "all is as it should be" || echo "FAILED"
+sync
+echo u > /proc/sysrq-trigger
+echo o > /proc/sysrq-trigger
+sleep 60

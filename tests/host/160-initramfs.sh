@@ -1,0 +1,58 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# A machine whose root file system is on LVM and has a snapshot starts from an initramfs that initramfs-tools made, with
+# what packaging/ has: our module is in it, under the stock names, and activates the snapshot.
+set -euo pipefail
+# shellcheck source=tests/host/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+from=$(kernel_root "$kver")
+modules=(dm-mod dm-bufio dm-snapshot dm-mirror virtio_pci virtio_blk ext4 crc32c_intel crc32c_generic)
+
+# What would be in /lib/modules, /etc/modprobe.d and /etc/initramfs-tools.
+root=$dir/root/lib/modules/$kver
+mkdir -p "$root/updates" "$dir/modprobe.d"
+cp "${from%/}/lib/modules/$kver"/modules.{order,builtin,builtin.modinfo} "$root/"
+for name in "${modules[@]}"; do
+	modprobe -S "$kver" -d "$from" --show-depends "$name" 2> /dev/null || true
+done | awk '$1 == "insmod" { print $2 }' | sort -u | while read -r file; do
+	install -D -m 644 "$file" "$root/${file#*"/lib/modules/$kver/"}"
+done
+strip --strip-debug -o "$root/updates/dm-scaled.ko" "$out/$kver/module/dm-scaled.ko"
+depmod -b "$dir/root" "$kver"
+cp packaging/modprobe.d/dm-scaled.conf "$dir/modprobe.d/"
+cp -r /etc/initramfs-tools "$dir/initramfs-tools"
+cp packaging/initramfs-tools/hooks/dm-scaled "$dir/initramfs-tools/hooks/"
+printf '%s\n' virtio_pci virtio_blk ext4 crc32c_generic >> "$dir/initramfs-tools/modules"
+
+# In a mount namespace of its own: nothing of this machine changes.
+# shellcheck disable=SC2016
+unshare -m bash -c '
+	set -e
+	mount --make-rprivate /
+	mount --bind "$1/root/lib/modules/$2" "/lib/modules/$2"
+	mount --bind "$1/modprobe.d" /etc/modprobe.d
+	mount --bind "$3/boot" /boot
+	mkinitramfs -d "$1/initramfs-tools" -c gzip -o "$1/initrd" "$2"
+' make "$dir" "$kver" "$from"
+
+truncate -s 600M "$dir/disk"
+system="-drive file=$dir/disk,if=none,id=system,format=raw,cache=unsafe"
+system+=" -device virtio-blk-pci,drive=system,serial=system"
+"$top/tests/vm/run" --kernel "$kver" --out "$dir/prepare" --qemu "$system" \
+	-- bash /opt/dm-scaled/tests/guest/boot-snapshot.sh prepare
+
+# Split into words on purpose.
+# shellcheck disable=SC2086
+timeout 300 qemu-system-x86_64 -nodefaults -no-reboot -display none -machine q35,smm=off \
+	-accel tcg,thread=multi -cpu max -smp 2 -m 1024 -kernel "${from%/}/boot/vmlinuz-$kver" -initrd "$dir/initrd" \
+	-append "console=ttyS0 root=/dev/mapper/vg-root init=/check panic=-1 mitigations=off nosmap no5lvl \
+		cryptomgr.notests tsc=reliable no_timer_check" \
+	-serial "file:$dir/console.log" -serial "file:$dir/output.log" $system
+cat "$dir/output.log"
+if ! grep -q '^all is as it should be' "$dir/output.log" || grep -aqEf tests/guest/trouble "$dir/console.log"; then
+	tail -n 60 "$dir/console.log"
+	fail "the system is not what it should be"
+fi
