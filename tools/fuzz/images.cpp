@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "images.h"
 
+#include "../common/cow_layout.h"
 #include "../common/little_endian.h"
 #include "control.h"
 #include "devices.h"
@@ -26,33 +27,11 @@ namespace
 constexpr std::size_t kSector = 512;
 constexpr std::size_t kAlignment = 4096;
 constexpr std::size_t kLargest = 1 << 20;
-constexpr std::uint64_t kMagic = 0x70416e53;
 constexpr std::uint64_t kMaxChunk = 2097152;
 constexpr std::uint64_t kDefaultChunk = 32;
-constexpr std::size_t kEntry = 16;
 
 constexpr std::uint64_t kCowSectors = 512;
 constexpr std::uint64_t kOriginSectors = 1024;
-
-// Where things are in a device with chunks of that size.
-struct Places {
-	std::uint64_t chunk;
-
-	[[nodiscard]] std::uint64_t per_area() const { return chunk * kSector / kEntry; }
-	[[nodiscard]] std::uint64_t area(std::uint64_t number) const
-	{
-		return 1 + number * (per_area() + 1);
-	}
-	[[nodiscard]] bool is_data(std::uint64_t number) const
-	{
-		return number > 1 && (number - 1) % (per_area() + 1) != 0;
-	}
-	// Of a slot's exception, in bytes.
-	[[nodiscard]] std::uint64_t slot(std::uint64_t number) const
-	{
-		return area(number / per_area()) * chunk * kSector + number % per_area() * kEntry;
-	}
-};
 
 // A device past the page cache. All functions throw std::system_error.
 class Disk
@@ -125,7 +104,7 @@ Image stamped(std::uint64_t sectors, std::uint64_t device)
 // A sound snapshot with chunks of that size.
 Image sound(Random &random, std::uint64_t chunk)
 {
-	const Places places{chunk};
+	const CowLayout places{chunk};
 	const std::uint64_t chunks = kCowSectors / chunk;
 	Image image = stamped(kCowSectors, 2);
 	std::vector<std::uint64_t> data;
@@ -146,7 +125,7 @@ Image sound(Random &random, std::uint64_t chunk)
 		std::fill_n(image.begin() + static_cast<std::ptrdiff_t>(places.area(area) * chunk *
 									kSector),
 			    chunk * kSector, std::byte{0});
-	store_little_endian(image, 0, 4, kMagic);
+	store_little_endian(image, 0, 4, kCowMagic);
 	store_little_endian(image, 4, 4, 1);
 	store_little_endian(image, 8, 4, 1);
 	store_little_endian(image, 12, 4, chunk);
@@ -174,21 +153,22 @@ std::uint64_t odd_number(Random &random)
 // Damages an image, or leaves it as it is.
 void damage(Random &random, Image &image, std::uint64_t chunk)
 {
-	const Places places{chunk};
+	const CowLayout places{chunk};
 	const std::uint64_t areas =
 		(kCowSectors / chunk + places.per_area() - 1) / (places.per_area() + 1) + 1;
 
 	for (std::size_t times = random.below(4); times > 0; times--) {
 		const std::uint64_t slot = random.below(areas * places.per_area());
 		const std::uint64_t place =
-			std::min<std::uint64_t>(places.slot(slot), image.size() - kEntry);
+			std::min<std::uint64_t>(places.slot(slot), image.size() - kCowEntry);
 
 		switch (random.below(8)) {
 		case 0:
 			store_little_endian(image, random.below(4) * 4, 4, odd_number(random));
 			break;
 		case 1:
-			image[random.below(kEntry)] ^= static_cast<std::byte>(1 << random.below(8));
+			image[random.below(kCowEntry)] ^=
+				static_cast<std::byte>(1 << random.below(8));
 			break;
 		case 2:
 		case 3:
@@ -196,13 +176,13 @@ void damage(Random &random, Image &image, std::uint64_t chunk)
 					    odd_number(random));
 			break;
 		case 4:
-			image[place + random.below(kEntry)] ^=
+			image[place + random.below(kCowEntry)] ^=
 				static_cast<std::byte>(1 << random.below(8));
 			break;
 		case 5:
 			// Another slot's exception.
 			std::copy_n(image.begin() + static_cast<std::ptrdiff_t>(places.slot(0)),
-				    kEntry, image.begin() + static_cast<std::ptrdiff_t>(place));
+				    kCowEntry, image.begin() + static_cast<std::ptrdiff_t>(place));
 			break;
 		case 6:
 			// A sector of something else.
@@ -340,7 +320,7 @@ std::string ImageVerdict::status(std::uint64_t sectors) const
 	if (invalid)
 		return "Invalid";
 
-	const std::uint64_t per_area = Places{chunk}.per_area();
+	const std::uint64_t per_area = CowLayout{chunk}.per_area();
 	const std::uint64_t areas = 1 + exceptions.size() / per_area;
 
 	return std::to_string((1 + areas + exceptions.size()) * chunk) + "/" +
@@ -356,7 +336,7 @@ ImageVerdict judge_image(std::span<const std::byte> image, std::uint64_t chunk)
 	// Not there yet: it is made.
 	if (load_little_endian(image, 0, 4) == 0)
 		return verdict;
-	if (load_little_endian(image, 0, 4) != kMagic) {
+	if (load_little_endian(image, 0, 4) != kCowMagic) {
 		verdict.errors = {ENXIO};
 		return verdict;
 	}
@@ -370,7 +350,7 @@ ImageVerdict judge_image(std::span<const std::byte> image, std::uint64_t chunk)
 	if (verdict.invalid)
 		return verdict;
 
-	const Places places{verdict.chunk};
+	const CowLayout places{verdict.chunk};
 	const std::uint64_t chunks = image.size() / kSector / verdict.chunk;
 
 	if (chunks < 2) {

@@ -4,7 +4,7 @@
 #ifndef DMSC_REPLAY_LOG_H
 #define DMSC_REPLAY_LOG_H
 
-#include "file.h"
+#include "../common/file.h"
 
 #include <cstddef>
 #include <cstdint>

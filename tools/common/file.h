@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // A file or block device that is read and written at positions.
-#ifndef DMSC_REPLAY_FILE_H
-#define DMSC_REPLAY_FILE_H
+#ifndef DMSC_COMMON_FILE_H
+#define DMSC_COMMON_FILE_H
 
 #include <cstddef>
 #include <cstdint>
@@ -35,4 +35,4 @@ private:
 
 } // namespace dmsc
 
-#endif // DMSC_REPLAY_FILE_H
+#endif // DMSC_COMMON_FILE_H
