@@ -267,6 +267,9 @@ static void beside_wait(struct beside *b)
 struct hog {
 	struct beside beside;
 	struct notifier_block oom;
+	struct mutex giving;	/* held while pages are given back; protects @given and @reported */
+	unsigned long given;
+	unsigned long reported;
 	spinlock_t lock;	/* protects @pages and @nr */
 	struct list_head pages;
 	unsigned long nr;
@@ -276,11 +279,13 @@ struct hog {
 	bool stop;
 };
 
-static unsigned long hog_drop(struct hog *h)
+static void hog_drop(struct hog *h)
 {
 	struct page *page, *next;
 	unsigned long nr;
 	LIST_HEAD(pages);
+
+	lockdep_assert_held(&h->giving);
 
 	spin_lock(&h->lock);
 	list_splice_init(&h->pages, &pages);
@@ -292,8 +297,7 @@ static unsigned long hog_drop(struct hog *h)
 		list_del(&page->lru);
 		__free_page(page);
 	}
-
-	return nr;
+	h->given += nr;
 }
 
 static int hog_oom(struct notifier_block *nb, unsigned long unused, void *freed)
@@ -301,7 +305,12 @@ static int hog_oom(struct notifier_block *nb, unsigned long unused, void *freed)
 	struct hog *h = container_of(nb, struct hog, oom);
 
 	h->alarms++;
-	*(unsigned long *)freed += hog_drop(h);
+	mutex_lock(&h->giving);
+	hog_drop(h);
+	/* Also what hog_stop() was giving back meanwhile: nobody needs to die. */
+	*(unsigned long *)freed += h->given - h->reported;
+	h->reported = h->given;
+	mutex_unlock(&h->giving);
 	return NOTIFY_OK;
 }
 
@@ -329,6 +338,7 @@ static void hog_take(struct kt *t, void *arg)
 static bool hog_start(struct kt *t, struct hog *h)
 {
 	memset(h, 0, sizeof(*h));
+	mutex_init(&h->giving);
 	spin_lock_init(&h->lock);
 	INIT_LIST_HEAD(&h->pages);
 	h->oom.notifier_call = hog_oom;
@@ -345,7 +355,9 @@ static void hog_stop(struct kt *t, struct hog *h)
 {
 	WRITE_ONCE(h->stop, true);
 	beside_wait(&h->beside);
+	mutex_lock(&h->giving);
 	hog_drop(h);
+	mutex_unlock(&h->giving);
 	unregister_oom_notifier(&h->oom);
 	kt_note(t, "%lu MiB taken away, given back %u times", h->most >> (20 - PAGE_SHIFT),
 		h->alarms);
