@@ -16,11 +16,14 @@ run_test()
 
 	kcopyd_cases 'copy.*'
 
-	dst=$(nullb_create size=16)
-	for ((n = 2; n <= $(slow_or 3 8); n++)); do
-		dst+=,$(nullb_create size=16)
-	done
-	kcopyd_cases 'copy.*' src="$(nullb_create size=16)" dst="$dst"
+	# Takes a slow kernel a minute, for what the other disks show as well.
+	if [[ $variant == stock ]]; then
+		dst=$(nullb_create size=16)
+		for ((n = 2; n <= 8; n++)); do
+			dst+=,$(nullb_create size=16)
+		done
+		kcopyd_cases 'copy.*' src="$(nullb_create size=16)" dst="$dst"
+	fi
 
 	# The source completes in the submitter's context, destinations elsewhere, with blocks of 4 KiB in between.
 	brd_create 1 16

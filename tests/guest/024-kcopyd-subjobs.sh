@@ -18,7 +18,7 @@ run_test()
 	for kb in $(slow_or 12 '1 4294967295'); do
 		module_param kcopyd_subjob_size_kb "$kb"
 		echo "### sub-jobs of $kb KiB"
-		for cases in copy.sizes copy.dests 'seq.*' zero.sizes 'error.*' stress.irq; do
+		for cases in $(slow_or '' copy.sizes) copy.dests 'seq.*' zero.sizes 'error.*' stress.irq; do
 			kcopyd_cases "$cases" zoned="$zoned" seconds=1
 		done
 	done
