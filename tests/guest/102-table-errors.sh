@@ -3,6 +3,7 @@
 # shellcheck source=tests/guest/snap.sh
 . "$lib/snap.sh"
 DESCRIPTION="malformed table lines: each refused, with a message"
+KERNELS=stock
 
 # WHO | TABLE | REASON. WHO: "all", or "ours" for what stock accepts. O: origin device, C: COW device, B: a device with
 # 4096-byte blocks, L: sectors of O, T: snapshot target, S: origin target. REASON: what our message must match;

@@ -3,6 +3,7 @@
 # shellcheck source=tests/guest/snap.sh
 . "$lib/snap.sh"
 DESCRIPTION="data under random load with slow devices below the COW device and below the origin"
+KERNELS=stock
 TIMEOUT=300
 SOAK=1
 
