@@ -17,6 +17,20 @@ namespace
 	throw std::system_error(error, std::generic_category(), path);
 }
 
+// Calls io for what is left, until nothing is.
+template <typename Byte, typename Io>
+void transfer(const std::string &path, std::uint64_t position, std::span<Byte> left, Io io)
+{
+	while (!left.empty()) {
+		const ssize_t done = io(left.data(), left.size(), static_cast<off_t>(position));
+
+		if (done <= 0)
+			fail(path, done < 0 ? errno : EIO);
+		left = left.subspan(static_cast<std::size_t>(done));
+		position += static_cast<std::uint64_t>(done);
+	}
+}
+
 } // namespace
 
 File::File(const std::string &path, Mode mode)
@@ -34,28 +48,16 @@ File::~File()
 
 void File::read(std::uint64_t position, std::span<std::byte> out) const
 {
-	while (!out.empty()) {
-		const ssize_t got =
-			::pread(fd_, out.data(), out.size(), static_cast<off_t>(position));
-
-		if (got <= 0)
-			fail(path_, got < 0 ? errno : EIO);
-		out = out.subspan(static_cast<std::size_t>(got));
-		position += static_cast<std::uint64_t>(got);
-	}
+	transfer(path_, position, out, [this](std::byte *to, std::size_t size, off_t from) {
+		return ::pread(fd_, to, size, from);
+	});
 }
 
 void File::write(std::uint64_t position, std::span<const std::byte> data) const
 {
-	while (!data.empty()) {
-		const ssize_t put =
-			::pwrite(fd_, data.data(), data.size(), static_cast<off_t>(position));
-
-		if (put <= 0)
-			fail(path_, put < 0 ? errno : EIO);
-		data = data.subspan(static_cast<std::size_t>(put));
-		position += static_cast<std::uint64_t>(put);
-	}
+	transfer(path_, position, data, [this](const std::byte *from, std::size_t size, off_t to) {
+		return ::pwrite(fd_, from, size, to);
+	});
 }
 
 void File::sync() const

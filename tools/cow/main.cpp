@@ -4,7 +4,7 @@
 // anybody wants to wait for.
 #include "../common/cow_layout.h"
 #include "../common/file.h"
-#include "../common/little_endian.h"
+#include "../common/sector.h"
 
 #include <CLI/CLI.hpp>
 
@@ -54,12 +54,9 @@ private:
 
 void write_header(const File &device, const Options &options)
 {
-	std::vector<std::byte> header(options.chunk * dmsc::kCowSector);
+	std::vector<std::byte> header(options.chunk * dmsc::kSector);
 
-	dmsc::store_little_endian(header, 0, 4, dmsc::kCowMagic);
-	dmsc::store_little_endian(header, 4, 4, 1); // valid
-	dmsc::store_little_endian(header, 8, 4, 1); // version
-	dmsc::store_little_endian(header, 12, 4, options.chunk);
+	dmsc::store_cow_header(header, options.chunk);
 	device.write(0, header);
 }
 
@@ -71,15 +68,13 @@ void write_areas(const File &device, const Options &options)
 	std::uint64_t slot = 0;
 
 	for (std::uint64_t area = 0; area <= options.exceptions / layout.per_area(); area++) {
-		std::vector<std::byte> list(options.chunk * dmsc::kCowSector);
+		std::vector<std::byte> list(options.chunk * dmsc::kSector);
 
 		for (std::uint64_t i = 0; i < layout.per_area() && slot < options.exceptions;
-		     i++, slot++) {
-			dmsc::store_little_endian(list, i * dmsc::kCowEntry, 8, order(slot));
-			dmsc::store_little_endian(list, i * dmsc::kCowEntry + 8, 8,
+		     i++, slot++)
+			dmsc::store_cow_exception(list, i * dmsc::kCowEntry, order(slot),
 						  layout.data(slot));
-		}
-		device.write(layout.area(area) * options.chunk * dmsc::kCowSector, list);
+		device.write(layout.area(area) * options.chunk * dmsc::kSector, list);
 	}
 }
 

@@ -3,6 +3,7 @@
 
 #include "../common/cow_layout.h"
 #include "../common/little_endian.h"
+#include "../common/sector.h"
 #include "control.h"
 #include "devices.h"
 #include "random.h"
@@ -24,7 +25,6 @@ namespace dmsc
 namespace
 {
 
-constexpr std::size_t kSector = 512;
 constexpr std::size_t kAlignment = 4096;
 constexpr std::size_t kLargest = 1 << 20;
 constexpr std::uint64_t kMaxChunk = 2097152;
@@ -125,17 +125,12 @@ Image sound(Random &random, std::uint64_t chunk)
 		std::fill_n(image.begin() + static_cast<std::ptrdiff_t>(places.area(area) * chunk *
 									kSector),
 			    chunk * kSector, std::byte{0});
-	store_little_endian(image, 0, 4, kCowMagic);
-	store_little_endian(image, 4, 4, 1);
-	store_little_endian(image, 8, 4, 1);
-	store_little_endian(image, 12, 4, chunk);
+	store_cow_header(image, chunk);
 	const std::uint64_t wanted =
 		random.below(std::min<std::size_t>(data.empty() ? 0 : data.size() - 1, old.size()));
 
-	for (; slot < wanted; slot++) {
-		store_little_endian(image, places.slot(slot), 8, old[slot]);
-		store_little_endian(image, places.slot(slot) + 8, 8, data[slot]);
-	}
+	for (; slot < wanted; slot++)
+		store_cow_exception(image, places.slot(slot), old[slot], data[slot]);
 	return image;
 }
 

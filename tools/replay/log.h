@@ -5,6 +5,7 @@
 #define DMSC_REPLAY_LOG_H
 
 #include "../common/file.h"
+#include "../common/sector.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -13,8 +14,6 @@
 
 namespace dmsc
 {
-
-constexpr std::uint64_t kSector = 512;
 
 struct Entry {
 	// Where it goes, and where its data is in the log, in bytes.
