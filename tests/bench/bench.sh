@@ -14,10 +14,7 @@ kver=$(default_kver)
 results=${RESULTS:-$out/bench}
 rm -rf "$results"
 mkdir -p "$results"
-make -C "$top" -j"$(nproc)" KVER="$kver" O="$out" module test-modules tools > "$results/build.log" 2>&1 || {
-	tail -n 40 "$results/build.log"
-	exit 1
-}
+quiet_make "$results/build.log" KVER="$kver" module test-modules tools
 dirs=()
 for cpus in "${counts[@]}"; do
 	dir=$results/$cpus-cpus

@@ -14,10 +14,7 @@ dir=${RESULTS:-$out/demo}/$cpus-cpus
 rm -rf "$dir"
 mkdir -p "$dir"
 echo "building dm-scaled.ko for $kver, and the report tool"
-make -C "$top" -j"$(nproc)" KVER="$kver" O="$out" module tools > "$dir/build.log" 2>&1 || {
-	tail -n 40 "$dir/build.log"
-	exit 1
-}
+quiet_make "$dir/build.log" KVER="$kver" module tools
 echo "booting $kver with $cpus CPUs in QEMU; 4 KiB random first writes, one job on each CPU"
 # Traced once: the CPU that does stock's work is another one each time, which a sum of rounds would hide.
 "$top/tests/vm/run" --kernel "$kver" --cpus "$cpus" --out "$dir" --timeout 900 \

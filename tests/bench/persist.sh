@@ -12,31 +12,25 @@ kver=$(default_kver)
 dir=${RESULTS:-$out/persist}
 rm -rf "$dir"
 mkdir -p "$dir"
-make -C "$top" -j"$(nproc)" KVER="$kver" O="$out" module tools > "$dir/build.log" 2>&1 || {
-	tail -n 40 "$dir/build.log"
-	exit 1
-}
+quiet_make "$dir/build.log" KVER="$kver" module tools
 "$top/tests/vm/run" --kernel "$kver" --cpus "${CPUS:-4}" --out "$dir" --timeout 3600 \
 	-- bash /opt/dm-scaled/tests/bench/persist-guest.sh "${ROUNDS:-5}" "${EXCEPTIONS:-1000000}" "${MERGED:-10000}"
-# Medians, and the median of the ratios within a round.
-sort -t, -k1,1 -k3,3 -k2,2n "$dir/results.csv" | awk -F, '
-	function median(list, n,   i, j, x) {
-		for (i = 2; i <= n; i++)
-			for (j = i; j > 1 && list[j] + 0 < list[j - 1] + 0; j--) {
-				x = list[j]; list[j] = list[j - 1]; list[j - 1] = x
-			}
-		return n % 2 ? list[(n + 1) / 2] : (list[n / 2] + list[n / 2 + 1]) / 2
-	}
-	{ t[$1, $3, $2] = $4; what[$1] = 1; if ($2 > rounds) rounds = $2 }
-	END {
-		printf "%-10s %12s %12s %14s\n", "seconds", "stock", "dm-scaled", "stock / ours"
-		for (w in what) {
-			for (i = 1; i <= rounds; i++) {
-				s[i] = t[w, "stock", i]
-				o[i] = t[w, "ours", i]
-				r[i] = s[i] / o[i]
-			}
-			printf "%-10s %12.3f %12.3f %14.2f\n", w, median(s, rounds), median(o, rounds), median(r, rounds)
-		}
-	}'
+
+median()
+{
+	sort -n | awk '{ v[NR] = $1 } END { print (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2 }'
+}
+
+# seconds WHAT TARGET: of all rounds, in their order
+seconds()
+{
+	awk -F, -v w="$1" -v t="$2" '$1 == w && $3 == t { print $4 }' "$dir/results.csv"
+}
+
+printf '%-10s %12s %12s %14s\n' seconds stock dm-scaled 'stock / ours'
+for what in activate merge; do
+	# The ratio is the median of those of the rounds.
+	printf '%-10s %12.3f %12.3f %14.2f\n' $what "$(seconds $what stock | median)" "$(seconds $what ours | median)" \
+		"$(paste <(seconds $what stock) <(seconds $what ours) | awk '{ print $1 / $2 }' | median)"
+done
 echo "medians of ${ROUNDS:-5} rounds; all of them: $dir/results.csv"

@@ -191,6 +191,16 @@ nullb_create()
 	fi
 }
 
+# virtio_disk SERIAL: prints the node of the VM's disk with that serial number.
+virtio_disk()
+{
+	local dir
+
+	for dir in /sys/block/vd*; do
+		[[ $(< "$dir/serial") != "$1" ]] || echo "/dev/${dir##*/}"
+	done
+}
+
 # brd_create COUNT MB: /dev/ram0 and so on; the contents of earlier ones are gone.
 brd_create()
 {

@@ -14,12 +14,7 @@ modules=(dm-mod dm-bufio dm-snapshot dm-mirror virtio_pci virtio_blk ext4 crc32c
 # What would be in /lib/modules, /etc/modprobe.d and /etc/initramfs-tools.
 root=$dir/root/lib/modules/$kver
 mkdir -p "$root/updates" "$dir/modprobe.d"
-cp "${from%/}/lib/modules/$kver"/modules.{order,builtin,builtin.modinfo} "$root/"
-for name in "${modules[@]}"; do
-	modprobe -S "$kver" -d "$from" --show-depends "$name" 2> /dev/null || true
-done | awk '$1 == "insmod" { print $2 }' | sort -u | while read -r file; do
-	install -D -m 644 "$file" "$root/${file#*"/lib/modules/$kver/"}"
-done
+copy_modules "$kver" "$dir/root" "${modules[@]}"
 strip --strip-debug -o "$root/updates/dm-scaled.ko" "$out/$kver/module/dm-scaled.ko"
 depmod -b "$dir/root" "$kver"
 cp packaging/modprobe.d/dm-scaled.conf "$dir/modprobe.d/"

@@ -71,6 +71,34 @@ default_kver()
 	echo "$kver"
 }
 
+# copy_modules KVER ROOT NAME...: modules, and what they depend on, into a folder that is going to be someone's root;
+# depmod is left to the caller. What the kernel has built in, or has not, is left out.
+copy_modules()
+{
+	local kver=$1 to=$2/lib/modules/$1 from name file
+
+	shift 2
+	from=$(kernel_root "$kver")
+	mkdir -p "$to"
+	cp "${from%/}/lib/modules/$kver"/modules.{order,builtin,builtin.modinfo} "$to/"
+	for name in "$@"; do
+		modprobe -S "$kver" -d "$from" --show-depends "$name" 2>/dev/null || true
+	done | awk '$1 == "insmod" { print $2 }' | sort -u | while read -r file; do
+		install -D -m 644 "$file" "$to/${file#*"/lib/modules/$kver/"}"
+	done
+}
+
+# quiet_make LOG ARGUMENT...: make in the project's folder; shows the end of what it has printed only if it fails.
+quiet_make()
+{
+	local log=$1
+
+	shift
+	make -C "$top" -j"$(nproc)" O="$out" "$@" > "$log" 2>&1 && return
+	tail -n 40 "$log"
+	return 1
+}
+
 # Unpacks the image package of a kernel that is not installed into the cache.
 fetch_kernel()
 {
