@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # boot-snapshot.sh prepare: makes, on the virtio disk with the serial "system", a root file system on LVM with a
 # snapshot.
-# boot-snapshot.sh: the first program of that system, which an initramfs of the distribution has mounted. For
-# tests/host/160-initramfs.sh.
+# boot-snapshot.sh: the first program of that system, which an initramfs of the distribution has mounted; it runs
+# boot-snapshot.sh look: is all there? For tests/host/160-initramfs.sh.
 set -euo pipefail
 
 look()
@@ -36,13 +36,11 @@ look()
 
 prepare()
 {
-	local disk name
+	local disk
 
 	# shellcheck source=tests/guest/lib.sh
 	. "$(dirname "$0")/lib.sh"
-	for name in /sys/block/vd*; do
-		[[ $(< "$name/serial") != system ]] || disk=/dev/${name##*/}
-	done
+	disk=$(virtio_disk system)
 	load_module takeover=snapshot
 	mkdir -p /run/lvm /run/lock/lvm /etc/lvm/{backup,archive}
 	pvcreate -qq "$disk"
@@ -66,15 +64,22 @@ prepare()
 	unload_module
 }
 
-if [[ ${1:-} == prepare ]]; then
-	prepare
-	exit
-fi
-# Process 1: whatever happens, the machine must end.
-export PATH=/usr/bin:/opt/busybox
-exec < /dev/null > /dev/ttyS1 2>&1
-(look) && echo "all is as it should be" || echo "FAILED"
-sync
-echo u > /proc/sysrq-trigger
-echo o > /proc/sysrq-trigger
-sleep 60
+# As process 1 the script calls itself, since "set -e" is not in force in a condition; and whatever happens, the machine
+# must end.
+boot()
+{
+	export PATH=/usr/bin:/opt/busybox
+	exec < /dev/null > /dev/ttyS1 2>&1
+	if "$0" look; then
+		echo "all is as it should be"
+	fi
+	sync
+	echo u > /proc/sysrq-trigger
+	echo o > /proc/sysrq-trigger
+	sleep 60
+}
+
+case ${1:-} in
+prepare|look) "$1" ;;
+*) boot ;;
+esac
