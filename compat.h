@@ -8,6 +8,7 @@
 #define DM_SCALED_COMPAT_H
 
 #include <linux/bio.h>
+#include <linux/blk-mq.h>
 #include <linux/blkdev.h>
 #include <linux/device-mapper.h>
 #include <linux/version.h>
@@ -65,8 +66,28 @@ static inline bool dm_scaled_bdev_writes_in_order(struct block_device *bdev)
 /* 6.5: how a device is opened is no longer told by fmode_t. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)
 #define DM_SCALED_MODE_READ		FMODE_READ
+#define DM_SCALED_MODE_ALL		(FMODE_READ | FMODE_WRITE)
 #else
 #define DM_SCALED_MODE_READ		BLK_OPEN_READ
+#define DM_SCALED_MODE_ALL		(BLK_OPEN_READ | BLK_OPEN_WRITE)
+#endif
+
+/* What a driver does when user space calls ioctl(); @arg is the task's own memory. */
+static inline int dm_scaled_bdev_ioctl(struct block_device *bdev, unsigned int cmd,
+				       unsigned long arg)
+{
+	return bdev->bd_disk->fops->ioctl(bdev, DM_SCALED_MODE_ALL, cmd, arg);
+}
+
+/* 7.0: the end of a request is told which batch it is in, and a request knows its queue. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(7, 0, 0)
+#define DM_SCALED_END_IO_ARGS		struct request *rq, blk_status_t status
+#define dm_scaled_rq_map_kern(rq, buf, size, gfp)	\
+	blk_rq_map_kern((rq)->q, rq, buf, size, gfp)
+#else
+#define DM_SCALED_END_IO_ARGS		struct request *rq, blk_status_t status, \
+					const struct io_comp_batch *iob
+#define dm_scaled_rq_map_kern(rq, buf, size, gfp)	blk_rq_map_kern(rq, buf, size, gfp)
 #endif
 
 /* 6.9: drivers set the hardware limit, and max_discard_sectors is derived from it. */

@@ -9,6 +9,7 @@
 #include <linux/slab.h>
 
 #include "compat.h"
+#include "copy-offload.h"
 #include "dm-kcopyd-mq-job.h"
 
 /* Lists that a worker takes before others get their turn on the CPU. */
@@ -66,7 +67,7 @@ void dm_kcopyd_mq_queue_item(struct dm_kcopyd_mq_client *kc, struct dm_kcopyd_mq
 }
 EXPORT_SYMBOL_DM_SCALED(dm_kcopyd_mq_queue_item);
 
-static void kmq_run_list(struct llist_node *list)
+static void kmq_run_list(struct dm_kcopyd_mq_client *kc, struct llist_node *list)
 {
 	struct dm_kcopyd_mq_item *item, *next;
 	struct blk_plug plug;
@@ -74,6 +75,8 @@ static void kmq_run_list(struct llist_node *list)
 	list = llist_reverse_order(list);
 
 	blk_start_plug(&plug);
+	if (unlikely(kc->offload))
+		list = kmq_gather_copies(list);
 	list = kmq_gather_writes(list);
 	llist_for_each_entry_safe(item, next, list, node) {
 		item->fn(item);
@@ -93,7 +96,7 @@ static void kmq_work(struct work_struct *work)
 	for (;;) {
 		list = llist_del_all(&kcc->items);
 		if (list) {
-			kmq_run_list(list);
+			kmq_run_list(kcc->kc, list);
 			if (++rounds < KMQ_MAX_ROUNDS)
 				continue;
 		}
@@ -272,6 +275,7 @@ void dm_kcopyd_mq_client_destroy(struct dm_kcopyd_mq_client *kc)
 	bioset_exit(&kc->bios);
 	kmq_reserve_exit(kc);
 	free_percpu(kc->cpus);
+	copy_offload_put(kc->offload);
 	kfree(kc);
 }
 EXPORT_SYMBOL_DM_SCALED(dm_kcopyd_mq_client_destroy);

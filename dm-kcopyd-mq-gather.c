@@ -25,17 +25,16 @@ static sector_t kmq_dest_sector(const struct kmq_job *job, unsigned int dest)
 	return job->first->dests[dest].sector + job->offset;
 }
 
-/* Whether @job's writes continue those of @leader, in each destination. */
-static bool kmq_follows(const struct kmq_job *leader, const struct kmq_job *job)
+bool kmq_follows(const struct kmq_job *a, const struct kmq_job *b)
 {
-	const struct kmq_job *a = leader->first, *b = job->first;
+	const struct kmq_job *x = a->first, *y = b->first;
 	unsigned int i;
 
-	if (a->num_dests != b->num_dests)
+	if (x->num_dests != y->num_dests)
 		return false;
-	for (i = 0; i < a->num_dests; i++)
-		if (a->dests[i].bdev != b->dests[i].bdev ||
-		    kmq_dest_sector(leader, i) + leader->write_count != kmq_dest_sector(job, i))
+	for (i = 0; i < x->num_dests; i++)
+		if (x->dests[i].bdev != y->dests[i].bdev ||
+		    kmq_dest_sector(a, i) + a->write_count != kmq_dest_sector(b, i))
 			return false;
 	return true;
 }
@@ -80,14 +79,16 @@ static bool kmq_is_sorted(const struct kmq_job *chain)
 	return true;
 }
 
-/* Takes those jobs out of a list that can be written together with others, and chains them. */
-static void kmq_take_ready(struct llist_node **list, struct kmq_job **chain)
+/* Takes those jobs out of a list that are ready for something, and chains them in order. */
+static struct kmq_job *kmq_take_ready(struct llist_node **list,
+				      struct kmq_job *(*ready)(struct llist_node *node))
 {
+	struct kmq_job *taken, **chain = &taken;
 	struct llist_node *node;
 	struct kmq_job *job;
 
 	while ((node = *list)) {
-		job = kmq_ready_to_gather(node);
+		job = ready(node);
 		if (!job) {
 			list = &node->next;
 			continue;
@@ -97,6 +98,18 @@ static void kmq_take_ready(struct llist_node **list, struct kmq_job **chain)
 		chain = &job->gather;
 	}
 	*chain = NULL;
+	if (taken && !kmq_is_sorted(taken))
+		taken = kmq_sort(taken);
+	return taken;
+}
+
+struct llist_node *kmq_gather_copies(struct llist_node *list)
+{
+	struct kmq_job *job = kmq_take_ready(&list, kmq_ready_to_offload);
+
+	if (job)
+		kmq_offload_chain(job);
+	return list;
 }
 
 struct llist_node *kmq_gather_writes(struct llist_node *list)
@@ -104,13 +117,10 @@ struct llist_node *kmq_gather_writes(struct llist_node *list)
 	struct kmq_job *job, *next, *leader = NULL, *last = NULL;
 
 	/* There must be two of them. */
-	if (!list->next)
+	if (!list || !list->next)
 		return list;
 
-	kmq_take_ready(&list, &job);
-	if (job && !kmq_is_sorted(job))
-		job = kmq_sort(job);
-
+	job = kmq_take_ready(&list, kmq_ready_to_gather);
 	for (; job; job = next) {
 		next = job->gather;
 		job->gather = NULL;

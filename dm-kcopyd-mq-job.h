@@ -15,6 +15,7 @@
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
 
+#include "compat.h"
 #include "dm-kcopyd-mq.h"
 
 /* Vectors inside a job: a copy of up to this many pages is a single allocation. */
@@ -33,12 +34,19 @@
  *    NEW --(pages)--> READ --> WRITE --> END
  *     |                 |        ^
  *     |                 +--> SALVAGE     (read error, errors are ignored)
- *     +---(zeroes)--------------->
+ *     |   (zeroes)
+ *     +--------------------------->
+ *     |
+ *     +--> OFFLOAD --> OFFLOADED --> END
+ *             |            |
+ *             NEW <--------+         (the device did not copy it)
  *
  * NEW:      needs leave by the throttle and pages, then reads
  * READ:     the read came back, writes are next
  * SALVAGE:  one page of a failed read came back
  * WRITE:    the writes came back
+ * OFFLOAD:  to be copied by the device, with others that are found on the list
+ * OFFLOADED: the device's answer came back
  * CALLBACK: a prepared callback was triggered; there is no I/O
  *
  * kmq_run() makes every transition but the first one of a small copy, which
@@ -49,6 +57,8 @@ enum kmq_state {
 	KMQ_READ,
 	KMQ_SALVAGE,
 	KMQ_WRITE,
+	KMQ_OFFLOAD,
+	KMQ_OFFLOADED,
 	KMQ_CALLBACK,
 };
 
@@ -117,6 +127,7 @@ struct kmq_reserve {
  * @wq:           runs kmq_cpu.work; one per client, so that stacked clients do not share a rescuer
  * @sub_job_size: sectors that a job copies at once
  * @throttle:     or NULL
+ * @offload:      disk that copies by itself, or NULL
  * @refs:         one for each job, prepared callback and held item
  * @drained:      completed when @refs is gone
  * @jobs:         jobs for when memory is exhausted
@@ -133,6 +144,7 @@ struct dm_kcopyd_mq_client {
 	struct workqueue_struct *wq;
 	unsigned int sub_job_size;
 	struct dm_kcopyd_mq_throttle *throttle;
+	struct copy_offload *offload;
 	struct percpu_ref refs;
 	struct completion drained;
 	mempool_t jobs;
@@ -155,11 +167,12 @@ struct dm_kcopyd_mq_client {
  * @num_dests:  destinations, of the whole copy
  * @flags:      as given to dm_kcopyd_mq_copy()
  * @zero:       writes zeroes, has no source
+ * @offload:    the device is to copy the segment
  * @accounted:  counted by the throttle
  * @delays:     how often the throttle held it back
  * @read_err:   first job: a segment could not be read
  * @write_err:  first job: destinations, a bit for each, to which a segment was not written
- * @failed:     destinations that failed to write the segment
+ * @failed:     destinations that failed to write the segment; OFFLOADED: the device did not copy
  * @unsupported: destinations that refused REQ_OP_WRITE_ZEROES
  * @writes:     writes of the segment that have not come back; used with several destinations
  * @fn:         callback
@@ -172,7 +185,8 @@ struct dm_kcopyd_mq_client {
  * @live:       first job: jobs at work on this copy
  * @seq_wait:   first job: with WRITE_SEQ, jobs whose segment was read too early, by @list
  * @list:       in @seq_wait, kmq_reserve.waiting or dm_kcopyd_mq_client.delayed
- * @gather:     next job whose segment is written by the bios of the first in this chain
+ * @gather:     next job whose segment is written by the bios of the first in this chain, or copied
+ *              by its request
  * @write_count: sectors that its bios write: @count, or those of all jobs in the chain
  * @nr_pages:   pages in @vecs
  * @salvaged:   pages dealt with after a failed read
@@ -195,6 +209,7 @@ struct kmq_job {
 	u8 num_dests;
 	u8 flags;
 	bool zero;
+	bool offload;
 	bool accounted;
 	u8 delays;
 	int read_err;
@@ -338,15 +353,68 @@ void kmq_kick_exit(void);
 /* dm-kcopyd-mq-gather.c */
 
 /**
+ * kmq_follows() - look whether a job's segment continues that of another in each destination
+ * @a: the other, with followers in @write_count
+ * @b: the job
+ */
+bool kmq_follows(const struct kmq_job *a, const struct kmq_job *b);
+
+/**
+ * kmq_gather_copies() - have what the device copies copied, several jobs at once where possible
+ * @list: what a worker is about to run
+ *
+ * Context: a worker, under a plug. May sleep as a bio's submitter may.
+ * Return: what is left to be run.
+ */
+struct llist_node *kmq_gather_copies(struct llist_node *list);
+
+/**
  * kmq_gather_writes() - write what has been read, several copies at once where they allow it
- * @list: what a worker is about to run; not empty
+ * @list: what a worker is about to run
  *
  * Context: a worker, under a plug. Does not sleep for long: see kmq_write_segment().
  * Return: what is left to be run.
  */
 struct llist_node *kmq_gather_writes(struct llist_node *list);
 
+/* dm-kcopyd-mq-offload.c */
+
+/**
+ * kmq_offload_try() - ask whether the device may copy a job's segment
+ * @job: with its segment
+ *
+ * If there is a disk that copies and it may not, that is counted.
+ *
+ * Context: any.
+ */
+bool kmq_offload_try(struct kmq_job *job);
+
+/**
+ * kmq_offload_segment() - how many sectors of a copy may be one segment
+ * @first: stands for the copy
+ */
+unsigned int kmq_offload_segment(const struct kmq_job *first);
+
+/**
+ * kmq_offload_chain() - have the device copy jobs
+ * @job: of one client and state KMQ_OFFLOAD, first of a chain by @gather in the order of the
+ *       destination. Comes back in state KMQ_OFFLOADED, and so do those that were not chained to
+ *       another
+ *
+ * Context: a worker. May sleep as a bio's submitter may.
+ */
+void kmq_offload_chain(struct kmq_job *job);
+
 /* dm-kcopyd-mq.c */
+
+/**
+ * kmq_ready_to_offload() - look whether an item is a job that the device is to copy
+ * @node: an item of a worker's list
+ *
+ * Context: a worker.
+ * Return: the job, or NULL.
+ */
+struct kmq_job *kmq_ready_to_offload(struct llist_node *node);
 
 /**
  * kmq_ready_to_gather() - look whether an item is a job that can be written together with others

@@ -245,9 +245,10 @@ static bool kmq_next_segment(struct kmq_job *job)
 		return false;
 
 	job->offset = first->progress;
-	job->count = min_t(sector_t, left, job->kc->sub_job_size);
+	job->count = min_t(sector_t, left, kmq_offload_segment(first));
 	job->write_count = job->count;
 	first->progress += job->count;
+	job->offload = kmq_offload_try(job);
 	return true;
 }
 
@@ -321,6 +322,11 @@ static void kmq_begin(struct kmq_job *job)
 		kmq_write_segment(job);
 		return;
 	}
+	if (unlikely(job->offload)) {
+		job->state = KMQ_OFFLOAD;
+		kmq_queue(job);
+		return;
+	}
 
 	job->state = KMQ_NEW;
 	if (job->nr_pages || kmq_pages_get(job))
@@ -368,14 +374,26 @@ static void kmq_salvage_end(struct kmq_job *job)
 	kmq_write_segment(job);
 }
 
-struct kmq_job *kmq_ready_to_gather(struct llist_node *node)
+static struct kmq_job *kmq_job_in_list(struct llist_node *node)
 {
 	struct dm_kcopyd_mq_item *item = llist_entry(node, struct dm_kcopyd_mq_item, node);
-	struct kmq_job *job;
 
-	if (item->fn != kmq_run)
+	return item->fn == kmq_run ? kmq_job_of(item) : NULL;
+}
+
+struct kmq_job *kmq_ready_to_offload(struct llist_node *node)
+{
+	struct kmq_job *job = kmq_job_in_list(node);
+
+	return job && job->state == KMQ_OFFLOAD ? job : NULL;
+}
+
+struct kmq_job *kmq_ready_to_gather(struct llist_node *node)
+{
+	struct kmq_job *job = kmq_job_in_list(node);
+
+	if (!job)
 		return NULL;
-	job = kmq_job_of(item);
 	if (job->state != KMQ_READ || job->bio.bi_status || kmq_writes_in_order(job))
 		return NULL;
 	if (job->nr_pages >= KMQ_INLINE_VECS || job->count % PAGE_SECTORS)
@@ -431,6 +449,25 @@ static void kmq_write_end(struct kmq_job *job)
 		kmq_segment_end(job);
 		job = next;
 	} while (job);
+}
+
+/* The device has copied the segments of all jobs in the chain, or they are read and written. */
+static void kmq_offload_end(struct kmq_job *job)
+{
+	bool failed = job->failed;
+	struct kmq_job *next;
+
+	for (; job; job = next) {
+		next = job->gather;
+		job->gather = NULL;
+		job->failed = 0;
+		if (likely(!failed)) {
+			kmq_segment_end(job);
+		} else {
+			job->offload = false;
+			kmq_begin(job);
+		}
+	}
 }
 
 /* Starts a job: alone, or with helpers if the copy has several segments. */
@@ -502,6 +539,12 @@ static void kmq_run(struct dm_kcopyd_mq_item *item)
 		break;
 	case KMQ_WRITE:
 		kmq_write_end(job);
+		break;
+	case KMQ_OFFLOAD:
+		kmq_offload_chain(job);
+		break;
+	case KMQ_OFFLOADED:
+		kmq_offload_end(job);
 		break;
 	case KMQ_CALLBACK:
 		kmq_finish(job);
@@ -596,11 +639,15 @@ static void kmq_submit(struct dm_kcopyd_mq_client *kc, const struct dm_io_region
 	}
 
 	job->state = KMQ_NEW;
-	if (likely(direct && from && job->progress == job->source.count) &&
-	    !kmq_is_throttled(kc) && kmq_pages_try_get(job)) {
-		job->live = 1;
-		kmq_read(job);
-		return;
+	if (likely(from && job->progress == job->source.count) && !kmq_is_throttled(kc)) {
+		if (unlikely(job->offload)) {
+			job->live = 1;
+			job->state = KMQ_OFFLOAD;
+		} else if (likely(direct) && kmq_pages_try_get(job)) {
+			job->live = 1;
+			kmq_read(job);
+			return;
+		}
 	}
 	kmq_queue(job);
 }

@@ -61,6 +61,7 @@ static struct dm_kcopyd_mq_throttle dm_kcopyd_mq_throttle =			\
 module_param_named(name, dm_kcopyd_mq_throttle.throttle, uint, 0644);		\
 MODULE_PARM_DESC(name, description)
 
+struct copy_offload;
 struct dm_kcopyd_mq_client;
 struct dm_kcopyd_mq_item;
 
@@ -101,6 +102,30 @@ struct dm_kcopyd_mq_client *dm_kcopyd_mq_client_create(struct dm_kcopyd_mq_throt
  * of the client's own callbacks.
  */
 void dm_kcopyd_mq_client_destroy(struct dm_kcopyd_mq_client *kc);
+
+/**
+ * dm_kcopyd_mq_client_offload() - let copies be made by the device, if it can
+ * @kc:   the client, to which nothing has been submitted yet
+ * @from: device from which much is going to be copied, held until the client is destroyed
+ * @to:   device to which, likewise
+ *
+ * Copies between any two devices on their disk are then the device's; what it cannot copy, or
+ * fails to, is read and written.
+ *
+ * Context: process context, in a task with user memory and CAP_SYS_ADMIN, see copy_offload_get().
+ * Return: true if the device copies.
+ */
+bool dm_kcopyd_mq_client_offload(struct dm_kcopyd_mq_client *kc, struct block_device *from,
+				 struct block_device *to);
+
+/**
+ * dm_kcopyd_mq_client_offloads_to() - get the disk that copies by itself
+ * @kc: the client
+ *
+ * Context: any.
+ * Return: the disk, valid as long as the client, or NULL.
+ */
+struct copy_offload *dm_kcopyd_mq_client_offloads_to(struct dm_kcopyd_mq_client *kc);
 
 /**
  * dm_kcopyd_mq_client_flush() - wait until callbacks of finished I/O have run

@@ -8,6 +8,7 @@
 #include <linux/string.h>
 
 #include "compat.h"
+#include "copy-offload.h"
 #include "dm-kcopyd-mq.h"
 #include "dm-snap-scaled.h"
 
@@ -31,15 +32,19 @@ static int __init dm_scaled_init(void)
 		return r;
 	}
 
+	copy_offload_init();
 	r = dm_snap_scaled_init(snapshot);
-	if (r)
+	if (r) {
+		copy_offload_exit();
 		dm_kcopyd_mq_exit();
+	}
 	return r;
 }
 
 static void __exit dm_scaled_exit(void)
 {
 	dm_snap_scaled_exit();
+	copy_offload_exit();
 	dm_kcopyd_mq_exit();
 }
 

@@ -234,6 +234,7 @@ struct dm_snapshot *snap_create(struct snap_target *t)
 		ti->error = "Cannot create a client of the copy engine";
 		goto bad_kcopyd;
 	}
+	dm_kcopyd_mq_client_offload(snap->kcopyd, t->origin_dev->bdev, t->cow_dev->bdev);
 
 	if (!info.valid) {
 		DMWARN("%s: Snapshot is marked as invalid on its COW device",

@@ -10,6 +10,7 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 
+#include "copy-offload.h"
 #include "dm-snap-disk.h"
 #include "dm-snap-life.h"
 #include "dm-snap-merge.h"
@@ -732,6 +733,40 @@ static void snap_io_hints(struct dm_target *ti, struct queue_limits *limits)
 	dm_scaled_set_max_discard_sectors(limits, chunk_size);
 }
 
+/* stats: what the device has copied by itself. offload auto|off: whether it may. */
+static int snap_message(struct dm_target *ti, unsigned int argc, char **argv, char *result,
+			unsigned int maxlen)
+{
+	struct snap_target *t = ti->private;
+	bool stats = argc == 1 && !strcmp(argv[0], "stats");
+	bool on = argc == 2 && !strcmp(argv[1], "auto");
+	struct copy_offload *co;
+	int r = 0;
+
+	if (!stats && (argc != 2 || strcmp(argv[0], "offload") ||
+		       (!on && strcmp(argv[1], "off")))) {
+		DMERR("message %s: must be stats, or offload auto or offload off", argv[0]);
+		return -EINVAL;
+	}
+
+	mutex_lock(&snap_registry_lock);
+	co = t->snap ? dm_kcopyd_mq_client_offloads_to(t->snap->kcopyd) : NULL;
+	if (stats && co) {
+		copy_offload_format(co, result, maxlen);
+		r = 1;
+	} else if (stats) {
+		scnprintf(result, maxlen, "-");
+		r = 1;
+	} else if (co) {
+		copy_offload_switch(co, on);
+	} else {
+		DMERR("message offload: no disk has both devices and copies by itself");
+		r = -EOPNOTSUPP;
+	}
+	mutex_unlock(&snap_registry_lock);
+	return r;
+}
+
 static struct target_type snap_target_type = {
 	.name = "snapshot-scaled",
 	.version = {1, 16, 0},
@@ -743,6 +778,7 @@ static struct target_type snap_target_type = {
 	.preresume = snap_preresume,
 	.resume = snap_resume,
 	.status = snap_status,
+	.message = snap_message,
 	.iterate_devices = snap_iterate_devices,
 	.io_hints = snap_io_hints,
 };
@@ -759,6 +795,7 @@ static struct target_type snap_merge_target_type = {
 	.preresume = snap_preresume,
 	.resume = snap_resume,
 	.status = snap_status,
+	.message = snap_message,
 	.iterate_devices = snap_iterate_devices,
 	.io_hints = snap_io_hints,
 };

@@ -21,6 +21,8 @@ struct copy_engine {
 	void (*throttle_init)(union copy_throttle *ct);
 	void (*throttle_set)(union copy_throttle *ct, unsigned int percent);
 	void *(*create)(union copy_throttle *ct);
+	/* Lets the device copy, if the engine can have it do that; right after @create. */
+	void (*offload)(void *kc, struct block_device *from, struct block_device *to);
 	void (*destroy)(void *kc);
 	void (*flush)(void *kc);
 	void (*copy)(void *kc, const struct dm_io_region *from, unsigned int num_dests,
@@ -45,6 +47,10 @@ static inline void stock_throttle_set(union copy_throttle *ct, unsigned int perc
 static inline void *stock_create(union copy_throttle *ct)
 {
 	return dm_kcopyd_client_create(ct ? &ct->stock : NULL);
+}
+
+static inline void stock_offload(void *kc, struct block_device *from, struct block_device *to)
+{
 }
 
 static inline void stock_destroy(void *kc)
@@ -94,6 +100,11 @@ static inline void *mq_create(union copy_throttle *ct)
 	return dm_kcopyd_mq_client_create(ct ? &ct->mq : NULL);
 }
 
+static inline void mq_offload(void *kc, struct block_device *from, struct block_device *to)
+{
+	dm_kcopyd_mq_client_offload(kc, from, to);
+}
+
 static inline void mq_destroy(void *kc)
 {
 	dm_kcopyd_mq_client_destroy(kc);
@@ -128,6 +139,7 @@ static const struct copy_engine copy_engines[] = {
 		.throttle_init = stock_throttle_init,
 		.throttle_set = stock_throttle_set,
 		.create = stock_create,
+		.offload = stock_offload,
 		.destroy = stock_destroy,
 		.flush = stock_flush,
 		.copy = stock_copy,
@@ -140,6 +152,7 @@ static const struct copy_engine copy_engines[] = {
 		.throttle_init = mq_throttle_init,
 		.throttle_set = mq_throttle_set,
 		.create = mq_create,
+		.offload = mq_offload,
 		.destroy = mq_destroy,
 		.flush = mq_flush,
 		.copy = mq_copy,

@@ -586,6 +586,7 @@ static int run_bench(const struct bench_params *p)
 		r = PTR_ERR(b.kc);
 		goto bad_client;
 	}
+	p->engine->offload(b.kc, b.src.bdev, b.dst.bdev);
 
 	if (p->trace)
 		for_each_kernel_tracepoint(find_tracepoint, &tp);

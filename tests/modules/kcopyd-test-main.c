@@ -288,6 +288,8 @@ void *kt_client(struct kt *t, union copy_throttle *throttle)
 		return NULL;
 	}
 
+	if (t->p->real && t->src.bdev && t->nr_dst)
+		t->eng->offload(kc, t->src.bdev, t->dst[0].bdev);
 	return kc;
 }
 

@@ -1,0 +1,474 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * copy-offload: which disks copy, what may be left to them, and when they are given up.
+ *
+ * How a copy is asked for is a provider's: copy-offload-nvme.c, copy-offload-blk.c.
+ */
+#define pr_fmt(fmt) "copy-offload: " fmt
+
+#include <linux/blk-integrity.h>
+#include <linux/debugfs.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/seq_file.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/uaccess.h>
+
+#include "compat.h"
+#include "copy-offload.h"
+
+/* A failure weighs as much as so many successes; a device is given up when it has too many. */
+#define COPY_OFFLOAD_FAILURE	16
+#define COPY_OFFLOAD_TOO_MANY	(4 * COPY_OFFLOAD_FAILURE)
+/* A device that is asked for more is kept busy for too long: a command that times out resets it. */
+#define COPY_OFFLOAD_MAX_SECTORS	2048
+/* What is not worth a command. */
+#define COPY_OFFLOAD_MIN_SECTORS	PAGE_SECTORS
+#define COPY_OFFLOAD_LINE		512
+
+static const char * const copy_offload_whys[COPY_OFFLOAD_WHYS] = {
+	[COPY_OFFLOAD_OFF] = "off",
+	[COPY_OFFLOAD_GAVE_UP] = "gave-up",
+	[COPY_OFFLOAD_ELSEWHERE] = "elsewhere",
+	[COPY_OFFLOAD_UNALIGNED] = "unaligned",
+	[COPY_OFFLOAD_BEYOND] = "beyond",
+	[COPY_OFFLOAD_READ_ONLY] = "read-only",
+	[COPY_OFFLOAD_CHANGED] = "changed",
+	[COPY_OFFLOAD_NO_MEMORY] = "no-memory",
+	[COPY_OFFLOAD_FAILED] = "failed",
+	[COPY_OFFLOAD_INTERRUPTED] = "interrupted",
+};
+
+static const struct copy_offload_ops *const copy_offload_providers[] = {
+#ifdef DM_SCALED_BLK_COPY
+	&copy_offload_blk,
+#endif
+	&copy_offload_nvme,
+};
+
+static DEFINE_MUTEX(copy_offload_lock);	/* protects the list, and who uses what is in it */
+static LIST_HEAD(copy_offload_disks);
+static bool copy_offload_off;
+static struct dentry *copy_offload_dir;
+
+/*
+ *------------------------------------------------------------
+ * The switch of the module
+ *------------------------------------------------------------
+ */
+
+static int copy_offload_parse_switch(const char *word, bool *on)
+{
+	if (sysfs_streq(word, "auto"))
+		*on = true;
+	else if (sysfs_streq(word, "off"))
+		*on = false;
+	else
+		return -EINVAL;
+	return 0;
+}
+
+static int copy_offload_set_param(const char *val, const struct kernel_param *kp)
+{
+	bool on;
+
+	if (copy_offload_parse_switch(val, &on)) {
+		pr_err("offload=%s: must be auto or off\n", val);
+		return -EINVAL;
+	}
+	WRITE_ONCE(copy_offload_off, !on);
+	return 0;
+}
+
+static int copy_offload_get_param(char *buf, const struct kernel_param *kp)
+{
+	return sysfs_emit(buf, "%s\n", READ_ONCE(copy_offload_off) ? "off" : "auto");
+}
+
+static const struct kernel_param_ops copy_offload_param_ops = {
+	.set = copy_offload_set_param,
+	.get = copy_offload_get_param,
+};
+
+module_param_cb(offload, &copy_offload_param_ops, NULL, 0644);
+MODULE_PARM_DESC(offload, "auto: devices that can copy do; off: all is read and written");
+
+/*
+ *------------------------------------------------------------
+ * Disks
+ *------------------------------------------------------------
+ */
+
+/* Brings limits into an order in which none of them is more than another allows. */
+static bool copy_offload_normalize(struct copy_offload_limits *l)
+{
+	u64 most;
+
+	if (!l->align || !is_power_of_2(l->align) || !l->ranges)
+		return false;
+	l->command = min_t(unsigned int, l->command, COPY_OFFLOAD_MAX_SECTORS);
+	l->range = rounddown(min(l->range, l->command), l->align);
+	most = (u64)l->range * l->ranges;
+	l->command = rounddown(min_t(u64, l->command, most), l->align);
+	if (l->command < max_t(unsigned int, COPY_OFFLOAD_MIN_SECTORS, l->align))
+		return false;
+	l->ranges = min(l->ranges, l->command / l->align);
+	return true;
+}
+
+static int copy_offload_open(struct copy_offload *co)
+{
+	unsigned int i;
+	int r = -EOPNOTSUPP;
+
+	/* Nobody has said what becomes of their metadata, or of their write pointers. */
+	if (blk_get_integrity(co->disk) || bdev_is_zoned(co->disk->part0))
+		return -EOPNOTSUPP;
+
+	for (i = 0; i < ARRAY_SIZE(copy_offload_providers); i++) {
+		co->ops = copy_offload_providers[i];
+		r = co->ops->open(co);
+		if (r)
+			continue;
+		if (copy_offload_normalize(&co->limits))
+			return 0;
+		co->ops->close(co);
+		r = -EOPNOTSUPP;
+	}
+	return r;
+}
+
+static struct copy_offload *copy_offload_find(const struct gendisk *disk)
+	__must_hold(&copy_offload_lock)
+{
+	struct copy_offload *co;
+
+	list_for_each_entry(co, &copy_offload_disks, list)
+		if (co->disk == disk)
+			return co;
+	return NULL;
+}
+
+struct copy_offload *copy_offload_get(struct block_device *from, struct block_device *to)
+{
+	struct copy_offload *co;
+
+	if (from->bd_disk != to->bd_disk)
+		return NULL;
+
+	mutex_lock(&copy_offload_lock);
+	co = copy_offload_find(from->bd_disk);
+	if (co) {
+		co->users++;
+		goto out;
+	}
+
+	co = kzalloc(sizeof(*co), GFP_KERNEL);
+	if (!co)
+		goto out;
+	co->disk = from->bd_disk;
+	co->users = 1;
+	co->stats = alloc_percpu(struct copy_offload_stats);
+	if (!co->stats || copy_offload_open(co)) {
+		free_percpu(co->stats);
+		kfree(co);
+		co = NULL;
+		goto out;
+	}
+	list_add_tail(&co->list, &copy_offload_disks);
+	pr_info("%s: copies by itself (%s), up to %u KiB in %u ranges of %u KiB\n",
+		co->disk->disk_name, co->ops->name, co->limits.command / 2, co->limits.ranges,
+		co->limits.range / 2);
+out:
+	mutex_unlock(&copy_offload_lock);
+	return co;
+}
+
+void copy_offload_put(struct copy_offload *co)
+{
+	if (!co)
+		return;
+	mutex_lock(&copy_offload_lock);
+	if (!--co->users) {
+		list_del(&co->list);
+		co->ops->close(co);
+		free_percpu(co->stats);
+		kfree(co);
+	}
+	mutex_unlock(&copy_offload_lock);
+}
+
+void copy_offload_switch(struct copy_offload *co, bool on)
+{
+	WRITE_ONCE(co->off, !on);
+	if (on) {
+		atomic_set(&co->trouble, 0);
+		WRITE_ONCE(co->gave_up, false);
+	}
+}
+
+/*
+ *------------------------------------------------------------
+ * Requests
+ *------------------------------------------------------------
+ */
+
+void copy_offload_count_not(struct copy_offload *co, enum copy_offload_why why)
+{
+	this_cpu_inc(co->stats->not[why]);
+}
+
+/* What holds for every copy to this device, at this moment; COPY_OFFLOAD_WHYS: nothing. */
+static enum copy_offload_why copy_offload_obstacle(const struct copy_offload *co,
+						   struct block_device *to, sector_t sector,
+						   sector_t count)
+{
+	if (READ_ONCE(co->off) || READ_ONCE(copy_offload_off))
+		return COPY_OFFLOAD_OFF;
+	if (READ_ONCE(co->gave_up))
+		return COPY_OFFLOAD_GAVE_UP;
+	if (bdev_logical_block_size(to) != co->limits.align << SECTOR_SHIFT)
+		return COPY_OFFLOAD_CHANGED;
+	/* The block layer looks at neither for a command that is not its own. */
+	if (bdev_read_only(to))
+		return COPY_OFFLOAD_READ_ONLY;
+	if (sector > bdev_nr_sectors(to) || count > bdev_nr_sectors(to) - sector)
+		return COPY_OFFLOAD_BEYOND;
+	return COPY_OFFLOAD_WHYS;
+}
+
+static enum copy_offload_why copy_offload_why_not(const struct copy_offload *co,
+						  struct block_device *from, sector_t from_sector,
+						  struct block_device *to, sector_t to_sector,
+						  sector_t count)
+{
+	sector_t bits = (get_start_sect(from) + from_sector) | (get_start_sect(to) + to_sector);
+
+	if (from->bd_disk != co->disk || to->bd_disk != co->disk)
+		return COPY_OFFLOAD_ELSEWHERE;
+	if ((bits | count) & (co->limits.align - 1))
+		return COPY_OFFLOAD_UNALIGNED;
+	if (from_sector > bdev_nr_sectors(from) || count > bdev_nr_sectors(from) - from_sector)
+		return COPY_OFFLOAD_BEYOND;
+	return copy_offload_obstacle(co, to, to_sector, count);
+}
+
+bool copy_offload_usable(struct copy_offload *co, struct block_device *from, sector_t from_sector,
+			 struct block_device *to, sector_t to_sector, sector_t count)
+{
+	enum copy_offload_why why = copy_offload_why_not(co, from, from_sector, to, to_sector,
+							 count);
+
+	if (likely(why == COPY_OFFLOAD_WHYS))
+		return true;
+	copy_offload_count_not(co, why);
+	return false;
+}
+
+struct copy_offload_request *copy_offload_alloc(struct copy_offload *co, unsigned int ranges)
+{
+	struct copy_offload_request *req;
+
+	req = kmalloc(sizeof(*req) + ranges * co->ops->range_bytes, GFP_NOWAIT | __GFP_NOWARN);
+	if (!req)
+		return NULL;
+	req->co = co;
+	req->count = 0;
+	req->nr = 0;
+	req->size = ranges;
+	return req;
+}
+
+void copy_offload_add(struct copy_offload_request *req, struct block_device *from, sector_t sector,
+		      unsigned int count)
+{
+	struct copy_offload *co = req->co;
+
+	sector += get_start_sect(from);
+	while (count && !WARN_ON_ONCE(req->nr == req->size)) {
+		unsigned int part = min(count, co->limits.range);
+
+		co->ops->set_range(req, req->nr++, sector, part);
+		req->count += part;
+		sector += part;
+		count -= part;
+	}
+}
+
+void copy_offload_submit(struct copy_offload_request *req, struct block_device *to, sector_t sector,
+			 copy_offload_fn fn, void *context)
+{
+	req->to = to;
+	req->sector = sector;
+	req->fn = fn;
+	req->context = context;
+	req->co->ops->issue(req);
+}
+
+bool copy_offload_may_issue(struct copy_offload_request *req)
+{
+	enum copy_offload_why why = copy_offload_obstacle(req->co, req->to, req->sector,
+							  req->count);
+
+	if (likely(why == COPY_OFFLOAD_WHYS))
+		return true;
+	copy_offload_end(req, COPY_OFFLOAD_REFUSED, why);
+	return false;
+}
+
+static void copy_offload_failure(struct copy_offload *co)
+{
+	if (atomic_add_return(COPY_OFFLOAD_FAILURE, &co->trouble) < COPY_OFFLOAD_TOO_MANY)
+		return;
+	if (xchg(&co->gave_up, true))
+		return;
+	pr_warn("%s: fails too often, is no longer asked to copy\n", co->disk->disk_name);
+}
+
+void copy_offload_end(struct copy_offload_request *req, enum copy_offload_result result,
+		      enum copy_offload_why why)
+{
+	struct copy_offload *co = req->co;
+	copy_offload_fn fn = req->fn;
+	void *context = req->context;
+
+	if (likely(result == COPY_OFFLOAD_COPIED)) {
+		this_cpu_inc(co->stats->commands);
+		this_cpu_add(co->stats->ranges, req->nr);
+		this_cpu_add(co->stats->sectors, req->count);
+		if (unlikely(atomic_read(&co->trouble)))
+			atomic_dec_if_positive(&co->trouble);
+	} else {
+		copy_offload_count_not(co, why);
+		if (why == COPY_OFFLOAD_FAILED)
+			copy_offload_failure(co);
+	}
+	kfree(req);
+	/* With this the last user may be gone, and the disk with it. */
+	fn(context, result);
+}
+
+/*
+ *------------------------------------------------------------
+ * What it tells
+ *------------------------------------------------------------
+ */
+
+static void copy_offload_sum(const struct copy_offload *co, struct copy_offload_stats *sum)
+{
+	unsigned int i;
+	int cpu;
+
+	memset(sum, 0, sizeof(*sum));
+	for_each_possible_cpu(cpu) {
+		const struct copy_offload_stats *s = per_cpu_ptr(co->stats, cpu);
+
+		sum->commands += s->commands;
+		sum->ranges += s->ranges;
+		sum->sectors += s->sectors;
+		for (i = 0; i < COPY_OFFLOAD_WHYS; i++)
+			sum->not[i] += s->not[i];
+	}
+}
+
+int copy_offload_format(struct copy_offload *co, char *buf, size_t size)
+{
+	const char *state = "auto";
+	struct copy_offload_stats sum;
+	unsigned int i;
+	int len;
+
+	if (READ_ONCE(co->off) || READ_ONCE(copy_offload_off))
+		state = "off";
+	else if (READ_ONCE(co->gave_up))
+		state = "gave-up";
+
+	copy_offload_sum(co, &sum);
+	len = scnprintf(buf, size, "%s %s %s commands %llu ranges %llu sectors %llu",
+			co->disk->disk_name, co->ops->name, state, sum.commands, sum.ranges,
+			sum.sectors);
+	for (i = 0; i < COPY_OFFLOAD_WHYS; i++)
+		len += scnprintf(buf + len, size - len, " %s %llu", copy_offload_whys[i],
+				 sum.not[i]);
+	return len;
+}
+
+static int copy_offload_show(struct seq_file *m, void *unused)
+{
+	struct copy_offload *co;
+	char *line;
+
+	line = kmalloc(COPY_OFFLOAD_LINE, GFP_KERNEL);
+	if (!line)
+		return -ENOMEM;
+	mutex_lock(&copy_offload_lock);
+	list_for_each_entry(co, &copy_offload_disks, list) {
+		copy_offload_format(co, line, COPY_OFFLOAD_LINE);
+		seq_printf(m, "%s\n", line);
+	}
+	mutex_unlock(&copy_offload_lock);
+	kfree(line);
+	return 0;
+}
+
+static int copy_offload_open_file(struct inode *inode, struct file *file)
+{
+	return single_open(file, copy_offload_show, NULL);
+}
+
+/* DISK auto, or DISK off */
+static int copy_offload_command(char *line)
+{
+	char *word = strim(line), *disk = strsep(&word, " ");
+	struct copy_offload *co;
+	int r = -ENODEV;
+	bool on;
+
+	if (!word || copy_offload_parse_switch(word, &on))
+		return -EINVAL;
+	mutex_lock(&copy_offload_lock);
+	list_for_each_entry(co, &copy_offload_disks, list) {
+		if (strcmp(co->disk->disk_name, disk))
+			continue;
+		copy_offload_switch(co, on);
+		r = 0;
+	}
+	mutex_unlock(&copy_offload_lock);
+	return r;
+}
+
+static ssize_t copy_offload_write(struct file *file, const char __user *from, size_t size,
+				  loff_t *pos)
+{
+	char line[DISK_NAME_LEN + 8];
+	int r;
+
+	if (size >= sizeof(line))
+		return -EINVAL;
+	if (copy_from_user(line, from, size))
+		return -EFAULT;
+	line[size] = '\0';
+	r = copy_offload_command(line);
+	return r ?: size;
+}
+
+static const struct file_operations copy_offload_fops = {
+	.owner = THIS_MODULE,
+	.open = copy_offload_open_file,
+	.read = seq_read,
+	.write = copy_offload_write,
+	.llseek = seq_lseek,
+	.release = single_release,
+};
+
+void copy_offload_init(void)
+{
+	copy_offload_dir = debugfs_create_dir(DM_SCALED_UNIQUE_NAME("dm-scaled"), NULL);
+	debugfs_create_file("offload", 0600, copy_offload_dir, NULL, &copy_offload_fops);
+}
+
+void copy_offload_exit(void)
+{
+	debugfs_remove_recursive(copy_offload_dir);
+}
