@@ -5,8 +5,9 @@
  * One write is under way at a time. Each CPU collects exceptions whose chunks it has copied;
  * whoever starts a write takes what all CPUs have. What becomes ready meanwhile is for the next
  * one. Before a write starts it waits for the copies that had begun when it was wanted: with many
- * writers, whose copies end at about the same time, one write then serves all of them. As nobody is
- * to wait long for a slow copy, it waits two ticks at most.
+ * writers, whose copies end at about the same time, one write then serves all of them. If the
+ * device has a cache, which makes each write cost a flush, it waits for those, too, that have begun
+ * meanwhile. As nobody is to wait long for a slow copy, it waits two ticks at most.
  *
  *	idle --> waiting for copies --> writing --> idle
  *
@@ -66,7 +67,7 @@ struct snap_log_cpu {
  * @lock:       protects the fields below; interrupts off, taken once for many exceptions
  * @slots:      exceptions on disk
  * @writing:    a write is under way; until it is over @window, @taken, @bytes, @bio are its own
- * @waiting:    a write waits for the copies of the other epoch
+ * @waits:      epochs whose copies the next write still waits for; now for the other one's
  * @timed:      @late has been queued for that
  * @scrub:      the next write only overwrites what follows the list
  * @zeroed:     the area after the current one ends the list
@@ -100,7 +101,7 @@ struct snap_log {
 	spinlock_t lock;	/* protects the fields below */
 	u64 slots;
 	bool writing;
-	bool waiting;
+	unsigned int waits;
 	bool timed;
 	bool scrub;
 	bool zeroed;
@@ -341,6 +342,12 @@ static void snap_log_give_back(struct snap_log *log, struct llist_node *list, bo
 	}
 }
 
+/* Epochs that a write waits for: their copies are one group, or two that come together. */
+static unsigned int snap_log_patience(const struct snap_log *log)
+{
+	return bdev_write_cache(log->store->cow) ? 2 : 1;
+}
+
 /*
  * Whether it is time to write: nothing is being written, and the copies that had begun when this
  * was first asked are over, or have taken too long.
@@ -350,21 +357,26 @@ static bool snap_log_is_time(struct snap_log *log, bool late)
 {
 	if (log->writing || log->closed)
 		return false;
-	if (!log->waiting) {
-		log->waiting = true;
+	if (!log->waits) {
+		log->waits = snap_log_patience(log);
 		WRITE_ONCE(log->epoch, !log->epoch);
 	}
-	/* Pairs with that of snap_log_over(): either we see the count go down, or it sees us. */
-	smp_mb();
-	if (!late && !log->failed && !log->wanted && snap_log_copying(log, !log->epoch)) {
-		queue_delayed_work(log->wq, &log->late, SNAP_LOG_PATIENCE);
-		log->timed = true;
-		return false;
+	while (!late && !log->failed && !log->wanted) {
+		/* Pairs with that of snap_log_over(): we see the count go down, or it sees us. */
+		smp_mb();
+		if (snap_log_copying(log, !log->epoch)) {
+			queue_delayed_work(log->wq, &log->late, SNAP_LOG_PATIENCE);
+			log->timed = true;
+			return false;
+		}
+		if (!--log->waits)
+			break;
+		WRITE_ONCE(log->epoch, !log->epoch);
 	}
 	if (log->timed)
 		cancel_delayed_work(&log->late);
 	log->timed = false;
-	log->waiting = false;
+	log->waits = 0;
 	return true;
 }
 

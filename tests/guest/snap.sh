@@ -132,22 +132,27 @@ is_invalid()
 	[[ $(snap_usage "$1") == Invalid ]]
 }
 
+# disk_create MB: a device for the data checker; tests replace it.
+disk_create()
+{
+	nullb_create size="$1" discard=1
+}
+
 # integrity_start ORIGIN_MB COW_MB...: an origin "origin" with known contents, and a snapshot snap0, snap1, …
-# for each COW size. Chunk sizes take turns. Devices are memory-backed null_blk with discard. $store is N, the default,
-# P or PO.
+# for each COW size. Chunk sizes take turns. Devices are those of disk_create(). $store is N, the default, P or PO.
 integrity_start()
 {
 	local mb=$1 index=0 cow
 
 	shift
 	sizes=(8 16 32 128 8 64 256 2048)
-	dev=$(nullb_create size="$mb" discard=1)
+	dev=$(disk_create "$mb")
 	origin_create origin "$dev"
 	integrity --origin /dev/mapper/origin --fill --save $model
 	snaps=()
 	cows=()
 	for cow in "$@"; do
-		cow=$(nullb_create size="$cow" discard=1)
+		cow=$(disk_create "$cow")
 		cows+=("$cow")
 		snap_create "snap$index" origin "$dev" "$cow" "${store:-N}" "${sizes[index]}" \
 			${features[@]+"${features[@]}"}
@@ -168,7 +173,7 @@ integrity_under_load()
 	shift
 	sizes=("$@")
 	for i in "$@"; do
-		cows+=("$(nullb_create size=$((mb + 1)) discard=1)")
+		cows+=("$(disk_create $((mb + 1)))")
 	done
 	coproc CHECKER {
 		exec dmsc-integrity --seed "${SEED:-$RANDOM$RANDOM}" --load $model --save $model \

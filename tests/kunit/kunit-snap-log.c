@@ -4,6 +4,13 @@
  */
 #include "kunit-lib.h"
 
+/* Whether the COW device has a cache, and whether a write that waits for copies ever gets tired. */
+static bool log_cache, log_tireless;
+
+#define bdev_write_cache(bdev)	log_cache
+#define queue_delayed_work(wq, work, delay)	\
+	(log_tireless ? false : queue_delayed_work(wq, work, delay))
+
 #include "dm-snap-log.c"
 
 #define SECTORS		4096
@@ -33,6 +40,8 @@ static void entry_ended(struct snap_log_entry *entry, bool failed)
 
 static void log_exit(struct kunit *test)
 {
+	log_cache = false;
+	log_tireless = false;
 	if (lt) {
 		if (lt->td)
 			ku_disk_let_go(lt->td);
@@ -289,6 +298,32 @@ static void waits_for_copies_a_little(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, nr_failed(), 0);
 }
 
+/* Where a write costs a flush it waits for the copies of those, too, that come meanwhile. */
+static void waits_for_more_if_there_is_a_cache(struct kunit *test)
+{
+	bool epoch;
+
+	log_setup(test, 8, 0, false);
+	log_cache = true;
+	log_tireless = true;
+	epoch = lt->log->epoch;
+	begin(0, 2);
+	commit(0, 1);
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(READ_ONCE(lt->log->epoch) != epoch));
+	begin(2, 1);
+	commit(1, 1);
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(READ_ONCE(lt->log->waits) == 1));
+	/* Not for these. */
+	begin(3, 1);
+	ku_pause();
+	KUNIT_EXPECT_EQ(test, atomic_read(&lt->nr_ended), 0);
+	commit(2, 1);
+	KUNIT_ASSERT_TRUE(test, wait_ended(3));
+	KUNIT_EXPECT_EQ(test, nr_log_writes(), 1);
+	commit(3, 1);
+	KUNIT_ASSERT_TRUE(test, wait_ended(4));
+}
+
 /* A write that fails takes all with it, then and later. */
 static void fails_for_good(struct kunit *test)
 {
@@ -369,6 +404,7 @@ static struct kunit_case log_cases[] = {
 	KUNIT_CASE(continues_a_list),
 	KUNIT_CASE(next_write_takes_all),
 	KUNIT_CASE(waits_for_copies_a_little),
+	KUNIT_CASE(waits_for_more_if_there_is_a_cache),
 	KUNIT_CASE(fails_for_good),
 	KUNIT_CASE(fails_if_the_next_area_does),
 	KUNIT_CASE(all_cpus_commit),
