@@ -11,6 +11,7 @@
  *   supposed to look. So a device is used only after reading a block that is there and one that is
  *   not has shown that the status is where it is looked for.
  */
+#undef pr_fmt
 #define pr_fmt(fmt) "copy-offload: " fmt
 
 #include <linux/blk-mq.h>
@@ -401,20 +402,26 @@ static void copy_nvme_fill_copy(const struct copy_offload_request *req, struct n
 	cmd->common.cdw12 = cpu_to_le32(req->nr - 1);
 }
 
-static void copy_nvme_end(struct copy_offload_request *req, blk_status_t status, u16 seen)
+/* What two statuses mean, of which either may say nothing; @why only if it did not copy. */
+static enum copy_offload_result copy_nvme_result(blk_status_t status, u16 seen,
+						 enum copy_offload_why *why)
 {
 	if (likely(!status && !seen))
-		copy_offload_end(req, COPY_OFFLOAD_COPIED, COPY_OFFLOAD_WHYS);
-	else if ((seen & COPY_NVME_STATUS_TYPE) == COPY_NVME_STATUS_PATH ||
-		 status == BLK_STS_TRANSPORT || status == BLK_STS_OFFLINE)
-		copy_offload_end(req, COPY_OFFLOAD_BROKEN, COPY_OFFLOAD_INTERRUPTED);
+		return COPY_OFFLOAD_COPIED;
+	if ((seen & COPY_NVME_STATUS_TYPE) == COPY_NVME_STATUS_PATH ||
+	    status == BLK_STS_TRANSPORT || status == BLK_STS_OFFLINE)
+		*why = COPY_OFFLOAD_INTERRUPTED;
 	else
-		copy_offload_end(req, COPY_OFFLOAD_BROKEN, COPY_OFFLOAD_FAILED);
+		*why = COPY_OFFLOAD_FAILED;
+	return COPY_OFFLOAD_BROKEN;
 }
 
 static enum rq_end_io_ret copy_nvme_end_io(DM_SCALED_END_IO_ARGS)
 {
-	copy_nvme_end(rq->end_io_data, status, copy_nvme_status(rq));
+	enum copy_offload_why why = COPY_OFFLOAD_WHYS;
+	enum copy_offload_result result = copy_nvme_result(status, copy_nvme_status(rq), &why);
+
+	copy_offload_end(rq->end_io_data, result, why);
 	return RQ_END_IO_FREE;
 }
 

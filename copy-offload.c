@@ -4,6 +4,7 @@
  *
  * How a copy is asked for is a provider's: copy-offload-nvme.c, copy-offload-blk.c.
  */
+#undef pr_fmt
 #define pr_fmt(fmt) "copy-offload: " fmt
 
 #include <linux/blk-integrity.h>

@@ -3,7 +3,7 @@
 # shellcheck source=tests/guest/snap.sh
 . "$lib/snap.sh"
 DESCRIPTION="damaged COW devices are opened as documented, or refused and left alone"
-TIMEOUT=300
+TIMEOUT=1200
 KERNELS=stock
 
 requires()

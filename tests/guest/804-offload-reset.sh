@@ -6,30 +6,49 @@ DESCRIPTION="the controller is reset, and the disk pulled out, while it copies"
 TIMEOUT=200
 VM="--cpus 4 --mem 2048 --nvme @tests/guest/offload.disks"
 
+requires()
+{
+	need_test_module dm-copy-bench
+}
+
 run_test()
 {
-	local disk dir n
+	local disk dir n pid
 
 	nvme_start
+	insmod "$opt/dm-copy-bench.ko"
 	disk=$(nvme_disk reset)
+	dir=/sys/block/${disk#/dev/}/device
+	nvme_keep "$disk"
+	src=$(nvme_partition "$disk" 32) dst=$(nvme_partition "$disk" 32)
+	fill "$src" 1
+	fill "$dst" 2
+	# Copies only: of reads and writes that are sent once more after a reset, the driver of 6.1 and QEMU's shadow
+	# doorbells lose some if there is more than one for a queue, without any module of ours.
+	bench engine=mq depth=16 size_kb=4 copies="$(slow_or 8192 24576)" > /tmp/bench &
+	pid=$!
+	n=0
+	while kill -0 "$pid" 2> /dev/null; do
+		sleep 0.7
+		echo 1 > "$dir/reset_controller"
+		wait_for 60 controller_is live "$dir"
+		n=$((n + 1))
+	done
+	wait "$pid"
+	result=$(< /tmp/bench)
+	offload_line keep
+	assert_eq "$(number errors)" 0 "errors"
+	assert_eq "$(checksum "$dst")" "$(checksum "$src")" "contents"
+	assert_le 3 "$n" "resets"
+	assert_le 1 "$(offload keep commands)" "commands"
+	assert_le 1 "$(offload keep interrupted)" "commands that a reset has killed"
+	assert_eq "$(offload keep gave-up) $(offload keep failed)" "0 0" "a reset is no failure of the device"
+	dm_remove keep
+	rmmod dm_copy_bench
 	disk_create()
 	{
 		nvme_partition "$disk" "$1"
 	}
-	integrity_start 16 17
-	checker_start --load $model "${snaps[@]}" --hang-timeout 120 --save $model
-	dir=/sys/block/${disk#/dev/}/device
-	for ((n = 0; n < $(slow_or 3 6); n++)); do
-		sleep 0.7
-		echo 1 > "$dir/reset_controller"
-		wait_for 60 controller_is live "$dir"
-	done
-	sleep 1
-	checker_stop
-	offload_line snap0
-	assert_le 1 "$(offload snap0 commands)" "commands"
-	assert_eq "$(offload snap0 gave-up) $(offload snap0 failed)" "0 0" "a reset is no failure of the device"
-	dm_remove snap0 origin
 
 	# Pulled out.
 	disk=$(nvme_disk pull)

@@ -18,8 +18,6 @@ nvme_start()
 {
 	local dir n
 
-	# QEMU 7.2 may lose commands after a reset: not for half a minute each time.
-	modprobe nvme_core io_timeout=15
 	modprobe nvme
 	for dir in /sys/class/nvme/nvme*/; do
 		wait_for 30 controller_is live "$dir"
