@@ -100,6 +100,15 @@ static inline void dm_scaled_set_max_discard_sectors(struct queue_limits *limits
 #endif
 }
 
+/* Exported by the NVMe driver, but declared in a header that only its own directory sees. */
+struct nvme_command;
+
+typedef void dm_scaled_nvme_init_fn(struct request *rq, struct nvme_command *cmd);
+typedef int dm_scaled_nvme_sync_fn(struct request_queue *q, struct nvme_command *cmd, void *buffer,
+				   unsigned int size);
+dm_scaled_nvme_init_fn nvme_init_request;
+dm_scaled_nvme_sync_fn nvme_submit_sync_cmd;
+
 /*
  * Exported by device-mapper, but declared in a header that only its own directory sees. The first
  * returns with the device's suspend lock held, the second releases it.

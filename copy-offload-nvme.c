@@ -54,6 +54,7 @@ struct copy_nvme_range {
 	__le16 blocks;
 	u8 reserved2[14];
 };
+
 static_assert(sizeof(struct copy_nvme_range) == 32);
 
 /**
@@ -65,6 +66,7 @@ struct copy_nvme_pdu {
 	u8 unused[20];
 	u16 status;
 };
+
 static_assert(offsetof(struct copy_nvme_pdu, status) == 20);
 
 /**
@@ -77,14 +79,9 @@ struct copy_nvme {
 	unsigned int shift;
 };
 
-/* Exported by the driver, but declared where only the driver sees it. */
-void nvme_init_request(struct request *rq, struct nvme_command *cmd);
-int nvme_submit_sync_cmd(struct request_queue *q, struct nvme_command *cmd, void *buffer,
-			 unsigned int size);
-
-/* Held by each namespace that is open, so that the module can do without a driver. */
-static typeof(&nvme_init_request) copy_nvme_init_request;
-static typeof(&nvme_submit_sync_cmd) copy_nvme_submit_sync;
+/* The driver's. Held by each namespace that is open, so that the module can do without a driver. */
+static dm_scaled_nvme_init_fn *copy_nvme_init_request;
+static dm_scaled_nvme_sync_fn *copy_nvme_submit_sync;
 
 static u16 copy_nvme_status(struct request *rq)
 {
@@ -101,8 +98,9 @@ static u16 copy_nvme_status(struct request *rq)
 
 /**
  * struct copy_nvme_window - memory of the task, for an ioctl that wants some
- * @cmd:  what is asked
- * @data: what is answered
+ * @cmd:    what is asked
+ * @unused: so that what follows has a page of its own
+ * @data:   what is answered
  */
 struct copy_nvme_window {
 	struct nvme_passthru_cmd cmd;
@@ -116,7 +114,7 @@ static int copy_nvme_identify(struct block_device *bdev, struct copy_nvme_window
 	struct nvme_passthru_cmd cmd = {
 		.opcode = nvme_admin_identify,
 		.nsid = nsid,
-		.addr = (unsigned long)window->data,
+		.addr = (__force unsigned long)window->data,
 		.data_len = COPY_NVME_IDENTIFY_SIZE,
 		.cdw10 = cns,
 	};
@@ -124,7 +122,7 @@ static int copy_nvme_identify(struct block_device *bdev, struct copy_nvme_window
 
 	if (copy_to_user(&window->cmd, &cmd, sizeof(cmd)))
 		return -EFAULT;
-	r = dm_scaled_bdev_ioctl(bdev, NVME_IOCTL_ADMIN_CMD, (unsigned long)&window->cmd);
+	r = dm_scaled_bdev_ioctl(bdev, NVME_IOCTL_ADMIN_CMD, (__force unsigned long)&window->cmd);
 	if (r)
 		return r < 0 ? r : -EIO;
 	return copy_from_user(data, window->data, COPY_NVME_IDENTIFY_SIZE) ? -EFAULT : 0;
@@ -324,8 +322,8 @@ static void copy_nvme_put_driver(void)
 
 static bool copy_nvme_get_driver(void)
 {
-	typeof(&nvme_init_request) init_request = symbol_get(nvme_init_request);
-	typeof(&nvme_submit_sync_cmd) submit_sync = symbol_get(nvme_submit_sync_cmd);
+	dm_scaled_nvme_init_fn *init_request = symbol_get(nvme_init_request);
+	dm_scaled_nvme_sync_fn *submit_sync = symbol_get(nvme_submit_sync_cmd);
 
 	if (!init_request || !submit_sync) {
 		if (init_request)
@@ -402,14 +400,32 @@ static void copy_nvme_fill_copy(const struct copy_offload_request *req, struct n
 	cmd->common.cdw12 = cpu_to_le32(req->nr - 1);
 }
 
+/* Whether a status says that something came in between: the same command might well succeed. */
+static bool copy_nvme_was_interrupted(u16 seen)
+{
+	if ((seen & COPY_NVME_STATUS_TYPE) == COPY_NVME_STATUS_PATH)
+		return true;
+	switch (seen) {
+	case NVME_SC_POWER_LOSS:
+	case NVME_SC_ABORT_REQ:
+	case NVME_SC_ABORT_QUEUE:
+	case NVME_SC_CMD_INTERRUPTED:
+	case NVME_SC_TRANSIENT_TR_ERR:
+	case NVME_SC_NS_NOT_READY:
+		return true;
+	default:
+		return false;
+	}
+}
+
 /* What two statuses mean, of which either may say nothing; @why only if it did not copy. */
 static enum copy_offload_result copy_nvme_result(blk_status_t status, u16 seen,
 						 enum copy_offload_why *why)
 {
 	if (likely(!status && !seen))
 		return COPY_OFFLOAD_COPIED;
-	if ((seen & COPY_NVME_STATUS_TYPE) == COPY_NVME_STATUS_PATH ||
-	    status == BLK_STS_TRANSPORT || status == BLK_STS_OFFLINE)
+	if (copy_nvme_was_interrupted(seen) || status == BLK_STS_TRANSPORT ||
+	    status == BLK_STS_OFFLINE)
 		*why = COPY_OFFLOAD_INTERRUPTED;
 	else
 		*why = COPY_OFFLOAD_FAILED;

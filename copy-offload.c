@@ -9,6 +9,7 @@
 
 #include <linux/blk-integrity.h>
 #include <linux/debugfs.h>
+#include <linux/jiffies.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/seq_file.h>
@@ -22,6 +23,8 @@
 /* A failure weighs as much as so many successes; a device is given up when it has too many. */
 #define COPY_OFFLOAD_FAILURE	16
 #define COPY_OFFLOAD_TOO_MANY	(4 * COPY_OFFLOAD_FAILURE)
+/* A reset fails all that is under way, and not each device says that it was one. */
+#define COPY_OFFLOAD_BURST	DIV_ROUND_UP(HZ, 10)
 /* A device that is asked for more is kept busy for too long: a command that times out resets it. */
 #define COPY_OFFLOAD_MAX_SECTORS	2048
 /* What is not worth a command. */
@@ -170,6 +173,7 @@ struct copy_offload *copy_offload_get(struct block_device *from, struct block_de
 		goto out;
 	co->disk = from->bd_disk;
 	co->users = 1;
+	co->failed_at = jiffies - COPY_OFFLOAD_BURST;
 	co->stats = alloc_percpu(struct copy_offload_stats);
 	if (!co->stats || copy_offload_open(co)) {
 		free_percpu(co->stats);
@@ -318,8 +322,19 @@ bool copy_offload_may_issue(struct copy_offload_request *req)
 	return false;
 }
 
+/* What fails at the same time has failed once. */
+static bool copy_offload_is_new_failure(struct copy_offload *co)
+{
+	unsigned long last = READ_ONCE(co->failed_at);
+
+	return time_after_eq(jiffies, last + COPY_OFFLOAD_BURST) &&
+	       cmpxchg(&co->failed_at, last, jiffies) == last;
+}
+
 static void copy_offload_failure(struct copy_offload *co)
 {
+	if (!copy_offload_is_new_failure(co))
+		return;
 	if (atomic_add_return(COPY_OFFLOAD_FAILURE, &co->trouble) < COPY_OFFLOAD_TOO_MANY)
 		return;
 	if (xchg(&co->gave_up, true))

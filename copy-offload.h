@@ -139,6 +139,7 @@ struct copy_offload_stats {
  * @off:     switched off
  * @gave_up: it has failed too often
  * @trouble: rises with each failure and falls with each success; written only when it is not 0
+ * @failed_at: jiffies of the last failure that @trouble knows
  * @stats:   per CPU
  * @private: the provider's
  *
@@ -154,6 +155,7 @@ struct copy_offload {
 	bool off;
 	bool gave_up;
 	atomic_t trouble;
+	unsigned long failed_at;
 	struct copy_offload_stats __percpu *stats;
 	void *private;
 };

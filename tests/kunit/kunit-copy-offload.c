@@ -322,26 +322,32 @@ static void looks_again_before_it_issues(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, not_copied(COPY_OFFLOAD_READ_ONLY), 1);
 }
 
+/* Copies that fail, @nr times, long after each other. */
+static void offload_fail(struct kunit *test, unsigned int nr)
+{
+	copier.result = COPY_OFFLOAD_BROKEN;
+	copier.why = COPY_OFFLOAD_FAILED;
+	while (nr--) {
+		co->failed_at -= COPY_OFFLOAD_BURST;
+		KUNIT_EXPECT_EQ(test, offload_copy(test, 0, 128, 8), COPY_OFFLOAD_BROKEN);
+	}
+	copier.result = COPY_OFFLOAD_COPIED;
+}
+
 static void gives_up_after_failures(struct kunit *test)
 {
 	unsigned int i;
 
 	offload_setup(test);
-	copier.result = COPY_OFFLOAD_BROKEN;
-	copier.why = COPY_OFFLOAD_FAILED;
-	for (i = 0; i < 3; i++)
-		KUNIT_EXPECT_EQ(test, offload_copy(test, 0, 128, 8), COPY_OFFLOAD_BROKEN);
+	offload_fail(test, 3);
 	KUNIT_EXPECT_FALSE(test, co->gave_up);
 
 	/* Successes make up for it. */
-	copier.result = COPY_OFFLOAD_COPIED;
-	for (i = 0; i < 40; i++)
+	for (i = 0; i < 3 * COPY_OFFLOAD_FAILURE; i++)
 		offload_copy(test, 0, 128, 8);
-	copier.result = COPY_OFFLOAD_BROKEN;
-	for (i = 0; i < 3; i++)
-		offload_copy(test, 0, 128, 8);
+	offload_fail(test, 3);
 	KUNIT_EXPECT_FALSE(test, co->gave_up);
-	offload_copy(test, 0, 128, 8);
+	offload_fail(test, 1);
 	KUNIT_EXPECT_TRUE(test, co->gave_up);
 	KUNIT_EXPECT_FALSE(test, copy_offload_usable(co, td->bdev, 0, td->bdev, 128, 8));
 	KUNIT_EXPECT_EQ(test, not_copied(COPY_OFFLOAD_GAVE_UP), 1);
@@ -349,6 +355,23 @@ static void gives_up_after_failures(struct kunit *test)
 	/* Until somebody says that it is better. */
 	copy_offload_switch(co, true);
 	KUNIT_EXPECT_TRUE(test, copy_offload_usable(co, td->bdev, 0, td->bdev, 128, 8));
+}
+
+/* As when the device is reset. */
+static void failures_at_once_are_one(struct kunit *test)
+{
+	unsigned int i;
+
+	offload_setup(test);
+	offload_fail(test, 2);
+	copier.result = COPY_OFFLOAD_BROKEN;
+	/* None of them is so late. */
+	co->failed_at = jiffies + HZ;
+	for (i = 0; i < 20; i++)
+		offload_copy(test, 0, 128, 8);
+	KUNIT_EXPECT_FALSE(test, co->gave_up);
+	KUNIT_EXPECT_EQ(test, not_copied(COPY_OFFLOAD_FAILED), 22);
+	KUNIT_EXPECT_EQ(test, atomic_read(&co->trouble), 2 * COPY_OFFLOAD_FAILURE);
 }
 
 static void interruption_is_no_failure(struct kunit *test)
@@ -404,6 +427,7 @@ static struct kunit_case offload_cases[] = {
 	KUNIT_CASE(long_ranges_are_cut),
 	KUNIT_CASE(looks_again_before_it_issues),
 	KUNIT_CASE(gives_up_after_failures),
+	KUNIT_CASE(failures_at_once_are_one),
 	KUNIT_CASE(interruption_is_no_failure),
 	KUNIT_CASE(tells_in_one_line),
 	KUNIT_CASE(obeys_a_line),

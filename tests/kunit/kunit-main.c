@@ -80,11 +80,14 @@ struct block_device *ku_fake_bdev(struct kunit *test, sector_t sectors, unsigned
 {
 	struct block_device *bdev = kunit_kzalloc(test, sizeof(*bdev), GFP_KERNEL);
 	struct request_queue *q = kunit_kzalloc(test, sizeof(*q), GFP_KERNEL);
+	struct gendisk *disk = kunit_kzalloc(test, sizeof(*disk), GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, bdev);
 	KUNIT_ASSERT_NOT_NULL(test, q);
+	KUNIT_ASSERT_NOT_NULL(test, disk);
 	q->limits.logical_block_size = block;
 	bdev->bd_queue = q;
+	bdev->bd_disk = disk;
 	bdev->bd_nr_sectors = sectors;
 	return bdev;
 }

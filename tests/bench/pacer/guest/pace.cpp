@@ -29,7 +29,9 @@ constexpr Milliseconds kPatience{30000};
 
 constexpr const char *kUsage = R"(usage: pace on | off
        pace measure PHASE DELAY_MS LENGTH_MS FILE DEVICE...
+       pace begin | end PHASE
 on, off    simulated time begins, ends
+begin, end the pacer begins to measure, and ends
 measure    waits until the first DEVICE does I/O and for DELAY_MS more, then has the pacer
            measure for LENGTH_MS; counts the DEVICEs' I/Os meanwhile and writes them, as JSON, to FILE
 PHASE      a number from 0 to 63 by which the pacer's report calls it
@@ -119,6 +121,10 @@ void run(std::span<char *> arguments)
 		return pacer::mark<pacer::Command::on>(0);
 	if (command == "off" && words.size() == 1)
 		return pacer::mark<pacer::Command::off>(0);
+	if (command == "begin" && words.size() == 2)
+		return pacer::mark<pacer::Command::begin>(parse(words[1]));
+	if (command == "end" && words.size() == 2)
+		return pacer::mark<pacer::Command::end>(parse(words[1]));
 	if (command != "measure" || words.size() < kMeasureArguments)
 		throw std::invalid_argument(kUsage);
 	measure(parse(words[1]), Milliseconds(parse(words[2])), Milliseconds(parse(words[3])),
