@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
-DESCRIPTION="the README's commands for a real host, in its order, on logical volumes of its names"
+# shellcheck source=tests/guest/offload.sh
+. "$lib/offload.sh"
+DESCRIPTION="the README's commands for a real host, in its order, on logical volumes of its names and an NVMe disk"
 KERNELS=stock
+VM="--cpus 4 --mem 2048 --nvme @tests/guest/offload.disks"
 
 # block NAME: the commands behind <!-- test: NAME -->
 block()
@@ -39,8 +42,8 @@ run_test()
 
 	# bench is run by tests/host/130-demo.sh.
 	blocks=$(sed -n 's/^<!-- test: \(.*\) -->$/\1/p' "$opt/README.md" | paste -sd' ')
-	assert_eq "$blocks" "build install devices origin snapshot status remove persistent merge merged takeover bench" \
-		"the README's blocks"
+	assert_eq "$blocks" "build install devices origin snapshot status remove persistent merge merged takeover $(
+		)offload offload-switch bench" "the README's blocks"
 
 	unload_module
 	disk=$(nullb_create size=256)
@@ -88,4 +91,12 @@ run_test()
 	have_target snapshot-merge || fail "stock's names are not served"
 	rm /etc/modprobe.d/dm-scaled.conf
 	vgremove -q -y vg
+
+	nvme_start
+	disk=$(nvme_disk a)
+	ORIGIN=$(nvme_partition "$disk" 8) COW=$(nvme_partition "$disk" 8)
+	snap_create data-snap - "$ORIGIN" "$COW"
+	assert_match "$(run_block offload)" "${disk#/dev/} nvme auto commands 0 "
+	run_block offload-switch
+	assert_match "$(offload_line data-snap)" " nvme auto "
 }

@@ -16,11 +16,11 @@ run_test()
 	local disk src dst n cases
 
 	nvme_start
-	for n in 1 2 3 4; do
+	for n in 1 2 $(slow_or '' '3 4'); do
 		# What has nothing to do with the limits is done once.
 		cases='copy.*'
 		((n == 1)) || cases='copy.sizes'
-		disk=$(nvme_disk a $n)
+		disk=$(nvme_disk a "$n")
 		echo "### namespace $n"
 		nvme_keep "$disk"
 		src=$(nvme_partition "$disk" 20) dst=$(nvme_partition "$disk" 20)
