@@ -380,20 +380,15 @@ struct llist_node *kmq_gather_writes(struct llist_node *list);
 /* dm-kcopyd-mq-offload.c */
 
 /**
- * kmq_offload_try() - ask whether the device may copy a job's segment
- * @job: with its segment
+ * kmq_offload_segment() - ask whether the device may copy a job's segment
+ * @job: with @offset and @count, which is made smaller if it is more than a request may copy; its
+ *       client has a disk that copies
  *
- * If there is a disk that copies and it may not, that is counted.
+ * If it may not, that is counted.
  *
  * Context: any.
  */
-bool kmq_offload_try(struct kmq_job *job);
-
-/**
- * kmq_offload_segment() - how many sectors of a copy may be one segment
- * @first: stands for the copy
- */
-unsigned int kmq_offload_segment(const struct kmq_job *first);
+bool kmq_offload_segment(struct kmq_job *job);
 
 /**
  * kmq_offload_chain() - have the device copy jobs

@@ -22,25 +22,18 @@ static bool kmq_is_read_and_written(const struct kmq_job *first)
 	return first->zero || first->num_dests != 1 || (first->flags & BIT(DM_KCOPYD_WRITE_SEQ));
 }
 
-bool kmq_offload_try(struct kmq_job *job)
+bool kmq_offload_segment(struct kmq_job *job)
 {
 	struct copy_offload *co = job->kc->offload;
 	const struct kmq_job *first = job->first;
+	unsigned int count = min(job->count, co->limits.command);
 
-	if (likely(!co) || kmq_is_read_and_written(first))
+	if (kmq_is_read_and_written(first) ||
+	    !copy_offload_usable(co, first->source.bdev, first->source.sector + job->offset,
+				 first->dests[0].bdev, first->dests[0].sector + job->offset, count))
 		return false;
-	return copy_offload_usable(co, first->source.bdev, first->source.sector + job->offset,
-				   first->dests[0].bdev, first->dests[0].sector + job->offset,
-				   job->count);
-}
-
-unsigned int kmq_offload_segment(const struct kmq_job *first)
-{
-	const struct copy_offload *co = first->kc->offload;
-
-	if (likely(!co) || kmq_is_read_and_written(first))
-		return first->kc->sub_job_size;
-	return min(first->kc->sub_job_size, co->limits.command);
+	job->count = count;
+	return true;
 }
 
 /* In whichever context the request ends. */

@@ -245,10 +245,10 @@ static bool kmq_next_segment(struct kmq_job *job)
 		return false;
 
 	job->offset = first->progress;
-	job->count = min_t(sector_t, left, kmq_offload_segment(first));
+	job->count = min_t(sector_t, left, job->kc->sub_job_size);
+	job->offload = unlikely(job->kc->offload) && kmq_offload_segment(job);
 	job->write_count = job->count;
 	first->progress += job->count;
-	job->offload = kmq_offload_try(job);
 	return true;
 }
 

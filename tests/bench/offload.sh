@@ -34,11 +34,6 @@ awk '$1 == "\"phase\":" { n++ } $1 == "\"user\":" || $1 == "\"kernel\":" { sum[n
 	END { for (i = 1; i <= n; i++) print sum[i] }' "$dir/pacer.json" > "$dir/instructions"
 paste -d, "$dir/paced/results.csv" "$dir/instructions" > "$dir/paced.csv"
 
-median()
-{
-	sort -n | awk '{ v[NR] = $1 } END { print (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2 }'
-}
-
 # value FILE WHAT SWITCH EXPRESSION: of all rounds. Fields: what, switch, copies per second, MiB per copy, bytes over
 # PCIe per copy, commands per copy, copies, instructions
 value()

@@ -16,11 +16,6 @@ quiet_make "$dir/build.log" KVER="$kver" module tools
 "$top/tests/vm/run" --kernel "$kver" --cpus "${CPUS:-4}" --out "$dir" --timeout 3600 \
 	-- bash /opt/dm-scaled/tests/bench/persist-guest.sh "${ROUNDS:-5}" "${EXCEPTIONS:-1000000}" "${MERGED:-10000}"
 
-median()
-{
-	sort -n | awk '{ v[NR] = $1 } END { print (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2 }'
-}
-
 # seconds WHAT TARGET: of all rounds, in their order
 seconds()
 {

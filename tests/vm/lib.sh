@@ -18,6 +18,12 @@ die()
 	exit 1
 }
 
+# The median of numbers, one in a line.
+median()
+{
+	sort -n | awk '{ v[NR] = $1 } END { print (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2 }'
+}
+
 # Folder of an unpacked kernel image: / if the package is installed, else one in the cache.
 kernel_root()
 {
