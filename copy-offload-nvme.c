@@ -262,7 +262,7 @@ static int copy_nvme_read(struct request_queue *q, struct nvme_command *cmd, voi
 static int copy_nvme_compare(struct request_queue *q, u32 nsid, u64 lba, void *buf,
 			     unsigned int size, bool good)
 {
-	struct copy_nvme_read read;
+	struct copy_nvme_read read = { };
 	struct nvme_command cmd;
 	int said, r;
 

@@ -445,10 +445,10 @@ static int copy_offload_command(char *line)
 		return -EINVAL;
 	mutex_lock(&copy_offload_lock);
 	list_for_each_entry(co, &copy_offload_disks, list) {
-		if (strcmp(co->disk->disk_name, disk))
-			continue;
-		copy_offload_switch(co, on);
-		r = 0;
+		if (!strcmp(co->disk->disk_name, disk)) {
+			copy_offload_switch(co, on);
+			r = 0;
+		}
 	}
 	mutex_unlock(&copy_offload_lock);
 	return r;

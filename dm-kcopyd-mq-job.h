@@ -392,13 +392,13 @@ bool kmq_offload_segment(struct kmq_job *job);
 
 /**
  * kmq_offload_chain() - have the device copy jobs
- * @job: of one client and state KMQ_OFFLOAD, first of a chain by @gather in the order of the
- *       destination. Comes back in state KMQ_OFFLOADED, and so do those that were not chained to
- *       another
+ * @leader: of one client and state KMQ_OFFLOAD, first of a chain by @gather in the order of the
+ *          destination. Comes back in state KMQ_OFFLOADED, and so do those that were not chained
+ *          to another
  *
  * Context: a worker. May sleep as a bio's submitter may.
  */
-void kmq_offload_chain(struct kmq_job *job);
+void kmq_offload_chain(struct kmq_job *leader);
 
 /* dm-kcopyd-mq.c */
 

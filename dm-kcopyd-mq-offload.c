@@ -86,23 +86,21 @@ static void kmq_offload_submit(struct kmq_job *leader, const struct kmq_bundle *
 			    leader);
 }
 
-void kmq_offload_chain(struct kmq_job *job)
+void kmq_offload_chain(struct kmq_job *leader)
 {
-	struct copy_offload *co = job->kc->offload;
-	struct kmq_job *next, *leader = NULL, *last = NULL;
-	struct kmq_bundle bundle;
+	struct copy_offload *co = leader->kc->offload;
+	struct kmq_bundle bundle = { 0, 0 };
+	struct kmq_job *job, *next, *last = NULL;
 
-	for (; job; job = next) {
+	for (job = leader; job; job = next) {
 		next = job->gather;
 		job->gather = NULL;
-		if (leader && kmq_follows(last, job) && kmq_offload_fits(co, &bundle, job)) {
+		if (last && kmq_follows(last, job) && kmq_offload_fits(co, &bundle, job)) {
 			last->gather = job;
-		} else {
-			if (leader)
-				kmq_offload_submit(leader, &bundle);
+		} else if (last) {
+			kmq_offload_submit(leader, &bundle);
 			leader = job;
-			bundle.ranges = 0;
-			bundle.sectors = 0;
+			bundle = (struct kmq_bundle){ 0, 0 };
 		}
 		bundle.ranges += copy_offload_ranges(co, job->count);
 		bundle.sectors += job->count;
