@@ -3,7 +3,7 @@
 # shellcheck source=tests/guest/snap.sh
 . "$lib/snap.sh"
 DESCRIPTION="status, table and events equal stock's, step by step"
-TIMEOUT=300
+TIMEOUT=600
 KERNELS=stock
 
 requires()
