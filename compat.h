@@ -8,7 +8,6 @@
 #define DM_SCALED_COMPAT_H
 
 #include <linux/bio.h>
-#include <linux/blk-mq.h>
 #include <linux/blkdev.h>
 #include <linux/device-mapper.h>
 #include <linux/version.h>

@@ -16,7 +16,6 @@
 
 #include <linux/blk-mq.h>
 #include <linux/completion.h>
-#include <linux/kmod.h>
 #include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/mman.h>

@@ -58,11 +58,11 @@ static struct dentry *copy_offload_dir;
 
 /*
  *------------------------------------------------------------
- * The switch of the module
+ * Switches
  *------------------------------------------------------------
  */
 
-static int copy_offload_parse_switch(const char *word, bool *on)
+int copy_offload_parse_switch(const char *word, bool *on)
 {
 	if (sysfs_streq(word, "auto"))
 		*on = true;
@@ -97,6 +97,20 @@ static const struct kernel_param_ops copy_offload_param_ops = {
 
 module_param_cb(offload, &copy_offload_param_ops, NULL, 0644);
 MODULE_PARM_DESC(offload, "auto: devices that can copy do; off: all is read and written");
+
+void copy_offload_switch(struct copy_offload *co, bool on)
+{
+	WRITE_ONCE(co->off, !on);
+	if (on) {
+		atomic_set(&co->trouble, 0);
+		WRITE_ONCE(co->gave_up, false);
+	}
+}
+
+static bool copy_offload_is_off(const struct copy_offload *co)
+{
+	return READ_ONCE(co->off) || READ_ONCE(copy_offload_off);
+}
 
 /*
  *------------------------------------------------------------
@@ -204,15 +218,6 @@ void copy_offload_put(struct copy_offload *co)
 	mutex_unlock(&copy_offload_lock);
 }
 
-void copy_offload_switch(struct copy_offload *co, bool on)
-{
-	WRITE_ONCE(co->off, !on);
-	if (on) {
-		atomic_set(&co->trouble, 0);
-		WRITE_ONCE(co->gave_up, false);
-	}
-}
-
 /*
  *------------------------------------------------------------
  * Requests
@@ -224,12 +229,17 @@ void copy_offload_count_not(struct copy_offload *co, enum copy_offload_why why)
 	this_cpu_inc(co->stats->not[why]);
 }
 
+static bool copy_offload_inside(struct block_device *bdev, sector_t sector, sector_t count)
+{
+	return sector <= bdev_nr_sectors(bdev) && count <= bdev_nr_sectors(bdev) - sector;
+}
+
 /* What holds for every copy to this device, at this moment; COPY_OFFLOAD_WHYS: nothing. */
 static enum copy_offload_why copy_offload_obstacle(const struct copy_offload *co,
 						   struct block_device *to, sector_t sector,
 						   sector_t count)
 {
-	if (READ_ONCE(co->off) || READ_ONCE(copy_offload_off))
+	if (copy_offload_is_off(co))
 		return COPY_OFFLOAD_OFF;
 	if (READ_ONCE(co->gave_up))
 		return COPY_OFFLOAD_GAVE_UP;
@@ -238,7 +248,7 @@ static enum copy_offload_why copy_offload_obstacle(const struct copy_offload *co
 	/* The block layer looks at neither for a command that is not its own. */
 	if (bdev_read_only(to))
 		return COPY_OFFLOAD_READ_ONLY;
-	if (sector > bdev_nr_sectors(to) || count > bdev_nr_sectors(to) - sector)
+	if (!copy_offload_inside(to, sector, count))
 		return COPY_OFFLOAD_BEYOND;
 	return COPY_OFFLOAD_WHYS;
 }
@@ -254,7 +264,7 @@ static enum copy_offload_why copy_offload_why_not(const struct copy_offload *co,
 		return COPY_OFFLOAD_ELSEWHERE;
 	if ((bits | count) & (co->limits.align - 1))
 		return COPY_OFFLOAD_UNALIGNED;
-	if (from_sector > bdev_nr_sectors(from) || count > bdev_nr_sectors(from) - from_sector)
+	if (!copy_offload_inside(from, from_sector, count))
 		return COPY_OFFLOAD_BEYOND;
 	return copy_offload_obstacle(co, to, to_sector, count);
 }
@@ -395,7 +405,7 @@ int copy_offload_format(struct copy_offload *co, char *buf, size_t size)
 	unsigned int i;
 	int len;
 
-	if (READ_ONCE(co->off) || READ_ONCE(copy_offload_off))
+	if (copy_offload_is_off(co))
 		state = "off";
 	else if (READ_ONCE(co->gave_up))
 		state = "gave-up";

@@ -265,6 +265,15 @@ void copy_offload_submit(struct copy_offload_request *req, struct block_device *
 			 copy_offload_fn fn, void *context);
 
 /**
+ * copy_offload_parse_switch() - read the word that switches offload on or off
+ * @word: "auto" or "off", perhaps with an end of line
+ * @on:   set to what it means
+ *
+ * Return: 0, or -EINVAL if it is another word.
+ */
+int copy_offload_parse_switch(const char *word, bool *on);
+
+/**
  * copy_offload_switch() - use the device, or do not
  * @co: the disk
  * @on: false: not for copies that begin from now on. True: also if it was given up

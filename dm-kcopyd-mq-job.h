@@ -15,7 +15,6 @@
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
 
-#include "compat.h"
 #include "dm-kcopyd-mq.h"
 
 /* Vectors inside a job: a copy of up to this many pages is a single allocation. */

@@ -13,6 +13,7 @@
  *
  * If the device will not copy, or fails, all jobs of the request are read and written.
  */
+#include "compat.h"
 #include "copy-offload.h"
 #include "dm-kcopyd-mq-job.h"
 

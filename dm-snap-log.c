@@ -349,8 +349,8 @@ static unsigned int snap_log_patience(const struct snap_log *log)
 }
 
 /*
- * Whether it is time to write: nothing is being written, and the copies that had begun when this
- * was first asked are over, or have taken too long.
+ * Whether it is time to write: nothing is being written, and the copies that are waited for, see
+ * snap_log_patience(), are over, or have taken too long.
  */
 static bool snap_log_is_time(struct snap_log *log, bool late)
 	__must_hold(&log->lock)

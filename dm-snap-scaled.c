@@ -739,13 +739,12 @@ static int snap_message(struct dm_target *ti, unsigned int argc, char **argv, ch
 {
 	struct snap_target *t = ti->private;
 	bool stats = argc == 1 && !strcmp(argv[0], "stats");
-	bool on = argc == 2 && !strcmp(argv[1], "auto");
-	bool off = argc == 2 && !strcmp(argv[1], "off");
-	bool offload = (on || off) && !strcmp(argv[0], "offload");
+	bool offload = argc == 2 && !strcmp(argv[0], "offload");
 	struct copy_offload *co;
+	bool on = false;
 	int r = 0;
 
-	if (!stats && !offload) {
+	if (!stats && (!offload || copy_offload_parse_switch(argv[1], &on))) {
 		DMERR("message %s: must be stats, or offload auto or offload off", argv[0]);
 		return -EINVAL;
 	}

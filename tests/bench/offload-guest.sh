@@ -6,17 +6,17 @@ set -euo pipefail
 mode=$1 rounds=$2
 opt=/opt/dm-scaled
 lib=$opt/tests/guest
-# shellcheck source=tests/guest/offload.sh
+# shellcheck source=tests/guest/lib.sh
 . "$lib/lib.sh"
 # shellcheck source=tests/guest/offload.sh
 . "$lib/offload.sh"
 phase=0
 
-# moved: sectors that were read from and written to the disk, and ranges and commands of its own copies
+# moved: sectors that were read from and written to the disk, with how many I/Os, and ranges and commands of its own
+# copies
 moved()
 {
-	awk '{ print $3 + $7 }' "/sys/block/${disk#/dev/}/stat"
-	awk '{ print $1 + $5 }' "/sys/block/${disk#/dev/}/stat"
+	awk '{ print $3 + $7; print $1 + $5 }' "/sys/block/${disk#/dev/}/stat"
 	offload keep ranges
 	offload keep commands
 }

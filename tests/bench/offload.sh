@@ -26,8 +26,8 @@ boot()
 		-- bash /opt/dm-scaled/tests/bench/offload-guest.sh "$name" "$rounds" > "$dir/$name.log" 2>&1 ||
 		die "the VM failed: see $dir/$name.log"
 }
-boot paced --accel thread=single --plugin "$out/pacer/pacer.so,out=$dir/pacer.json,mips=100,window=100" \
-	--add "$out/pacer/pace" --append 'nowatchdog nosoftlockup idle=halt'
+paced "$dir" 100 100
+boot paced "${paced[@]}"
 boot free
 # Instructions of each phase, in the order in which the guest had them.
 awk '$1 == "\"phase\":" { n++ } $1 == "\"user\":" || $1 == "\"kernel\":" { sum[n] += $2 }

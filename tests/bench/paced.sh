@@ -39,10 +39,8 @@ kver=$(default_kver)
 }
 rm -rf "$dir"
 mkdir -p "$dir"
-plugin=$out/pacer/pacer.so,out=$dir/pacer.json,mips=${MIPS:-100},window=${TURN:-100}
-"$top/tests/vm/run" --kernel "$kver" --cpus "$cpus" --mem 3072 --timeout "${TIMEOUT:-5400}" --out "$dir" \
-	--accel thread=single --plugin "$plugin" --add "$out/pacer/pace" \
-	--append 'nowatchdog nosoftlockup idle=halt' \
+paced "$dir" "${MIPS:-100}" "${TURN:-100}"
+"$top/tests/vm/run" --kernel "$kver" --cpus "$cpus" --mem 3072 --timeout "${TIMEOUT:-5400}" --out "$dir" "${paced[@]}" \
 	-- env WINDOW="${WINDOW:-1000}" RAMP="${RAMP:-300}" \
 	bash /opt/dm-scaled/tests/bench/paced-guest.sh "$workload" "$@" > "$dir/progress" ||
 	die "the machine failed: see $dir/console.log, $dir/output.log"

@@ -14,7 +14,7 @@ writes()
 
 run_test()
 {
-	local disk other o c before sum disks
+	local disk other o c message sum disks
 
 	nvme_start
 	# Beside each other on one disk.
@@ -65,10 +65,10 @@ run_test()
 	assert_eq "$(offload snap ranges) $(offload snap off)" "128 192" "ranges copied and not"
 	assert_fails dd of=$offload_file status=none <<< "nvme99n1 off"
 	assert_fails dd of=$offload_file status=none <<< "${disk#/dev/} on"
-	for before in nonsense "offload" "offload on" "stats now"; do
+	for message in nonsense "offload" "offload on" "stats now"; do
 		# Words of the message.
 		# shellcheck disable=SC2086
-		assert_fails dmsetup message snap 0 $before
+		assert_fails dmsetup message snap 0 $message
 	done
 
 	# The block layer does not look whether such a command may write.
@@ -81,7 +81,7 @@ run_test()
 	assert_eq "$(checksum /dev/mapper/snap)" "$sum" "contents of the snapshot"
 
 	# A snapshot whose devices are on two disks says that it has none.
-	dm_create two "0 $(sectors "$o") $snapshot $o $(nullb_create size=5) N 8"
+	snap_create two - "$o" "$(nullb_create size=5)"
 	assert_eq "$(offload_line two)" "-"
 	assert_fails dmsetup message two 0 offload off
 }

@@ -45,10 +45,6 @@ run_test()
 	assert_eq "$(offload keep gave-up)" 0 "the device is not given up for that"
 	dm_remove keep
 	rmmod dm_copy_bench
-	disk_create()
-	{
-		nvme_partition "$disk" "$1"
-	}
 
 	# Pulled out.
 	disk=$(nvme_disk pull)

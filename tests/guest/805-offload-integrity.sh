@@ -25,10 +25,6 @@ run_test()
 	nvme_start
 	disk=$(nvme_disk load)
 	nvme_keep "$disk"
-	disk_create()
-	{
-		nvme_partition "$disk" "$1"
-	}
 	integrity_start 16
 	echo "### on"
 	integrity_under_load "$(long_or 100 "$(slow_or 3 6)")" 8

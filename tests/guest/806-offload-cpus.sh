@@ -60,7 +60,6 @@ run_test()
 	bench engine=mq copies=8192 depth=16 cpus=0-7
 	echo 0 > $tracing/events/nvme/enable
 	copy_commands > /tmp/commands
-	rmmod dm_copy_bench
 	offload_line keep
 
 	assert_eq "$(number errors)" 0 "errors"
@@ -79,13 +78,12 @@ run_test()
 	nvme_keep "$disk"
 	src=$(nvme_partition "$disk" 32) dst=$(nvme_partition "$disk" 32)
 	fill "$src" 1
-	insmod "$opt/dm-copy-bench.ko"
 	bench engine=mq pattern=seq copies=8192 depth=512 cpus=0
-	rmmod dm_copy_bench
 	offload_line keep
 	assert_eq "$(number errors) $(offload keep ranges) $(offload keep failed)" "0 8192 0" "errors, ranges, failures"
 	assert_eq "$(checksum "$dst")" "$(checksum "$src")" "contents"
 	assert_le $((2 * $(offload keep commands))) 8192 "commands, of half as many as there are copies"
 	assert_le $((8192 / 256)) "$(offload keep commands)" "commands"
 	dm_remove keep
+	rmmod dm_copy_bench
 }

@@ -22,7 +22,8 @@ nvme_start()
 	for dir in /sys/class/nvme/nvme*/; do
 		wait_for 30 controller_is live "$dir"
 	done
-	disks_settle
+	# Namespaces are scanned after their controller is live.
+	wait_for 30 all_disks
 	for dir in /sys/block/nvme*n*/nvme*p*/; do
 		[[ -e $dir/partition ]] || continue
 		n=$(< "$dir/partition")
@@ -36,12 +37,6 @@ nvme_start()
 controller_is()
 {
 	[[ $(< "$2/state") == "$1" ]]
-}
-
-# Namespaces are scanned after their controller is live.
-disks_settle()
-{
-	wait_for 30 all_disks
 }
 
 all_disks()
@@ -86,7 +81,13 @@ nvme_keep()
 	local o
 
 	o=$(nvme_partition "$1" 1)
-	dm_create keep "0 $(sectors "$o") $snapshot $o $(nvme_partition "$1" 2) N 8"
+	snap_create keep - "$o" "$(nvme_partition "$1" 2)"
+}
+
+# The devices of the data checker are on the test's $disk.
+disk_create()
+{
+	nvme_partition "$disk" "$1"
 }
 
 # offload_line NAME: what the snapshot's disk tells
@@ -106,7 +107,7 @@ copies_by_itself()
 {
 	local line
 
-	dm_create probe "0 $(sectors "$1") $snapshot $1 $2 N 8"
+	snap_create probe - "$1" "$2"
 	line=$(offload_line probe)
 	dm_remove probe
 	[[ $line != - ]]

@@ -6,13 +6,11 @@
  * format that does not exist, which devices answer with an error. "nth" is a parameter, 0 for none;
  * "seen" and "spoilt" count.
  */
-#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
-
-#include <linux/atomic.h>
 #include <linux/kprobes.h>
 #include <linux/module.h>
 #include <linux/nvme.h>
 #include <linux/ptrace.h>
+#include <linux/spinlock.h>
 
 #define FAULT_COPY		0x19
 #define FAULT_NO_FORMAT		cpu_to_le32(0xf00)

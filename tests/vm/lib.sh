@@ -18,6 +18,17 @@ die()
 	exit 1
 }
 
+# paced DIR MIPS TURN: sets "paced" to the options of tests/vm/run that make the VM a simulated machine, whose pacer
+# reports to DIR/pacer.json. TURN is in instructions.
+# shellcheck disable=SC2034
+paced()
+{
+	paced=(
+		--accel thread=single --plugin "$out/pacer/pacer.so,out=$1/pacer.json,mips=$2,window=$3"
+		--add "$out/pacer/pace" --append 'nowatchdog nosoftlockup idle=halt'
+	)
+}
+
 # The median of numbers, one in a line.
 median()
 {
