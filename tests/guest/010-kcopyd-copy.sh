@@ -3,6 +3,7 @@
 # shellcheck source=tests/guest/kcopyd.sh
 . "$lib/kcopyd.sh"
 DESCRIPTION="copies: sizes, places, destinations, contents, neighbours"
+SELDOM=debug
 TIMEOUT=240
 
 requires()

@@ -3,6 +3,7 @@
 # shellcheck source=tests/guest/kcopyd.sh
 . "$lib/kcopyd.sh"
 DESCRIPTION="ordered writes, and host-managed zoned destinations"
+SELDOM=debug
 TIMEOUT=300
 
 requires()

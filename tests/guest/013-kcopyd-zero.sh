@@ -3,6 +3,7 @@
 # shellcheck source=tests/guest/kcopyd.sh
 . "$lib/kcopyd.sh"
 DESCRIPTION="zeroes, by command and by pages"
+SELDOM=debug
 TIMEOUT=240
 
 requires()

@@ -3,6 +3,7 @@
 # shellcheck source=tests/guest/kcopyd.sh
 . "$lib/kcopyd.sh"
 DESCRIPTION="prepared callbacks and items, from tasks and from interrupts"
+SELDOM=debug
 TIMEOUT=300
 
 requires()

@@ -3,6 +3,7 @@
 # shellcheck source=tests/guest/kcopyd.sh
 . "$lib/kcopyd.sh"
 DESCRIPTION="the throttle bounds the time in which copies are in flight"
+SELDOM=debug
 TIMEOUT=300
 
 requires()

@@ -3,6 +3,7 @@
 # shellcheck source=tests/guest/kcopyd.sh
 . "$lib/kcopyd.sh"
 DESCRIPTION="stock kcopyd passes the same cases: they ask for nothing that is new"
+SELDOM=stock
 TIMEOUT=400
 KERNELS=stock
 

@@ -3,6 +3,7 @@
 # shellcheck source=tests/guest/snap.sh
 . "$lib/snap.sh"
 DESCRIPTION="usage counts exactly the chunks copied, whoever copied them"
+SELDOM=debug
 TIMEOUT=300
 
 run_test()

@@ -3,6 +3,7 @@
 # shellcheck source=tests/guest/snap.sh
 . "$lib/snap.sh"
 DESCRIPTION="overflow: at the chunk after the last, exactly, with an event, on one and on all CPUs"
+SELDOM=debug
 TIMEOUT=300
 
 invalid()

@@ -3,6 +3,7 @@
 # shellcheck source=tests/guest/snap.sh
 . "$lib/snap.sh"
 DESCRIPTION="several snapshots with different chunk sizes: who copies what, and what each shows"
+SELDOM=debug
 
 run_test()
 {

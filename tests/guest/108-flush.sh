@@ -3,6 +3,7 @@
 # shellcheck source=tests/guest/snap.sh
 . "$lib/snap.sh"
 DESCRIPTION="flush and FUA reach the right device; a write with FUA to an uncopied chunk is durable"
+SELDOM=debug
 
 # flushes DEVICE: flush requests that it has completed.
 flushes()

@@ -3,6 +3,7 @@
 # shellcheck source=tests/guest/snap.sh
 . "$lib/snap.sh"
 DESCRIPTION="the COW threshold bounds the copies in flight and lets everybody through in the end"
+SELDOM=debug
 TIMEOUT=240
 
 # Most copies in flight at the COW device while fio writes COUNT chunks: most_in_flight COUNT

@@ -3,6 +3,7 @@
 # shellcheck source=tests/guest/snap.sh
 . "$lib/snap.sh"
 DESCRIPTION="a snapshot and targets that write to its origin can be in one table"
+SELDOM=debug
 
 requires()
 {

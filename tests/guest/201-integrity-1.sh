@@ -3,6 +3,7 @@
 # shellcheck source=tests/guest/snap.sh
 . "$lib/snap.sh"
 DESCRIPTION="data of an origin and one snapshot under random load"
+SELDOM=debug
 TIMEOUT=600
 
 run_test()

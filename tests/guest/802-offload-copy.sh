@@ -3,6 +3,7 @@
 # shellcheck source=tests/guest/offload.sh
 . "$lib/offload.sh"
 DESCRIPTION="copies by the device: sizes, places, contents, neighbours, with limits of one block to 32 MiB"
+SELDOM=debug
 TIMEOUT=300
 VM="--cpus 4 --mem 2048 --nvme @tests/guest/offload.disks"
 
