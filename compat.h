@@ -9,6 +9,7 @@
 
 #include <linux/bio.h>
 #include <linux/blkdev.h>
+#include <linux/crc32.h>
 #include <linux/device-mapper.h>
 #include <linux/version.h>
 #include <linux/workqueue.h>
@@ -57,6 +58,16 @@ static inline bool dm_scaled_bdev_writes_in_order(struct block_device *bdev)
 #endif
 }
 
+/* 6.14: the library's function got the name of the one that went by way of the crypto API. */
+static inline u32 dm_scaled_crc32c(u32 crc, const void *data, size_t bytes)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 14, 0)
+	return __crc32c_le(crc, data, bytes);
+#else
+	return crc32c(crc, data, bytes);
+#endif
+}
+
 /* 6.2: timers got a name space. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)
 #define timer_delete_sync		del_timer_sync
@@ -98,6 +109,28 @@ static inline void dm_scaled_set_max_discard_sectors(struct queue_limits *limits
 	limits->max_discard_sectors = sectors;
 #endif
 }
+
+/* What device-mapper has stacked from several devices is replaced by what one of them discards. */
+static inline void dm_scaled_inherit_discard_limits(struct queue_limits *limits,
+						    struct block_device *bdev)
+{
+	const struct queue_limits *from = &bdev_get_queue(bdev)->limits;
+
+	limits->max_discard_sectors = from->max_discard_sectors;
+	limits->max_hw_discard_sectors = from->max_hw_discard_sectors;
+	limits->discard_granularity = from->discard_granularity;
+	limits->discard_alignment = from->discard_alignment;
+	limits->max_discard_segments = from->max_discard_segments;
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 11, 0)
+	limits->discard_misaligned = from->discard_misaligned;
+#endif
+}
+
+/*
+ * For target_type.status: do not write anything. It is named in a header that only device-mapper's
+ * own directory sees.
+ */
+#define DM_SCALED_STATUS_NOFLUSH	BIT(0)
 
 /* Exported by the NVMe driver, but declared in a header that only its own directory sees. */
 struct nvme_command;

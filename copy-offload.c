@@ -420,6 +420,28 @@ int copy_offload_format(struct copy_offload *co, char *buf, size_t size)
 	return len;
 }
 
+int copy_offload_message(struct copy_offload *co, unsigned int argc, char **argv, char *result,
+			 unsigned int maxlen)
+{
+	bool on;
+
+	if (argc == 1 && !strcmp(argv[0], "stats")) {
+		if (co)
+			copy_offload_format(co, result, maxlen);
+		else
+			scnprintf(result, maxlen, "-");
+		return 1;
+	}
+	if (argc != 2 || strcmp(argv[0], "offload") || copy_offload_parse_switch(argv[1], &on))
+		return -EINVAL;
+	if (!co) {
+		pr_err("message offload: no disk has both devices and copies by itself\n");
+		return -EOPNOTSUPP;
+	}
+	copy_offload_switch(co, on);
+	return 0;
+}
+
 static int copy_offload_show(struct seq_file *m, void *unused)
 {
 	struct copy_offload *co;

@@ -290,6 +290,21 @@ void copy_offload_switch(struct copy_offload *co, bool on);
  */
 int copy_offload_format(struct copy_offload *co, char *buf, size_t size);
 
+/**
+ * copy_offload_message() - obey a message to a target
+ * @co:     the disk that copies for it, or NULL
+ * @argc:   words
+ * @argv:   stats: tell what the disk has copied, or that there is none; offload auto, offload off:
+ *          switch
+ * @result: where to tell
+ * @maxlen: of @result, bytes
+ *
+ * Return: 1 if @result is set, 0 if it was obeyed, -EOPNOTSUPP if there is no such disk, -EINVAL if
+ * it is another message.
+ */
+int copy_offload_message(struct copy_offload *co, unsigned int argc, char **argv, char *result,
+			 unsigned int maxlen);
+
 /* For providers. */
 
 /**

@@ -9,22 +9,52 @@
 
 #include "compat.h"
 #include "copy-offload.h"
+#include "dm-clone-scaled.h"
 #include "dm-kcopyd-mq.h"
 #include "dm-snap-scaled.h"
 
 static char *takeover = "";
 module_param(takeover, charp, 0444);
-MODULE_PARM_DESC(takeover, "Stock targets whose names are taken over, too: snapshot, or nothing");
+MODULE_PARM_DESC(takeover, "Stock targets whose names are taken over, too: snapshot, clone, both with a comma, or nothing");
+
+/**
+ * struct dm_scaled_takeover - whose names are taken over, too
+ * @snapshot: those of dm-snapshot
+ * @clone:    that of dm-clone
+ */
+struct dm_scaled_takeover {
+	bool snapshot;
+	bool clone;
+};
+
+static int __init dm_scaled_parse_takeover(struct dm_scaled_takeover *whose)
+{
+	const char *word = takeover;
+	size_t len;
+
+	for (;; word += len + 1) {
+		len = strcspn(word, ",");
+		if (len == strlen("snapshot") && !strncmp(word, "snapshot", len))
+			whose->snapshot = true;
+		else if (len == strlen("clone") && !strncmp(word, "clone", len))
+			whose->clone = true;
+		else if (*takeover)
+			break;
+		if (!word[len])
+			return 0;
+	}
+	DMERR("takeover=%s: must be snapshot, clone, snapshot,clone, or nothing", takeover);
+	return -EINVAL;
+}
 
 static int __init dm_scaled_init(void)
 {
-	bool snapshot = !strcmp(takeover, "snapshot");
+	struct dm_scaled_takeover whose = { };
 	int r;
 
-	if (*takeover && !snapshot) {
-		DMERR("takeover=%s: must be snapshot, or nothing", takeover);
-		return -EINVAL;
-	}
+	r = dm_scaled_parse_takeover(&whose);
+	if (r)
+		return r;
 
 	r = dm_kcopyd_mq_init();
 	if (r) {
@@ -33,16 +63,25 @@ static int __init dm_scaled_init(void)
 	}
 
 	copy_offload_init();
-	r = dm_snap_scaled_init(snapshot);
-	if (r) {
-		copy_offload_exit();
-		dm_kcopyd_mq_exit();
-	}
+	r = dm_snap_scaled_init(whose.snapshot);
+	if (r)
+		goto bad_snap;
+	r = dm_clone_scaled_init(whose.clone);
+	if (r)
+		goto bad_clone;
+	return 0;
+
+bad_clone:
+	dm_snap_scaled_exit();
+bad_snap:
+	copy_offload_exit();
+	dm_kcopyd_mq_exit();
 	return r;
 }
 
 static void __exit dm_scaled_exit(void)
 {
+	dm_clone_scaled_exit();
 	dm_snap_scaled_exit();
 	copy_offload_exit();
 	dm_kcopyd_mq_exit();
@@ -51,8 +90,9 @@ static void __exit dm_scaled_exit(void)
 module_init(dm_scaled_init);
 module_exit(dm_scaled_exit);
 
-MODULE_DESCRIPTION("Snapshots that scale with the CPUs, on a per-CPU copy engine");
+MODULE_DESCRIPTION("Snapshots and clones that scale with the CPUs, on a per-CPU copy engine");
 MODULE_LICENSE("GPL");
 MODULE_ALIAS("dm-snapshot-scaled");
 MODULE_ALIAS("dm-origin-scaled");
 MODULE_ALIAS("dm-merge-scaled");
+MODULE_ALIAS("dm-clone-scaled");

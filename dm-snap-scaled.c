@@ -733,36 +733,18 @@ static void snap_io_hints(struct dm_target *ti, struct queue_limits *limits)
 	dm_scaled_set_max_discard_sectors(limits, chunk_size);
 }
 
-/* stats: what the device has copied by itself. offload auto|off: whether it may. */
 static int snap_message(struct dm_target *ti, unsigned int argc, char **argv, char *result,
 			unsigned int maxlen)
 {
 	struct snap_target *t = ti->private;
-	bool stats = argc == 1 && !strcmp(argv[0], "stats");
-	bool offload = argc == 2 && !strcmp(argv[0], "offload");
 	struct copy_offload *co;
-	bool on = false;
-	int r = 0;
-
-	if (!stats && (!offload || copy_offload_parse_switch(argv[1], &on))) {
-		DMERR("message %s: must be stats, or offload auto or offload off", argv[0]);
-		return -EINVAL;
-	}
+	int r;
 
 	mutex_lock(&snap_registry_lock);
 	co = t->snap ? dm_kcopyd_mq_client_offloads_to(t->snap->kcopyd) : NULL;
-	if (stats && co) {
-		copy_offload_format(co, result, maxlen);
-		r = 1;
-	} else if (stats) {
-		scnprintf(result, maxlen, "-");
-		r = 1;
-	} else if (co) {
-		copy_offload_switch(co, on);
-	} else {
-		DMERR("message offload: no disk has both devices and copies by itself");
-		r = -EOPNOTSUPP;
-	}
+	r = copy_offload_message(co, argc, argv, result, maxlen);
+	if (r == -EINVAL)
+		DMERR("message %s: must be stats, or offload auto or offload off", argv[0]);
 	mutex_unlock(&snap_registry_lock);
 	return r;
 }

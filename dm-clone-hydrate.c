@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Hydration in the background.
+ *
+ * Neighbouring regions are copied together, in batches, of which several are under way. The end of
+ * one starts the next. How much is copied at a time is found out: it begins with a little and
+ * doubles with each batch, as long as nobody else does I/O. As soon as somebody does, no batch is
+ * begun, and it begins with a little again when there is a pause; so a user's I/O never has much
+ * of ours to wait for. If there is no pause a small batch is copied now and then all the same, as
+ * there is no point in a clone that never becomes complete.
+ *
+ * A batch that fails is tried again region by region, so that one bad sector costs one region.
+ */
+#define DM_MSG_PREFIX "clone-scaled"
+
+#include <linux/jiffies.h>
+#include <linux/slab.h>
+
+#include "dm-clone-scaled.h"
+
+/* Sectors that are copied together, and at a time, unless told otherwise. */
+#define CLONE_BATCH_SECTORS	2048
+#define CLONE_COPY_SECTORS	32768
+/* Where the doubling ends. */
+#define CLONE_MAX_STEP		((sector_t)1 << 40)
+/* Sectors that are copied at a time when others have just done I/O. */
+#define CLONE_STEP_SECTORS	256
+/* Sectors a second that are copied while others do I/O all the time. */
+#define CLONE_TRICKLE_SECTORS	2560
+/* How soon to look for a pause of theirs. */
+#define CLONE_POLL		max(1, HZ / 200)
+/* After so many regions that failed one after another there is a pause. */
+#define CLONE_MAX_FAILURES	16
+#define CLONE_RETRY		HZ
+#define CLONE_MIN_BATCHES	16
+
+/**
+ * struct clone_batch - neighbouring regions that are copied together
+ * @clone: whose
+ * @first: the first one
+ * @nr:    number of them
+ */
+struct clone_batch {
+	struct clone *clone;
+	unsigned long first;
+	unsigned long nr;
+};
+
+static struct kmem_cache *clone_batch_slab;
+
+/*
+ * Whether bios of others are under way. Any that have been since the last call make the next
+ * batches small.
+ */
+static bool clone_others_are_busy(struct clone *clone)
+{
+	struct clone_hydrator *h = &clone->hydrator;
+	unsigned long begun = 0, ended = 0;
+	unsigned int cpu;
+
+	lockdep_assert_held(&h->lock);
+
+	/* In this order what ends meanwhile counts as under way. */
+	for_each_possible_cpu(cpu)
+		ended += READ_ONCE(per_cpu_ptr(clone->cpus, cpu)->ended);
+	smp_rmb(); /* A bio is counted as begun long before it is as ended. */
+	for_each_possible_cpu(cpu)
+		begun += READ_ONCE(per_cpu_ptr(clone->cpus, cpu)->begun);
+
+	if (begun != h->begun)
+		h->step = CLONE_STEP_SECTORS;
+	h->begun = begun;
+	return begun != ended;
+}
+
+/* Regions that may be copied in addition; one, if none is being copied, whatever its size. */
+static unsigned long clone_allowance(struct clone *clone)
+{
+	struct clone_hydrator *h = &clone->hydrator;
+	unsigned long step = max_t(unsigned long, h->step >> clone->region_shift, 1);
+	unsigned long limit = min_t(unsigned long, h->threshold, step);
+
+	lockdep_assert_held(&h->lock);
+
+	return limit > h->copying ? limit - h->copying : 0;
+}
+
+/*
+ * When others do I/O: whether a small batch is due. Its regions may be large: then it is the longer
+ * until the next one.
+ */
+static bool clone_trickle_is_due(struct clone *clone)
+{
+	struct clone_hydrator *h = &clone->hydrator;
+	sector_t sectors = max_t(sector_t, CLONE_STEP_SECTORS, clone_region_size(clone));
+
+	lockdep_assert_held(&h->lock);
+
+	if (h->copying || time_before(jiffies, h->trickle_at))
+		return false;
+	h->trickle_at = jiffies + div_u64((u64)sectors * HZ, CLONE_TRICKLE_SECTORS);
+	return true;
+}
+
+/* Claims neighbouring regions, the first ones at or behind a place. */
+static unsigned long clone_claim_run(struct clone *clone, unsigned long from, unsigned long most,
+				     unsigned long *first)
+{
+	unsigned long region = from, nr;
+
+	for (;;) {
+		region = clone_bitmap_next_unset(clone->bitmap, region);
+		if (region == clone->regions)
+			return 0;
+		if (clone_region_claim(clone, region))
+			break;
+		region++;
+		cond_resched();
+	}
+
+	*first = region;
+	for (nr = 1; nr < most && region + nr < clone->regions; nr++) {
+		if (clone_bitmap_test(clone->bitmap, region + nr) ||
+		    !clone_region_claim(clone, region + nr))
+			break;
+	}
+	return nr;
+}
+
+static void clone_find_batch(struct clone *clone, struct clone_batch *batch, unsigned long most)
+{
+	struct clone_hydrator *h = &clone->hydrator;
+
+	lockdep_assert_held(&h->lock);
+
+	if (h->next >= h->careful && h->next < h->careful_end)
+		most = 1;
+	batch->clone = clone;
+	batch->nr = clone_claim_run(clone, h->next, most, &batch->first);
+	/* Once around. */
+	if (!batch->nr && h->next)
+		batch->nr = clone_claim_run(clone, 0, most, &batch->first);
+	if (batch->nr)
+		h->next = batch->first + batch->nr;
+}
+
+static struct clone_batch *clone_next_batch(struct clone *clone)
+{
+	struct clone_hydrator *h = &clone->hydrator;
+	unsigned long most, wait = 0;
+	struct clone_batch *batch;
+
+	lockdep_assert_held(&h->lock);
+
+	if (!h->enabled || !h->running || !clone_writable(clone) ||
+	    clone_bitmap_next_unset(clone->bitmap, 0) == clone->regions)
+		return NULL;
+	if (time_before(jiffies, h->retry_at))
+		wait = h->retry_at - jiffies;
+	else if (clone_others_are_busy(clone) && !clone_trickle_is_due(clone))
+		wait = CLONE_POLL;
+	if (wait) {
+		queue_delayed_work(clone->wq, &h->work, wait);
+		return NULL;
+	}
+
+	most = min_t(unsigned long, clone_allowance(clone), max(h->batch, 1U));
+	if (!most)
+		return NULL;
+	/* If there is none, some are under way, and the end of each leads here. */
+	batch = mempool_alloc(&h->batches, GFP_NOWAIT | __GFP_NOWARN);
+	if (!batch)
+		return NULL;
+	clone_find_batch(clone, batch, most);
+	if (!batch->nr) {
+		/* All that is left is being filled by others, who may fail. */
+		mempool_free(batch, &h->batches);
+		queue_delayed_work(clone->wq, &h->work, CLONE_RETRY);
+		return NULL;
+	}
+	h->copying += batch->nr;
+	this_cpu_add(clone->cpus->filled, batch->nr);
+	h->step = min_t(sector_t, 2 * h->step, CLONE_MAX_STEP);
+	return batch;
+}
+
+static void clone_hydrate(struct clone *clone);
+
+static void clone_batch_failed(struct clone *clone, unsigned long first, unsigned long nr)
+{
+	struct clone_hydrator *h = &clone->hydrator;
+
+	lockdep_assert_held(&h->lock);
+
+	if (nr > 1) {
+		h->next = first;
+		h->careful = first;
+		h->careful_end = first + nr;
+	} else if (++h->failures >= CLONE_MAX_FAILURES) {
+		h->failures = 0;
+		h->retry_at = jiffies + CLONE_RETRY;
+	}
+}
+
+static void clone_batch_copied(int read_err, unsigned long write_err, void *context)
+{
+	struct clone_batch *batch = context;
+	struct clone *clone = batch->clone;
+	struct clone_hydrator *h = &clone->hydrator;
+	blk_status_t status = read_err || write_err ? BLK_STS_IOERR : BLK_STS_OK;
+	unsigned long i, first = batch->first, nr = batch->nr;
+
+	mempool_free(batch, &h->batches);
+	if (unlikely(status))
+		DMERR_LIMIT("%s: Cannot copy regions %lu to %lu: the %s failed", clone_name(clone),
+			    first, first + nr - 1, read_err ? "source" : "destination");
+	for (i = 0; i < nr; i++)
+		clone_region_filled(clone, first + i, status);
+
+	mutex_lock(&h->lock);
+	h->copying -= nr;
+	if (unlikely(status))
+		clone_batch_failed(clone, first, nr);
+	else
+		h->failures = 0;
+	if (!h->copying)
+		wake_up(&h->idle);
+	mutex_unlock(&h->lock);
+
+	clone_hydrate(clone);
+}
+
+/* Starts as many batches as may be under way. */
+static void clone_hydrate(struct clone *clone)
+{
+	struct clone_hydrator *h = &clone->hydrator;
+	struct dm_io_region from, to;
+	struct clone_batch *batch;
+
+	for (;;) {
+		mutex_lock(&h->lock);
+		batch = clone_next_batch(clone);
+		mutex_unlock(&h->lock);
+		if (!batch)
+			return;
+
+		from.bdev = clone->source->bdev;
+		from.sector = (sector_t)batch->first << clone->region_shift;
+		from.count = clone_sectors(clone, batch->first, batch->nr);
+		to = from;
+		to.bdev = clone->dest->bdev;
+		dm_kcopyd_mq_copy(clone->kcopyd, &from, 1, &to, 0, clone_batch_copied, batch);
+	}
+}
+
+static void clone_hydrate_work(struct work_struct *work)
+{
+	clone_hydrate(container_of(to_delayed_work(work), struct clone, hydrator.work));
+}
+
+/*
+ *------------------------------------------------------------
+ * Life
+ *------------------------------------------------------------
+ */
+
+int clone_hydrator_init(struct clone *clone)
+{
+	struct clone_hydrator *h = &clone->hydrator;
+
+	mutex_init(&h->lock);
+	INIT_DELAYED_WORK(&h->work, clone_hydrate_work);
+	init_waitqueue_head(&h->idle);
+	h->threshold = max(CLONE_COPY_SECTORS >> clone->region_shift, 1);
+	h->batch = max(CLONE_BATCH_SECTORS >> clone->region_shift, 1);
+	h->enabled = true;
+	h->step = CLONE_STEP_SECTORS;
+	h->retry_at = jiffies;
+	h->trickle_at = jiffies;
+	return mempool_init_slab_pool(&h->batches, CLONE_MIN_BATCHES, clone_batch_slab);
+}
+
+void clone_hydrator_exit(struct clone *clone)
+{
+	mempool_exit(&clone->hydrator.batches);
+}
+
+void clone_hydrator_set(struct clone *clone, const unsigned int *threshold,
+			const unsigned int *batch)
+{
+	struct clone_hydrator *h = &clone->hydrator;
+
+	mutex_lock(&h->lock);
+	if (threshold)
+		h->threshold = *threshold;
+	if (batch)
+		h->batch = *batch;
+	if (h->running)
+		mod_delayed_work(clone->wq, &h->work, 0);
+	mutex_unlock(&h->lock);
+}
+
+void clone_hydrator_enable(struct clone *clone, bool enable)
+{
+	struct clone_hydrator *h = &clone->hydrator;
+
+	mutex_lock(&h->lock);
+	h->enabled = enable;
+	if (h->running)
+		mod_delayed_work(clone->wq, &h->work, 0);
+	mutex_unlock(&h->lock);
+}
+
+void clone_hydrator_run(struct clone *clone)
+{
+	struct clone_hydrator *h = &clone->hydrator;
+
+	mutex_lock(&h->lock);
+	h->running = true;
+	mod_delayed_work(clone->wq, &h->work, 0);
+	mutex_unlock(&h->lock);
+}
+
+void clone_hydrator_stop(struct clone *clone)
+{
+	struct clone_hydrator *h = &clone->hydrator;
+
+	mutex_lock(&h->lock);
+	h->running = false;
+	mutex_unlock(&h->lock);
+	cancel_delayed_work_sync(&h->work);
+	wait_event(h->idle, !READ_ONCE(h->copying));
+}
+
+int clone_hydrator_module_init(void)
+{
+	clone_batch_slab = kmem_cache_create(DM_SCALED_UNIQUE_NAME("dm_clone_batch"),
+					     sizeof(struct clone_batch), 0, 0, NULL);
+	return clone_batch_slab ? 0 : -ENOMEM;
+}
+
+void clone_hydrator_module_exit(void)
+{
+	kmem_cache_destroy(clone_batch_slab);
+}

@@ -1,0 +1,429 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A clone's regions while they are filled, and the way of a bio.
+ *
+ * A region has two bits, and no lock. Whoever wants to fill it, a writer or the background, sets
+ * its busy bit; when it is filled the hydrated bit is set, and the busy bit is cleared after that:
+ *
+ *	--, --	--claim-->  busy, --  --filled-->  busy, hydrated  --release-->  --, hydrated
+ *	  ^                    |
+ *	  +------failed--------+
+ *
+ * A writer that finds the region busy waits in a list, and is called back by the one that clears
+ * the bit. To miss nobody it enters the list first and looks at the bit again then; the other one
+ * clears the bit first and looks at the list then.
+ *
+ * As the source never changes a read needs no such care: what is not hydrated when it is mapped is
+ * read from the source, whatever happens meanwhile.
+ */
+#define DM_MSG_PREFIX "clone-scaled"
+
+#include <linux/bio.h>
+#include <linux/hash.h>
+#include <linux/slab.h>
+
+#include "dm-clone-scaled.h"
+
+#define CLONE_WAITERS_BITS	10
+
+/**
+ * struct clone_waiters - bios that wait for some of the regions
+ * @lock: protects @bios; taken with interrupts off
+ * @bios: in the order in which they came
+ */
+struct clone_waiters {
+	spinlock_t lock;	/* protects the list */
+	struct bio_list bios;
+};
+
+struct clone_waiters *clone_waiters_create(void)
+{
+	struct clone_waiters *waiters;
+	unsigned int i;
+
+	waiters = kvmalloc_array(1 << CLONE_WAITERS_BITS, sizeof(*waiters), GFP_KERNEL);
+	if (!waiters)
+		return NULL;
+	for (i = 0; i < 1 << CLONE_WAITERS_BITS; i++) {
+		spin_lock_init(&waiters[i].lock);
+		bio_list_init(&waiters[i].bios);
+	}
+	return waiters;
+}
+
+void clone_waiters_destroy(struct clone_waiters *waiters)
+{
+	kvfree(waiters);
+}
+
+static struct clone_waiters *clone_waiters_of(struct clone *clone, unsigned long region)
+{
+	return &clone->waiters[hash_long(region, CLONE_WAITERS_BITS)];
+}
+
+static struct clone_bio *clone_bio_of(struct bio *bio)
+{
+	return dm_per_bio_data(bio, sizeof(struct clone_bio));
+}
+
+static struct bio *clone_bio_bio(struct clone_bio *cb)
+{
+	return dm_bio_from_per_bio_data(cb, sizeof(*cb));
+}
+
+/*
+ *------------------------------------------------------------
+ * Regions
+ *------------------------------------------------------------
+ */
+
+bool clone_region_claim(struct clone *clone, unsigned long region)
+{
+	if (test_and_set_bit(region, clone->busy))
+		return false;
+	/* Whoever was here before us may have filled it after the caller has looked. */
+	if (unlikely(clone_bitmap_test(clone->bitmap, region))) {
+		clone_region_release(clone, region, BLK_STS_OK);
+		return false;
+	}
+	return true;
+}
+
+/* Takes those that wait for a region out of the list. */
+static void clone_waiters_take(struct clone *clone, unsigned long region, struct bio_list *bios)
+{
+	struct clone_waiters *waiters = clone_waiters_of(clone, region);
+	struct bio_list others;
+	unsigned long flags;
+	struct bio *bio;
+
+	bio_list_init(&others);
+	spin_lock_irqsave(&waiters->lock, flags);
+	while ((bio = bio_list_pop(&waiters->bios)))
+		bio_list_add(clone_bio_of(bio)->region == region ? bios : &others, bio);
+	waiters->bios = others;
+	spin_unlock_irqrestore(&waiters->lock, flags);
+}
+
+void clone_region_release(struct clone *clone, unsigned long region, blk_status_t status)
+{
+	struct clone_waiters *waiters = clone_waiters_of(clone, region);
+	struct clone_bio *cb;
+	struct bio_list bios;
+	struct bio *bio;
+
+	clear_bit_unlock(region, clone->busy);
+	/* Pairs with the barrier in clone_wait(). */
+	smp_mb();
+	if (likely(!READ_ONCE(waiters->bios.head)))
+		return;
+
+	bio_list_init(&bios);
+	clone_waiters_take(clone, region, &bios);
+	while ((bio = bio_list_pop(&bios))) {
+		cb = clone_bio_of(bio);
+		cb->status = status;
+		dm_kcopyd_mq_queue_item(clone->kcopyd, &cb->item, cb->cpu);
+	}
+}
+
+blk_status_t clone_region_filled(struct clone *clone, unsigned long region, blk_status_t status)
+{
+	if (!status && !clone_writable(clone))
+		status = BLK_STS_IOERR;
+	if (!status)
+		clone_bitmap_set(clone->bitmap, region);
+	this_cpu_dec(clone->cpus->filled);
+	clone_region_release(clone, region, status);
+	return status;
+}
+
+/*
+ *------------------------------------------------------------
+ * Writes to regions that are not hydrated
+ *------------------------------------------------------------
+ */
+
+static int clone_write(struct clone *clone, struct bio *bio, unsigned long region);
+
+/* To the destination. What FUA promises includes that the region will be found there. */
+static int clone_map_dest(struct clone *clone, struct bio *bio, unsigned long region)
+{
+	bio_set_dev(bio, clone->dest->bdev);
+	if (unlikely(bio->bi_opf & REQ_FUA) && !clone_bitmap_is_durable(clone->bitmap, region)) {
+		clone_commit_wait(clone, bio);
+		return DM_MAPIO_SUBMITTED;
+	}
+	return DM_MAPIO_REMAPPED;
+}
+
+/* Has done for a bio what device-mapper does with the result of a map function. */
+static void clone_submit(struct bio *bio, int result)
+{
+	if (result == DM_MAPIO_REMAPPED)
+		submit_bio_noacct(bio);
+	else if (result == DM_MAPIO_KILL)
+		bio_io_error(bio);
+}
+
+/* A region for which a bio has waited is filled, or failed to be. */
+static void clone_waited(struct dm_kcopyd_mq_item *item)
+{
+	struct clone_bio *cb = container_of(item, struct clone_bio, item);
+	struct dm_kcopyd_mq_client *kcopyd = cb->clone->kcopyd;
+	struct bio *bio = clone_bio_bio(cb);
+
+	if (cb->status) {
+		bio->bi_status = cb->status;
+		bio_endio(bio);
+	} else {
+		clone_submit(bio, clone_write(cb->clone, bio, cb->region));
+	}
+	dm_kcopyd_mq_release(kcopyd);
+}
+
+/* Returns false if the region has not been busy any more. */
+static bool clone_wait(struct clone *clone, struct bio *bio, unsigned long region)
+{
+	struct clone_waiters *waiters = clone_waiters_of(clone, region);
+	struct clone_bio *cb = clone_bio_of(bio);
+	bool busy;
+
+	cb->region = region;
+	cb->item.fn = clone_waited;
+	cb->cpu = dm_kcopyd_mq_hold(clone->kcopyd);
+
+	spin_lock_irq(&waiters->lock);
+	/* Whoever clears the busy bit takes the lock if there is somebody in the list. */
+	bio_list_add_head(&waiters->bios, bio);
+	/* Pairs with the barrier in clone_region_release(). */
+	smp_mb();
+	busy = test_bit(region, clone->busy);
+	bio_list_pop(&waiters->bios);
+	if (likely(busy)) {
+		bio_list_add(&waiters->bios, bio);
+		spin_unlock_irq(&waiters->lock);
+		return true;
+	}
+	spin_unlock_irq(&waiters->lock);
+	dm_kcopyd_mq_release(clone->kcopyd);
+	return false;
+}
+
+static void clone_copied(int read_err, unsigned long write_err, void *context)
+{
+	struct clone_bio *cb = context;
+	struct clone *clone = cb->clone;
+	struct bio *bio = clone_bio_bio(cb);
+	blk_status_t status = BLK_STS_OK;
+
+	if (unlikely(read_err || write_err)) {
+		DMERR_LIMIT("%s: Cannot copy region %lu: the %s failed", clone_name(clone),
+			    cb->region, read_err ? "source" : "destination");
+		status = BLK_STS_IOERR;
+	}
+	status = clone_region_filled(clone, cb->region, status);
+	if (unlikely(status)) {
+		bio->bi_status = status;
+		bio_endio(bio);
+		return;
+	}
+	clone_submit(bio, clone_map_dest(clone, bio, cb->region));
+}
+
+/* The region is the bio's to fill. */
+static int clone_fill(struct clone *clone, struct bio *bio, unsigned long region)
+{
+	struct clone_bio *cb = clone_bio_of(bio);
+	struct dm_io_region from, to;
+
+	if (unlikely(!clone_writable(clone))) {
+		clone_region_release(clone, region, BLK_STS_IOERR);
+		return DM_MAPIO_KILL;
+	}
+
+	this_cpu_inc(clone->cpus->filled);
+	cb->region = region;
+	if (bio_sectors(bio) == clone_sectors(clone, region, 1)) {
+		cb->state = CLONE_BIO_FILLS;
+		bio_set_dev(bio, clone->dest->bdev);
+		return DM_MAPIO_REMAPPED;
+	}
+
+	from.bdev = clone->source->bdev;
+	from.sector = (sector_t)region << clone->region_shift;
+	from.count = clone_sectors(clone, region, 1);
+	to = from;
+	to.bdev = clone->dest->bdev;
+	dm_kcopyd_mq_copy(clone->kcopyd, &from, 1, &to, 0, clone_copied, cb);
+	return DM_MAPIO_SUBMITTED;
+}
+
+/* A write inside a region. */
+static int clone_write(struct clone *clone, struct bio *bio, unsigned long region)
+{
+	for (;;) {
+		if (clone_bitmap_test(clone->bitmap, region))
+			return clone_map_dest(clone, bio, region);
+		if (clone_region_claim(clone, region))
+			return clone_fill(clone, bio, region);
+		if (test_bit(region, clone->busy) && clone_wait(clone, bio, region))
+			return DM_MAPIO_SUBMITTED;
+	}
+}
+
+/*
+ *------------------------------------------------------------
+ * Discards
+ *------------------------------------------------------------
+ */
+
+/*
+ * What is discarded need not be copied. A region that is being filled is left to whoever does that:
+ * if it were hydrated now, a write could be overwritten by what is being copied.
+ */
+static int clone_discard(struct clone *clone, struct bio *bio)
+{
+	sector_t begin = bio->bi_iter.bi_sector, end = bio_end_sector(bio);
+	unsigned long region = dm_sector_div_up(begin, clone_region_size(clone));
+	unsigned long first = region, last = end >> clone->region_shift;
+
+	if (end == clone->ti->len)
+		last = clone->regions;
+	if (first >= last) {
+		bio_endio(bio);
+		return DM_MAPIO_SUBMITTED;
+	}
+
+	for (;;) {
+		region = clone_bitmap_next_unset(clone->bitmap, region);
+		if (region >= last)
+			break;
+		if (unlikely(!clone_writable(clone))) {
+			/* It is a hint. */
+			bio_endio(bio);
+			return DM_MAPIO_SUBMITTED;
+		}
+		if (clone_region_claim(clone, region)) {
+			clone_bitmap_set(clone->bitmap, region);
+			clone_region_release(clone, region, BLK_STS_OK);
+		}
+		region++;
+		cond_resched();
+	}
+
+	if (!clone->passdown) {
+		bio_endio(bio);
+		return DM_MAPIO_SUBMITTED;
+	}
+	bio->bi_iter.bi_sector = (sector_t)first << clone->region_shift;
+	bio->bi_iter.bi_size = to_bytes(clone_sectors(clone, first, last - first));
+	bio_set_dev(bio, clone->dest->bdev);
+	return DM_MAPIO_REMAPPED;
+}
+
+/*
+ *------------------------------------------------------------
+ * The way of a bio
+ *------------------------------------------------------------
+ */
+
+/* Number of regions, from the first one on and at most @nr, that are hydrated or not, like it. */
+static unsigned long clone_run(struct clone *clone, unsigned long region, unsigned long nr,
+			       bool hydrated)
+{
+	unsigned long end = region + nr;
+
+	if (hydrated)
+		return find_next_zero_bit(clone->bitmap->hydrated, end, region) - region;
+	return find_next_bit(clone->bitmap->hydrated, end, region) - region;
+}
+
+/* Cuts a bio behind some regions. */
+static void clone_cut(struct clone *clone, struct bio *bio, unsigned long end)
+{
+	sector_t sectors = ((sector_t)end << clone->region_shift) - bio->bi_iter.bi_sector;
+
+	if (sectors < bio_sectors(bio))
+		dm_accept_partial_bio(bio, sectors);
+}
+
+static int clone_map_data(struct clone *clone, struct bio *bio)
+{
+	unsigned long region = bio->bi_iter.bi_sector >> clone->region_shift;
+	unsigned long last = (bio_end_sector(bio) - 1) >> clone->region_shift;
+	bool hydrated = clone_bitmap_test(clone->bitmap, region);
+	unsigned long end = region + 1;
+
+	/* A bio may go on for as long as all of its regions are in the same place. */
+	if (last > region && (hydrated || bio_data_dir(bio) == READ) &&
+	    !(bio->bi_opf & REQ_FUA)) {
+		end = region + clone_run(clone, region, last - region + 1, hydrated);
+		/* It may have been hydrated since. */
+		end = max(end, region + 1);
+		/* As clone_bitmap_test() does for the first one. */
+		smp_acquire__after_ctrl_dep();
+	}
+	clone_cut(clone, bio, end);
+
+	if (hydrated)
+		return clone_map_dest(clone, bio, region);
+	if (bio_data_dir(bio) == READ) {
+		bio_set_dev(bio, clone->source->bdev);
+		return DM_MAPIO_REMAPPED;
+	}
+	return clone_write(clone, bio, region);
+}
+
+static int clone_map_flush(struct clone *clone, struct bio *bio)
+{
+	bio_set_dev(bio, clone->dest->bdev);
+	if (clone_bitmap_is_clean(clone->bitmap))
+		return DM_MAPIO_REMAPPED;
+	clone_commit_wait(clone, bio);
+	return DM_MAPIO_SUBMITTED;
+}
+
+int clone_map(struct dm_target *ti, struct bio *bio)
+{
+	struct clone *clone = ti->private;
+	struct clone_bio *cb = clone_bio_of(bio);
+	int r;
+
+	if (unlikely(READ_ONCE(clone->mode) == CLONE_FAIL))
+		return DM_MAPIO_KILL;
+
+	cb->clone = clone;
+	cb->state = CLONE_BIO_PLAIN;
+	this_cpu_inc(clone->cpus->begun);
+
+	if (unlikely(bio->bi_opf & REQ_PREFLUSH))
+		return clone_map_flush(clone, bio);
+
+	bio->bi_iter.bi_sector = dm_target_offset(ti, bio->bi_iter.bi_sector);
+	if (unlikely(bio_op(bio) == REQ_OP_DISCARD))
+		return clone_discard(clone, bio);
+
+	r = clone_map_data(clone, bio);
+	/* Device-mapper does not tell of its end. */
+	if (unlikely(r == DM_MAPIO_KILL))
+		this_cpu_inc(clone->cpus->ended);
+	return r;
+}
+
+int clone_end_io(struct dm_target *ti, struct bio *bio, blk_status_t *error)
+{
+	struct clone *clone = ti->private;
+	struct clone_bio *cb = clone_bio_of(bio);
+
+	if (cb->state == CLONE_BIO_FILLS) {
+		cb->state = CLONE_BIO_FILLED;
+		*error = clone_region_filled(clone, cb->region, *error);
+		if (bio->bi_opf & REQ_FUA && !*error) {
+			clone_commit_wait(clone, bio);
+			return DM_ENDIO_INCOMPLETE;
+		}
+	}
+	this_cpu_inc(clone->cpus->ended);
+	return DM_ENDIO_DONE;
+}

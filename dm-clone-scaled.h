@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the files of the clone target share.
+ *
+ * A clone shows the contents of a source, which is only read, and takes writes: these go to a
+ * destination, to which the source is copied, region by region. A region is hydrated when the
+ * destination has it.
+ */
+#ifndef DM_CLONE_SCALED_H
+#define DM_CLONE_SCALED_H
+
+#include <linux/device-mapper.h>
+#include <linux/list.h>
+#include <linux/llist.h>
+#include <linux/mempool.h>
+#include <linux/mutex.h>
+#include <linux/percpu.h>
+#include <linux/spinlock.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+
+#include "compat.h"
+#include "dm-clone-bitmap.h"
+#include "dm-kcopyd-mq.h"
+
+struct clone_waiters;
+
+/**
+ * enum clone_mode - what may be done
+ * @CLONE_WRITE:     everything
+ * @CLONE_READ_ONLY: the metadata device failed: no region is hydrated any more
+ * @CLONE_FAIL:      and what it holds is not known: all I/O fails
+ */
+enum clone_mode {
+	CLONE_WRITE,
+	CLONE_READ_ONLY,
+	CLONE_FAIL,
+};
+
+/**
+ * struct clone_cpu - what a CPU counts
+ * @begun:  bios that were mapped
+ * @ended:  bios that have ended; as each may do so elsewhere, only sums mean something
+ * @filled: regions whose filling, by whatever it is, has begun, less those where it has ended
+ */
+struct clone_cpu {
+	unsigned long begun;
+	unsigned long ended;
+	long filled;
+};
+
+/**
+ * struct clone_hydrator - copies regions that nobody has asked for
+ * @lock:      protects all fields; taken once for a batch
+ * @work:      starts batches
+ * @batches:   reserve of batches
+ * @threshold: regions that may be copied at a time
+ * @batch:     regions that are copied together
+ * @enabled:   by the user
+ * @running:   the device is not suspended
+ * @next:      where to look for a region
+ * @careful:   from this one on
+ * @careful_end: to before this one regions are copied one by one, as together they failed
+ * @copying:   regions being copied
+ * @step:      sectors that may be copied at a time now; grows as long as nobody else does I/O
+ * @failures:  regions that failed one after another
+ * @begun:     bios mapped when it was last looked
+ * @retry_at:  jiffies; nothing is begun before
+ * @trickle_at: jiffies; when a small batch is due although others do I/O
+ * @idle:      woken when @copying becomes 0
+ */
+struct clone_hydrator {
+	struct mutex lock;	/* protects all fields */
+	struct delayed_work work;
+	mempool_t batches;
+	unsigned int threshold;
+	unsigned int batch;
+	bool enabled;
+	bool running;
+	unsigned long next;
+	unsigned long careful;
+	unsigned long careful_end;
+	unsigned long copying;
+	sector_t step;
+	unsigned int failures;
+	unsigned long begun;
+	unsigned long retry_at;
+	unsigned long trickle_at;
+	wait_queue_head_t idle;
+};
+
+/**
+ * struct clone - a clone target
+ * @ti:           the target
+ * @dest:         destination
+ * @source:       source
+ * @bitmap:       which regions are hydrated
+ * @busy:         bit for each region: somebody is filling it, and nobody else may
+ * @region_shift: log2 of a region's sectors
+ * @regions:      number of them
+ * @mode:         what may be done; changes under @commit_lock
+ * @kcopyd:       copies, and runs what has to be done after a completion
+ * @waiters:      bios that wait for a region that somebody is filling
+ * @cpus:         per CPU
+ * @meta:         metadata device
+ * @list:         in the list of all clones
+ * @loaded:       the bitmap has been loaded, or taken over
+ * @passdown:     discards go to the destination
+ * @commit_lock:  held during a commit, and when @mode changes
+ * @commits:      bios that wait for a commit
+ * @commit_work:  commits for them
+ * @tick:         commits once a second
+ * @completed:    user space has been told that all regions are hydrated
+ * @hydrator:     copies in the background
+ * @wq:           for all work
+ * @args:         table line from the region size on, as it was given
+ *
+ * I/O reads the first fields and writes none of the structure's, but for the bits of the regions
+ * concerned and the CPU's own counters.
+ */
+struct clone {
+	struct dm_target *ti;
+	struct dm_dev *dest;
+	struct dm_dev *source;
+	struct clone_bitmap *bitmap;
+	unsigned long *busy;
+	unsigned int region_shift;
+	unsigned long regions;
+	enum clone_mode mode;
+	struct dm_kcopyd_mq_client *kcopyd;
+	struct clone_waiters *waiters;
+	struct clone_cpu __percpu *cpus;
+
+	struct dm_dev *meta;
+	struct list_head list;
+	bool loaded;
+	bool passdown;
+	struct mutex commit_lock;	/* see above */
+	struct llist_head commits;
+	struct work_struct commit_work;
+	struct delayed_work tick;
+	bool completed;
+	struct clone_hydrator hydrator;
+	struct workqueue_struct *wq;
+	char *args;
+};
+
+/**
+ * enum clone_bio_state - what its end means
+ * @CLONE_BIO_PLAIN:  nothing more
+ * @CLONE_BIO_FILLS:  its region is hydrated, as the bio has written all of it
+ * @CLONE_BIO_FILLED: that, and a commit, are over
+ */
+enum clone_bio_state {
+	CLONE_BIO_PLAIN,
+	CLONE_BIO_FILLS,
+	CLONE_BIO_FILLED,
+};
+
+/**
+ * struct clone_bio - data of each bio that a clone maps
+ * @item:   goes on with it, in the engine's worker; or its place among those that wait for a commit
+ * @clone:  whose
+ * @region: that it waits for, or fills
+ * @state:  what its end means
+ * @cpu:    where to go on
+ * @status: what became of the region that it has waited for
+ */
+struct clone_bio {
+	struct dm_kcopyd_mq_item item;
+	struct clone *clone;
+	unsigned long region;
+	enum clone_bio_state state;
+	unsigned int cpu;
+	blk_status_t status;
+};
+
+static inline sector_t clone_region_size(const struct clone *clone)
+{
+	return (sector_t)1 << clone->region_shift;
+}
+
+static inline const char *clone_name(const struct clone *clone)
+{
+	return dm_table_device_name(clone->ti->table);
+}
+
+static inline bool clone_writable(const struct clone *clone)
+{
+	return likely(READ_ONCE(clone->mode) == CLONE_WRITE);
+}
+
+/* Sectors of some regions; the last region of all may be a short one. */
+static inline sector_t clone_sectors(const struct clone *clone, unsigned long region,
+				     unsigned long nr)
+{
+	sector_t first = (sector_t)region << clone->region_shift;
+
+	return min((sector_t)(region + nr) << clone->region_shift, clone->ti->len) - first;
+}
+
+/* dm-clone-region.c: regions being filled, and the bios that do so or wait for it. */
+
+/**
+ * clone_waiters_create() - make room for bios that wait for regions
+ *
+ * Return: what clone_waiters_destroy() takes, or NULL.
+ */
+struct clone_waiters *clone_waiters_create(void);
+void clone_waiters_destroy(struct clone_waiters *waiters);
+
+/**
+ * clone_region_claim() - become the one that fills a region
+ * @clone:  the clone
+ * @region: the region
+ *
+ * Context: any.
+ * Return: true if it is the caller's, until clone_region_release(); false if it is being filled, or
+ * has been.
+ */
+bool clone_region_claim(struct clone *clone, unsigned long region);
+
+/**
+ * clone_region_release() - a region is filled, or failed to be
+ * @clone:  the clone
+ * @region: a region that clone_region_claim() has given to the caller
+ * @status: what became of it
+ *
+ * Bios that wait for it go on, on their own CPUs.
+ *
+ * Context: any.
+ */
+void clone_region_release(struct clone *clone, unsigned long region, blk_status_t status);
+
+/**
+ * clone_region_filled() - release a region, which is hydrated if nothing failed
+ * @clone:  the clone
+ * @region: a region that clone_region_claim() has given to the caller
+ * @status: what became of the attempt to fill it
+ *
+ * Context: any.
+ * Return: @status, or BLK_STS_IOERR if that can no longer be recorded.
+ */
+blk_status_t clone_region_filled(struct clone *clone, unsigned long region, blk_status_t status);
+
+/**
+ * clone_map() - map a bio
+ * @ti:  the target
+ * @bio: the bio
+ *
+ * Context: process context.
+ * Return: DM_MAPIO_*.
+ */
+int clone_map(struct dm_target *ti, struct bio *bio);
+
+/**
+ * clone_end_io() - a mapped bio has ended
+ * @ti:    the target
+ * @bio:   the bio
+ * @error: its status, which may be changed
+ *
+ * Context: any.
+ * Return: DM_ENDIO_*.
+ */
+int clone_end_io(struct dm_target *ti, struct bio *bio, blk_status_t *error);
+
+/* dm-clone-commit.c: commits, and what happens if they fail. */
+
+/**
+ * clone_commit() - make durable which regions are hydrated
+ * @clone:   the clone
+ * @flushed: set to whether the destination was flushed for that; may be NULL
+ *
+ * Context: process context, does I/O.
+ * Return: 0, or a negative error code: the mode has changed, or does not allow it.
+ */
+int clone_commit(struct clone *clone, bool *flushed);
+
+/**
+ * clone_commit_wait() - have a bio wait for a commit
+ * @clone: the clone
+ * @bio:   a flush or a write with FUA, pointing at the destination; or, after its end, one that has
+ *         filled a region
+ *
+ * Context: any.
+ */
+void clone_commit_wait(struct clone *clone, struct bio *bio);
+
+/**
+ * clone_commit_recover() - try once more what has failed
+ * @clone: the clone
+ *
+ * Context: process context, does I/O.
+ */
+void clone_commit_recover(struct clone *clone);
+
+void clone_commit_init(struct clone *clone);
+
+/**
+ * clone_commit_run() - commit once a second
+ * @clone: the clone
+ */
+void clone_commit_run(struct clone *clone);
+
+/**
+ * clone_commit_stop() - commit what there is, and no more
+ * @clone: the clone, to which no bio is mapped and for which nothing is copied
+ */
+void clone_commit_stop(struct clone *clone);
+
+/* dm-clone-hydrate.c: copies in the background. */
+
+/**
+ * clone_hydrator_init() - set up the background's copies; they do not run
+ * @clone: the clone
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int clone_hydrator_init(struct clone *clone);
+void clone_hydrator_exit(struct clone *clone);
+
+/**
+ * clone_hydrator_set() - change how much is copied at a time
+ * @clone:     the clone
+ * @threshold: regions at a time, or NULL
+ * @batch:     regions together, or NULL
+ */
+void clone_hydrator_set(struct clone *clone, const unsigned int *threshold,
+			const unsigned int *batch);
+
+/**
+ * clone_hydrator_enable() - let it copy, or do not
+ * @clone:  the clone
+ * @enable: what the user wants
+ */
+void clone_hydrator_enable(struct clone *clone, bool enable);
+
+/**
+ * clone_hydrator_run() - the device is in use
+ * @clone: the clone
+ */
+void clone_hydrator_run(struct clone *clone);
+
+/**
+ * clone_hydrator_stop() - start no more copies, and wait for those under way
+ * @clone: the clone
+ */
+void clone_hydrator_stop(struct clone *clone);
+
+int clone_hydrator_module_init(void);
+void clone_hydrator_module_exit(void);
+
+/* dm-clone-scaled.c: the target. */
+
+/**
+ * dm_clone_scaled_init() - register the target
+ * @takeover: under stock's name, too
+ *
+ * Return: 0, or a negative error code.
+ */
+int dm_clone_scaled_init(bool takeover);
+void dm_clone_scaled_exit(void);
+
+#endif /* DM_CLONE_SCALED_H */

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+# Helpers of the clone tests, on top of lib.sh and snap.sh.
+# shellcheck source=tests/guest/snap.sh
+. "$lib/snap.sh"
+
+# The target under test; TARGET_SUFFIX= makes it stock's, which the test kernels have.
+clone_target=clone$TARGET_SUFFIX
+
+# clone_devices MB [ATTRIBUTE=VALUE...]: sets "source", "dest" and "meta"; the source is full of "s".
+clone_devices()
+{
+	local mb=$1
+
+	shift
+	source=$(nullb_create size="$mb" "$@")
+	dest=$(nullb_create size="$mb" discard=1 "$@")
+	meta=$(nullb_create size=4)
+	head -c "${mb}M" /dev/zero | tr '\0' s | dd of="$source" bs=1M oflag=direct iflag=fullblock status=none
+}
+
+# clone_create NAME REGION [ARGUMENT...]: of the devices that clone_devices() has made
+clone_create()
+{
+	local name=$1
+
+	shift
+	dm_create "$name" "$(clone_table "$@")"
+}
+
+# clone_table REGION [ARGUMENT...]
+clone_table()
+{
+	echo "0 $(sectors "$source") $clone_target $meta $dest $source $*"
+}
+
+# clone_status NAME FIELD: 1 is the metadata's block size, 4 is hydrated/total, 5 hydrating, and so on
+clone_status()
+{
+	dmsetup status "$1" | cut -d' ' -f"$(($2 + 3))"
+}
+
+# hydrated NAME: number of regions that are
+hydrated()
+{
+	local regions
+
+	regions=$(clone_status "$1" 4)
+	echo "${regions%/*}"
+}
+
+is_hydrated()
+{
+	local regions
+
+	regions=$(clone_status "$1" 4)
+	[[ ${regions%/*} == "${regions#*/}" ]]
+}
