@@ -10,7 +10,7 @@ suites=(dm-scaled-cache
 	dm-kcopyd-mq dm-kcopyd-mq-client dm-kcopyd-mq-mem dm-kcopyd-mq-throttle dm-kcopyd-mq-kick
 	dm-kcopyd-mq-gather dm-kcopyd-mq-offload copy-offload copy-offload-nvme
 	dm-snap-scaled dm-snap-origin dm-snap-pending dm-snap-exception dm-snap-store
-	dm-snap-disk dm-snap-log dm-snap-merge)
+	dm-snap-disk dm-snap-log dm-snap-merge dm-clone-bitmap)
 
 requires()
 {
