@@ -10,21 +10,29 @@ cpus=$(nproc)
 # shellcheck disable=SC2034
 copy_bench=/sys/kernel/debug/dm-copy-bench
 
+# bench_start [clone]
 bench_start()
 {
 	modprobe dm-mod
 	modprobe dm-snapshot
 	((!${FLUSH_MS:-0})) || insmod $opt/dm-volatile.ko
+	if [[ ${1:-} == clone ]]; then
+		# Its metadata have to be kept.
+		modprobe brd rd_nr=1 rd_size=$((64 * 1024)) max_part=0
+		modprobe dm-persistent-data
+		insmod "$opt/dm-clone.ko"
+	fi
 	modprobe null_blk nr_devices=$((1 + ${SNAPSHOTS:-1})) gb="$disk_gb" bs=4096 queue_mode=2 hw_queue_depth=128 \
 		submit_queues="$cpus" irqmode="${IRQMODE:-0}" completion_nsec="${COMPLETION_NSEC:-10000}"
 	[[ ! -e $opt/dm-scaled.ko ]] || insmod "$opt/dm-scaled.ko"
 }
 
-# setup_config NAME [origin|snap]: prepares one of
+# setup_config NAME [origin|snap|clone]: prepares one of
 #   raw          the null_blk device
 #   linear       dm-linear on it
 #   stock, ours  an origin with active transient snapshots: each first write copies a chunk
-# and sets $bench_dev to the device to write to: for stock and ours, the origin or the (last) snapshot.
+# or clones with regions of $CHUNK sectors, and sets $bench_dev to the device to write to: for stock and ours, the
+# origin, the (last) snapshot or the clone.
 # $SNAPSHOTS is their number, 1, $CHUNK their chunk size in sectors, 8, and $STORE their store, N. $FLUSH_MS is what a
 # flush of the COW devices' volatile caches takes; 0: they have none.
 setup_config()
@@ -34,6 +42,10 @@ setup_config()
 	size=$(blockdev --getsz /dev/nullb0)
 	if [[ $config == ours ]]; then
 		snapshot="snapshot-scaled" origin="origin-scaled"
+	fi
+	if [[ $device == clone && ($config == ours || $config == stock) ]]; then
+		setup_clone "$config" "$size"
+		return
 	fi
 	case $config in
 	raw)
@@ -61,11 +73,22 @@ setup_config()
 	esac
 }
 
+# setup_clone ours|stock SECTORS
+setup_clone()
+{
+	local target=clone
+
+	[[ $1 == stock ]] || target=clone-scaled
+	dd if=/dev/zero of=/dev/ram0 bs=4k count=2 oflag=direct status=none
+	dmsetup create clone --table "0 $2 $target /dev/ram0 /dev/nullb1 /dev/nullb0 $CHUNK 1 no_hydration"
+	bench_dev=/dev/mapper/clone
+}
+
 teardown_config()
 {
 	local name
 
-	for name in linear origin snap{1..8} cow{1..8}; do
+	for name in linear origin snap{1..8} cow{1..8} clone; do
 		! dmsetup info "$name" > /dev/null 2>&1 || dmsetup remove "$name"
 	done
 }

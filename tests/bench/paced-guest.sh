@@ -33,6 +33,7 @@ measure()
 		args+=(--size="${fill_kb}k")
 		run_load "$cpus" /tmp/fill.json --size="${fill_kb}k"
 	fi
+	[[ $before != discard || $bench_dev != */clone ]] || blkdiscard "$bench_dev"
 	"$opt/pace" on
 	if [[ $before == cow ]]; then
 		# Somewhat longer than what is measured.
@@ -61,7 +62,7 @@ engine()
 	rmmod dm_copy_bench
 }
 
-bench_start
+bench_start "$device"
 # Where functions are, to read the profile with.
 grep -E ' [tTwW] ' /proc/kallsyms > /results/kallsyms.txt
 phase=0

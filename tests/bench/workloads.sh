@@ -11,10 +11,12 @@
 #   irqmode    of null_blk: 0 completes at once on the CPU that submits, 1 by softirq, 2 after latency_ns by a timer
 #   depth      I/Os of each job at a time
 #   rw         what fio does, in 4 KiB, each block once
-#   before     "fill": all blocks are written once before; "cow": others write to the origin meanwhile
+#   before     "fill": all blocks are written once before; "cow": others write to the origin meanwhile; "discard": all
+#              regions of a clone are hydrated before
+# Of device clone, chunk is the size of its regions, of which the background hydrates none.
 all_workloads=(cow cow-16k cow-64k cow-2-snapshots cow-4-snapshots cow-softirq cow-80us rewrite snapshot-write
 	snapshot-write-partial snapshot-read snapshot-read-cow engine cow-persistent snapshot-write-persistent
-	cow-persistent-flush cow-persistent-depth-1 snapshot-write-persistent-depth-1)
+	cow-persistent-flush cow-persistent-depth-1 snapshot-write-persistent-depth-1 clone-4k clone-64k clone-hydrated)
 
 # run_name WORKLOAD CPUS [ROUND]: the folder of a run
 run_name()
@@ -47,6 +49,9 @@ describe_workload()
 	cow-persistent-depth-1) store=P depth=1 ;;
 	snapshot-write-persistent) store=P device=snap ;;
 	snapshot-write-persistent-depth-1) store=P device=snap depth=1 ;;
+	clone-4k) device=clone ;;
+	clone-64k) device=clone chunk=128 ;;
+	clone-hydrated) device=clone before=discard targets=(linear stock ours) ;;
 	*)
 		echo "no workload $1; there are: ${all_workloads[*]}" >&2
 		return 1 ;;

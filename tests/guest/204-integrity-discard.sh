@@ -3,6 +3,7 @@
 # shellcheck source=tests/guest/snap.sh
 . "$lib/snap.sh"
 DESCRIPTION="data under random load with discards, zeroed in the COW device and passed down"
+SELDOM=debug
 TIMEOUT=300
 SOAK=1
 

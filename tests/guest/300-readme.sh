@@ -43,7 +43,7 @@ run_test()
 	# bench is run by tests/host/130-demo.sh.
 	blocks=$(sed -n 's/^<!-- test: \(.*\) -->$/\1/p' "$opt/README.md" | paste -sd' ')
 	assert_eq "$blocks" "build install devices origin snapshot status remove persistent merge merged takeover $(
-		)offload offload-switch bench" "the README's blocks"
+		)clone-devices clone clone-wait clone-end offload offload-switch bench" "the README's blocks"
 
 	unload_module
 	disk=$(nullb_create size=256)
@@ -90,6 +90,17 @@ run_test()
 	run_block takeover
 	have_target snapshot-merge || fail "stock's names are not served"
 	rm /etc/modprobe.d/dm-scaled.conf
+
+	lvcreate -q -y -Zn -Wn -n copy -L 64M vg
+	lvcreate -q -y -Zn -Wn -n copy-meta -L 4M vg
+	run_block clone-devices
+	before=$(checksum "$SOURCE")
+	run_block clone
+	assert_eq "$(checksum /dev/mapper/copy)" "$before" "the clone's contents"
+	run_block clone-wait
+	run_block clone-end
+	assert_eq "$(checksum "$DEST")" "$before" "the destination's contents"
+	dm_remove copy
 	vgremove -q -y vg
 
 	nvme_start

@@ -3,6 +3,7 @@
 # shellcheck source=tests/guest/snap.sh
 . "$lib/snap.sh"
 DESCRIPTION="I/O errors of the COW device and of the origin: the snapshot fails, or is right; the origin is right"
+SELDOM=debug
 TIMEOUT=600
 SOAK=1
 

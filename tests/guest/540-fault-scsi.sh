@@ -3,6 +3,7 @@
 # shellcheck source=tests/guest/storm.sh
 . "$lib/storm.sh"
 DESCRIPTION="a disk that is slow, loses commands, aborts them, or has bad sectors, below the origin or the COW device"
+SELDOM=stock
 TIMEOUT=240
 
 # As for scsi_debug's "opts".

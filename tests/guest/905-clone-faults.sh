@@ -3,6 +3,7 @@
 # shellcheck source=tests/guest/clone.sh
 . "$lib/clone.sh"
 DESCRIPTION="a clone whose metadata device, destination or source fails, and recovers"
+SELDOM=debug
 
 # below NAME DEVICE: a device that can be told to fail; prints its path
 below()

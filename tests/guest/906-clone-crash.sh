@@ -80,10 +80,10 @@ look()
 
 run_test()
 {
-	local disk log_disk replayed source meta dest size=8192 points ios steps=24
+	local disk log_disk replayed source meta dest size=8192 points ios steps=16
 
-	points=$(long_or 300 "$(slow_or 8 25)")
-	ios=$(slow_or 60 200)
+	points=$(long_or 300 "$(slow_or 6 12)")
+	ios=$(slow_or 60 100)
 	disk=$(nullb_create size=8)
 	replayed=$(nullb_create size=8)
 	log_disk=$(nullb_create size=200)

@@ -19,17 +19,16 @@ ko=$dir/out/$kver/module/dm-scaled.ko
 [[ $(modinfo -F vermagic "$ko") == "$kver "* ]] || fail "built for another kernel"
 find . | sort | diff "$dir/before" - || fail "O= did not keep the source folder clean"
 
-make KVER="$kver" O="$dir/out" W=1 C=2 module > "$dir/log" 2>&1
-grep -q '^  CHECK' "$dir/log" || fail "C=2 was not passed on"
 # No header that changed is missed.
-touch dm-kcopyd-mq.h
-make KVER="$kver" O="$dir/out" module > "$dir/log" 2>&1
-grep -q 'CC \[M\].*dm-kcopyd-mq.o' "$dir/log" || fail "not rebuilt after a change"
+touch dm-scaled-cache.h
+make KVER="$kver" O="$dir/out" C=1 module > "$dir/log" 2>&1
+grep -q 'CC \[M\].*dm-scaled-cache.o' "$dir/log" || fail "not rebuilt after a change"
+grep -q '^  CHECK' "$dir/log" || fail "C=1 was not passed on"
 
 make KVER="$kver" O="$dir/out" INSTALL_MOD_PATH="$dir/root" install
 installed=$dir/root/lib/modules/$kver/extra/dm-scaled.ko
 [[ -r $installed ]] || fail "not installed"
-for target in snapshot-scaled origin-scaled merge-scaled; do
+for target in snapshot-scaled origin-scaled merge-scaled clone-scaled; do
 	[[ $(modprobe -S "$kver" -d "$dir/root" -R "dm-$target") == dm_scaled ]] || fail "no alias dm-$target"
 done
 make KVER="$kver" O="$dir/out" INSTALL_MOD_PATH="$dir/root" uninstall

@@ -89,8 +89,7 @@ int convert(const Options &options)
 
 	metadata.write(File(options.device, File::Mode::write));
 	std::cout << metadata.hydrated() << " of " << metadata.geometry().regions()
-		  << " regions of " << metadata.geometry().region_size
-		  << " sectors are hydrated\n";
+		  << " regions of " << metadata.geometry().region_size << " sectors are hydrated\n";
 	return 0;
 }
 
@@ -135,12 +134,14 @@ int main(int argc, char **argv)
 	sub->add_flag("--regions", options.regions, "and which regions are in the destination");
 	add("check", "exit code 1 if anything is damaged", check);
 	sub = add("convert", "write the metadata of a clone of dm-clone's in our format", convert);
-	sub->add_option("--from", options.from, "dm-clone's metadata device; only read")->required();
+	sub->add_option("--from", options.from, "dm-clone's metadata device; only read")
+		->required();
 	sub = add("repair", "make it usable again", repair);
-	sub->add_option("--assume", options.assumed,
-			"where regions are of which the device does not say it any more: at the source, "
-			"which loses what was written to them, or at the destination, which may never "
-			"have got them")
+	sub->add_option(
+		   "--assume", options.assumed,
+		   "where regions are of which the device does not say it any more: at the source, "
+		   "which loses what was written to them, or at the destination, which may never "
+		   "have got them")
 		->check(CLI::IsMember({"source", "destination"}));
 	CLI11_PARSE(app, argc, argv);
 

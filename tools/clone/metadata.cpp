@@ -180,8 +180,8 @@ std::vector<std::byte> CloneMetadata::sector(std::uint64_t index) const
 	store_little_endian(sector, kIndexAt, 4, index);
 	for (auto region = first; region < end; region++)
 		if (bits_[region])
-			sector[kBitsAt + (region - first) / 8] |=
-				std::byte{1} << ((region - first) % 8);
+			sector[kBitsAt + (region - first) / 8] |= std::byte{1}
+								  << ((region - first) % 8);
 	store_little_endian(sector, 0, 4, sector_csum(sector));
 	return sector;
 }

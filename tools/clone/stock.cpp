@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // In dm-clone's metadata the regions' bits are an array of 64-bit words, in blocks, and a B-tree
-// leads to these blocks, by their number in the array. Each block has a checksum and its own number.
+// leads to these blocks, by their number in the array. Each block has a checksum and its own
+// number.
 #include "stock.h"
 
 #include "../common/crc32c.h"
@@ -146,7 +147,8 @@ private:
 			if ((word & 1) == 0)
 				continue;
 			if (region >= clone_.bits.size())
-				throw std::runtime_error("the array tells of regions behind the end");
+				throw std::runtime_error(
+					"the array tells of regions behind the end");
 			clone_.bits[region] = true;
 		}
 	}

@@ -33,8 +33,8 @@ inline constexpr auto crc32c_table = make_crc32c_table();
 
 } // namespace detail
 
-// Goes on with a CRC; it begins with ~0, and what is usually called the CRC-32C is the complement of
-// the end.
+// Goes on with a CRC; it begins with ~0, and what is usually called the CRC-32C is the complement
+// of the end.
 inline std::uint32_t crc32c(std::uint32_t crc, std::span<const std::byte> bytes)
 {
 	for (const auto byte : bytes)

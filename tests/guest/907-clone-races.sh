@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+# shellcheck source=tests/guest/clone.sh
+. "$lib/clone.sh"
+DESCRIPTION="what meets a region of a clone that is being copied: writes, reads, discards, flushes, suspending"
+SELDOM=debug
+
+# From here on the source does not answer; and now it does.
+hold()
+{
+	dmsetup suspend --noflush --nolockfs held
+}
+
+let_go()
+{
+	dmsetup resume held
+}
+
+# is_copying NUMBER: of regions
+is_copying()
+{
+	[[ $(clone_status clone 5) == "$1" ]]
+}
+
+run_test()
+{
+	local source dest meta pids=() suspending i
+
+	clone_devices 16
+	dm_create held "0 $(sectors "$source") linear $source 0"
+	source=/dev/mapper/held
+	clone_create clone 64 1 no_hydration
+
+	# A part is written, for which the region is copied. Discarding it meanwhile changes nothing for what is written
+	# then: the copy does not come after that.
+	hold
+	put /dev/mapper/clone 640 1 a &
+	pids=($!)
+	wait_for 60 is_copying 1
+	blkdiscard -f -o $((640 * 512)) -l $((64 * 512)) /dev/mapper/clone
+	put /dev/mapper/clone 650 1 b &
+	pids+=($!)
+	sleep 0.5
+	let_go
+	wait "${pids[@]}"
+	wait_for 60 is_copying 0
+	assert_holds /dev/mapper/clone 640 1 a
+	assert_holds /dev/mapper/clone 650 1 b
+
+	# Many wait for one copy, and each gets what it wanted. Who needs no copy does not wait for theirs.
+	pids=()
+	hold
+	for ((i = 0; i < 20; i++)); do
+		put /dev/mapper/clone $((1280 + i)) 1 c &
+		pids+=($!)
+	done
+	wait_for 60 is_copying 1
+	put /dev/mapper/clone 6400 64 d
+	put /dev/mapper/clone 650 2 e
+	sync /dev/mapper/clone
+	assert_holds /dev/mapper/clone 6400 64 d
+	let_go
+	wait "${pids[@]}"
+	assert_holds /dev/mapper/clone 1280 20 c
+	assert_holds /dev/mapper/clone 1300 44 s
+	assert_eq "$(hydrated clone)" 3
+
+	# Suspending waits for those that wait.
+	hold
+	put /dev/mapper/clone 1921 1 e &
+	pids=($!)
+	wait_for 60 is_copying 1
+	dmsetup suspend clone &
+	suspending=$!
+	sleep 0.5
+	kill -0 "$suspending" || fail "suspended with a copy under way"
+	let_go
+	wait "$suspending" "${pids[@]}"
+	assert_eq "$(clone_status clone 5)" 0 "being copied when suspended"
+	dmsetup resume clone
+	assert_holds /dev/mapper/clone 1921 1 e
+
+	# And for what the background copies, which a flush does not wait for.
+	dmsetup message clone 0 hydration_threshold 4
+	dmsetup message clone 0 hydration_batch_size 2
+	hold
+	dmsetup message clone 0 enable_hydration
+	wait_for 60 is_copying 4
+	put /dev/mapper/clone 650 1 f
+	sync /dev/mapper/clone
+	assert_eq "$(hydrated clone)" 4
+	dmsetup message clone 0 disable_hydration
+	dmsetup suspend clone &
+	suspending=$!
+	sleep 0.5
+	kill -0 "$suspending" || fail "suspended with a copy under way"
+	let_go
+	wait "$suspending"
+	dm_remove clone
+	clone_create clone 64 1 no_hydration
+	assert_eq "$(hydrated clone)" 8 "regions that were copied are remembered"
+	assert_holds /dev/mapper/clone 650 1 f
+	assert_holds /dev/mapper/clone 1921 1 e
+	dm_remove clone held
+}
