@@ -423,6 +423,7 @@ int copy_offload_format(struct copy_offload *co, char *buf, size_t size)
 int copy_offload_message(struct copy_offload *co, unsigned int argc, char **argv, char *result,
 			 unsigned int maxlen)
 {
+	bool offload = argc == 2 && !strcmp(argv[0], "offload");
 	bool on;
 
 	if (argc == 1 && !strcmp(argv[0], "stats")) {
@@ -432,7 +433,7 @@ int copy_offload_message(struct copy_offload *co, unsigned int argc, char **argv
 			scnprintf(result, maxlen, "-");
 		return 1;
 	}
-	if (argc != 2 || strcmp(argv[0], "offload") || copy_offload_parse_switch(argv[1], &on))
+	if (!offload || copy_offload_parse_switch(argv[1], &on))
 		return -EINVAL;
 	if (!co) {
 		pr_err("message offload: no disk has both devices and copies by itself\n");

@@ -345,7 +345,7 @@ static int clone_bitmap_read(struct clone_bitmap *b, bool load)
 static int clone_bitmap_open(struct clone_bitmap *b, struct clone_disk_super *supers,
 			     char **error)
 {
-	enum clone_super_state states[CLONE_SUPERS];
+	enum clone_super_state states[CLONE_SUPERS] = { };
 	unsigned int copy, best = CLONE_SUPERS;
 	u64 generation;
 	int r;
@@ -425,14 +425,16 @@ void clone_bitmap_adopt(struct clone_bitmap *b, const struct clone_bitmap *from)
 int clone_bitmap_verify(struct clone_bitmap *b)
 {
 	struct clone_disk_super super;
-	enum clone_super_state state;
+	enum clone_super_state state = CLONE_SUPER_FOREIGN;
+	bool ours;
 	int r;
 
 	dm_bufio_forget(b->bufio, 0);
 	r = clone_super_read(b, 0, &super, &state);
-	if (!r && (state != CLONE_SUPER_VALID || memcmp(super.uuid, b->uuid, sizeof(super.uuid))))
-		r = -EINVAL;
-	return r;
+	if (r)
+		return r;
+	ours = state == CLONE_SUPER_VALID && !memcmp(super.uuid, b->uuid, sizeof(super.uuid));
+	return ours ? 0 : -EINVAL;
 }
 
 /*

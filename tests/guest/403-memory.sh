@@ -67,7 +67,7 @@ run_test()
 		kills=$(oom_kills)
 		before=$(written "$dev")
 		hog 96 2> /dev/null & pid=$!
-		wait_for 30 eval '(($(oom_kills) > kills))'
+		wait_for 120 eval '(($(oom_kills) > kills))'
 		wait "$pid" 2> /dev/null || true
 		echo "$(available_mb) MB left; $(($(written "$dev") - before)) sectors written"
 		assert_le 1 "$(($(written "$dev") - before))" "sectors written while there was no memory"

@@ -3,7 +3,7 @@
 # shellcheck source=tests/guest/fault.sh
 . "$lib/fault.sh"
 DESCRIPTION="creating targets with each of the allocations failing: an error that says so, and nothing lost"
-TIMEOUT=180
+TIMEOUT=300
 KERNELS="debug"
 VM="--cpus 4 --mem 2048 --append kmemleak=on"
 

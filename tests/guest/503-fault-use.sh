@@ -3,7 +3,7 @@
 # shellcheck source=tests/guest/fault.sh
 . "$lib/fault.sh"
 DESCRIPTION="resume, handover, suspend, status and remove with each of the allocations failing: no harm to the snapshot"
-TIMEOUT=180
+TIMEOUT=300
 KERNELS="debug"
 VM="--cpus 4 --mem 2048 --append kmemleak=on"
 

@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 # shellcheck source=tests/guest/clone.sh
 . "$lib/clone.sh"
-DESCRIPTION="power cuts at every flush, with torn writes: no region that is marked has old data, nothing durable is lost"
+DESCRIPTION="power cuts at every flush, with torn writes: no marked region has old data, nothing durable is lost"
 TIMEOUT=600
 SELDOM=debug
 

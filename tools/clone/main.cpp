@@ -112,15 +112,12 @@ int repair(const Options &options)
 	return 0;
 }
 
-} // namespace
+using Command = int (*)(const Options &);
 
-int main(int argc, char **argv)
+// Sets which command was given, when the line is parsed.
+void add_commands(CLI::App &app, Options &options, Command &command)
 {
-	Options options;
-	int (*command)(const Options &) = nullptr;
-	CLI::App app{"Metadata devices of clones; for devices that are not in use"};
-	const auto add = [&](const std::string &name, const std::string &help,
-			     int (*function)(const Options &)) {
+	const auto add = [&](const std::string &name, const std::string &help, Command function) {
 		auto *sub = app.add_subcommand(name, help);
 
 		sub->add_option("device", options.device, "metadata device or file")->required();
@@ -137,18 +134,31 @@ int main(int argc, char **argv)
 	sub->add_option("--from", options.from, "dm-clone's metadata device; only read")
 		->required();
 	sub = add("repair", "make it usable again", repair);
-	sub->add_option(
-		   "--assume", options.assumed,
-		   "where regions are of which the device does not say it any more: at the source, "
-		   "which loses what was written to them, or at the destination, which may never "
-		   "have got them")
+	sub->add_option("--assume", options.assumed,
+			"where regions are of which the device does not say it any more: at the "
+			"source, which loses what was written to them, or at the destination, "
+			"which may never have got them")
 		->check(CLI::IsMember({"source", "destination"}));
-	CLI11_PARSE(app, argc, argv);
+}
 
+} // namespace
+
+int main(int argc, char **argv)
+{
 	try {
+		CLI::App app("Metadata devices of clones; for devices that are not in use");
+		Options options;
+		Command command = nullptr;
+
+		add_commands(app, options, command);
+		try {
+			app.parse(argc, argv);
+		} catch (const CLI::ParseError &error) {
+			return app.exit(error) == 0 ? 0 : 2;
+		}
 		return command(options);
 	} catch (const std::exception &error) {
-		std::cerr << "dmsc-clone: " << error.what() << '\n';
+		std::cerr << "dmsc-clone: " << error.what() << std::endl;
 		return 2;
 	}
 }

@@ -80,7 +80,7 @@ public:
 				   .target_size = number(super, kTargetSizeAt)};
 		clone_.geometry.check();
 		clone_.bits.resize(clone_.geometry.regions());
-		node(number(super, kRootAt), 0);
+		tree(number(super, kRootAt));
 		if (words_ != (clone_.bits.size() + 63) / 64)
 			throw std::runtime_error("the array has " + std::to_string(words_) +
 						 " words, which is not one for 64 regions");
@@ -107,25 +107,46 @@ private:
 		return block;
 	}
 
-	void node(std::uint64_t location, int depth)
+	// A node of the tree that is still to be read, or a block of the array that it leads to.
+	struct Step {
+		std::uint64_t location;
+		std::uint64_t index;
+		int depth;
+		bool leaf;
+	};
+
+	void tree(std::uint64_t root)
 	{
-		const auto node = block(location, kNodeKind, kBlockAt);
+		// The next one is at the end.
+		std::vector<Step> steps{{.location = root, .index = 0, .depth = 0, .leaf = false}};
+
+		while (!steps.empty()) {
+			const auto step = steps.back();
+
+			steps.pop_back();
+			if (step.leaf)
+				array(step.location, step.index);
+			else
+				node(step, steps);
+		}
+	}
+
+	void node(const Step &step, std::vector<Step> &steps) const
+	{
+		const auto node = block(step.location, kNodeKind, kBlockAt);
 		const auto flags = load_little_endian(node, kFlagsAt, 4);
 		const auto entries = load_little_endian(node, kEntriesAt, 4);
 		const auto most = load_little_endian(node, kMaxEntriesAt, 4);
 
 		if ((flags != kInternal && flags != kLeaf) || entries > most ||
 		    most > (kBlock - kKeysAt) / 16 ||
-		    load_little_endian(node, kValueSizeAt, 4) != 8 || depth > kMaxDepth)
-			bad(location, "not a node of the tree");
-		for (std::uint64_t i = 0; i < entries; i++) {
-			const auto value = number(node, kKeysAt + (most + i) * 8);
-
-			if (flags == kInternal)
-				this->node(value, depth + 1);
-			else
-				array(value, number(node, kKeysAt + i * 8));
-		}
+		    load_little_endian(node, kValueSizeAt, 4) != 8 || step.depth > kMaxDepth)
+			bad(step.location, "not a node of the tree");
+		for (auto i = entries; i-- > 0;)
+			steps.push_back({.location = number(node, kKeysAt + (most + i) * 8),
+					 .index = number(node, kKeysAt + i * 8),
+					 .depth = step.depth + 1,
+					 .leaf = flags == kLeaf});
 	}
 
 	void array(std::uint64_t location, std::uint64_t index)
