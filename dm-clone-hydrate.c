@@ -153,7 +153,7 @@ static struct clone_batch *clone_next_batch(struct clone *clone)
 	lockdep_assert_held(&h->lock);
 
 	if (!h->enabled || !h->running || !clone_writable(clone) ||
-	    clone_bitmap_next_unset(clone->bitmap, 0) == clone->regions)
+	    clone_bitmap_is_complete(clone->bitmap))
 		return NULL;
 	if (time_before(jiffies, h->retry_at))
 		wait = h->retry_at - jiffies;

@@ -35,37 +35,37 @@ static LIST_HEAD(clones);
  *------------------------------------------------------------
  */
 
-static struct clone *clone_find_other(struct clone *clone)
+/* Only one device has clones of a metadata device: the active one, and tables that wait. */
+static int clone_register(struct clone *clone)
+{
+	struct mapped_device *md = dm_table_get_md(clone->ti->table);
+	struct clone *other;
+	int r = 0;
+
+	mutex_lock(&clone_registry_lock);
+	list_for_each_entry(other, &clones, list)
+		if (other->meta->bdev == clone->meta->bdev &&
+		    dm_table_get_md(other->ti->table) != md)
+			r = -EBUSY;
+	if (r)
+		clone->ti->error = "Metadata device is in use by another clone";
+	else
+		list_add(&clone->list, &clones);
+	mutex_unlock(&clone_registry_lock);
+	return r;
+}
+
+/* The one that knows which regions are hydrated. */
+static struct clone *clone_find_active(struct clone *clone)
 {
 	struct clone *other;
 
 	lockdep_assert_held(&clone_registry_lock);
 
 	list_for_each_entry(other, &clones, list)
-		if (other != clone && other->meta->bdev == clone->meta->bdev)
+		if (other != clone && other->loaded && other->meta->bdev == clone->meta->bdev)
 			return other;
 	return NULL;
-}
-
-/* One clone uses a metadata device, and one more table for it may wait to be resumed. */
-static int clone_register(struct clone *clone)
-{
-	struct clone *other;
-	int r = 0;
-
-	mutex_lock(&clone_registry_lock);
-	other = clone_find_other(clone);
-	if (other && dm_table_get_md(other->ti->table) != dm_table_get_md(clone->ti->table)) {
-		clone->ti->error = "Metadata device is in use by another clone";
-		r = -EBUSY;
-	} else if (other && !other->loaded) {
-		clone->ti->error = "Another table for this metadata device waits to be resumed";
-		r = -EBUSY;
-	} else {
-		list_add(&clone->list, &clones);
-	}
-	mutex_unlock(&clone_registry_lock);
-	return r;
 }
 
 static void clone_unregister(struct clone *clone)
@@ -377,7 +377,7 @@ static int clone_preresume(struct dm_target *ti)
 
 	mutex_lock(&clone_registry_lock);
 	if (!clone->loaded) {
-		other = clone_find_other(clone);
+		other = clone_find_active(clone);
 		if (other && !dm_suspended(other->ti)) {
 			DMERR("%s: Cannot resume: the old table is not suspended",
 			      clone_name(clone));
@@ -388,6 +388,8 @@ static int clone_preresume(struct dm_target *ti)
 			r = clone_bitmap_load(clone->bitmap);
 		}
 		clone->loaded = !r;
+		if (other && !r)
+			other->loaded = false;
 	}
 	mutex_unlock(&clone_registry_lock);
 	if (!r)

@@ -104,7 +104,7 @@ struct clone_hydrator {
  * @cpus:         per CPU
  * @meta:         metadata device
  * @list:         in the list of all clones
- * @loaded:       the bitmap has been loaded, or taken over
+ * @loaded:       the bitmap has been loaded or taken over, and nobody has taken it over since
  * @passdown:     discards go to the destination
  * @commit_lock:  held during a commit, and when @mode changes
  * @commits:      bios that wait for a commit

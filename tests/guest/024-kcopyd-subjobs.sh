@@ -3,7 +3,7 @@
 # shellcheck source=tests/guest/kcopyd.sh
 . "$lib/kcopyd.sh"
 DESCRIPTION="copies in sub-jobs of other sizes, senseless ones too"
-SELDOM=debug
+SELDOM="stock debug"
 TIMEOUT=400
 
 requires()

@@ -3,6 +3,7 @@
 # shellcheck source=tests/guest/kcopyd.sh
 . "$lib/kcopyd.sh"
 DESCRIPTION="the copy benchmark: every copy is counted once, and ends early when it is told to"
+SELDOM="stock"
 TIMEOUT=300
 KERNELS=stock
 

@@ -151,13 +151,13 @@ full_snapshot()
 
 run_test()
 {
-	sequence N 8
 	sequence N 256 "2 discard_zeroes_cow discard_passdown_origin"
 	sequence P 8
 	sequence PO 32 "1 discard_zeroes_cow"
 	full_snapshot P
 	full_snapshot PO
 	if [[ $LONG ]]; then
+		sequence N 8
 		sequence N 16 "1 discard_zeroes_cow"
 		sequence N 2048
 		sequence P 1

@@ -99,7 +99,7 @@ run_test()
 {
 	local disk log_disk replayed image chunk store=P o c before size=8192 cow_size=16384 looks=0 points ios
 
-	points=$(long_or 500 "$(slow_or 8 20)")
+	points=$(long_or 500 "$(slow_or 8 10)")
 	ios=$(slow_or 30 100)
 	disk=$(nullb_create size=12)
 	replayed=$(nullb_create size=12)

@@ -83,7 +83,7 @@ run_test()
 	[[ ! -e /sys/kernel/debug/kmemleak ]] || echo clear > /sys/kernel/debug/kmemleak
 
 	dmsc-fuzz "${devices[@]}" --trouble "$lib/trouble" --corpus "$lib/../fuzz/tables.txt" \
-		--tries "$(long_or "$(slow_or 1000 10000)" "$(slow_or 250 1500)")" ${SEED:+--seed "$SEED"} || status=$?
+		--tries "$(long_or "$(slow_or 1000 10000)" "$(slow_or 250 700)")" ${SEED:+--seed "$SEED"} || status=$?
 	echo 0 > /sys/kernel/rcu_expedited
 	dmesg -n "$level"
 	echo "$hotplug" > /proc/sys/kernel/modprobe

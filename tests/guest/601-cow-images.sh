@@ -20,7 +20,7 @@ run_test()
 	echo 1 > /sys/kernel/rcu_expedited
 	dm_create origin "0 1024 linear $(nullb_create size=1) 0"
 	dm_create cow "0 512 linear $(nullb_create size=1) 0"
-	dmsc-fuzz --images "$(long_or 5000 "$(slow_or 100 500)")" ${SEED:+--seed "$SEED"} \
+	dmsc-fuzz --images "$(long_or 5000 "$(slow_or 100 250)")" ${SEED:+--seed "$SEED"} \
 		--device origin=/dev/mapper/origin --device cow=/dev/mapper/cow || status=$?
 	echo 0 > /sys/kernel/rcu_expedited
 	dmesg -n "$level"

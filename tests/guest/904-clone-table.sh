@@ -74,6 +74,7 @@ run_test()
 	dd if=/dev/zero of="$meta" bs=4k count=2 oflag=direct status=none
 	clone_create clone 8 1 no_hydration
 	refused "in use by another clone" "$meta $dest $source 8"
+	dmsetup reload clone --table "$(clone_table 8)"
 	dmsetup reload clone --table "$(clone_table 8 1 no_hydration)"
 	put /dev/mapper/clone 80 8
 	assert_fails dmsetup message clone 0 hydration_threshold x

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+# shellcheck source=tests/guest/clone.sh
+. "$lib/clone.sh"
+DESCRIPTION="clones beside dm-clone's: the same status step by step, and its metadata converted"
+SELDOM=debug
+
+requires()
+{
+	is_ours || skip "compares ours with stock"
+	modprobe -q dm-persistent-data || true
+	modprobe -q dm-clone || insmod "$opt/dm-clone.ko" 2> /dev/null || skip "no dm-clone here"
+}
+
+# both COMMAND...: with NAME replaced by each of the two clones
+both()
+{
+	"${@//NAME/stock}"
+	"${@//NAME/ours}"
+}
+
+# same WHAT: what the status says but for the metadata's size, and the number of events, are the same
+same()
+{
+	local stock ours
+
+	stock="$(dmsetup status stock | cut -d' ' -f2,4,6-) $(events stock)"
+	ours="$(dmsetup status ours | cut -d' ' -f2,4,6-) $(events ours)"
+	assert_eq "$ours" "$stock" "status after $1"
+}
+
+is_complete()
+{
+	is_hydrated stock && is_hydrated ours
+}
+
+# clones REGION [ARGUMENT...]: one of each kind, of the same source
+clones()
+{
+	dd if=/dev/zero of="$stock_meta" bs=4k count=2 oflag=direct status=none
+	dd if=/dev/zero of="$meta" bs=4k count=2 oflag=direct status=none
+	dm_create stock "0 $len clone $stock_meta $stock_dest $source $*"
+	dm_create ours "0 $len clone-scaled $meta $dest $source $*"
+}
+
+# convert_at REGIONS: a clone of stock's with so many regions of 8 sectors, some of them hydrated, goes on as ours
+convert_at()
+{
+	local count=$1 sum said
+
+	len=$((count * 8 - 3))
+	blkdiscard -f -z "$dest"
+	dd if=/dev/zero of="$stock_meta" bs=4k count=2 oflag=direct status=none
+	dm_create stock "0 $len clone $stock_meta $dest $source 8 1 no_hydration"
+	put /dev/mapper/stock 8 1 a
+	put /dev/mapper/stock $((8 * (count - 1))) 5 b
+	put /dev/mapper/stock $((8 * (count / 2))) 64 c
+	blkdiscard -f -o 65536 -l $((4096 * (count / 3))) /dev/mapper/stock
+	put /dev/mapper/stock $((8 * (count / 4))) 8 d
+	sync /dev/mapper/stock
+	said=$(hydrated stock)
+	sum=$(checksum /dev/mapper/stock)
+	dm_remove stock
+
+	dd if=/dev/zero of="$meta" bs=4k count=2 oflag=direct status=none
+	assert_match "$(dmsc-clone convert --from "$stock_meta" "$meta")" "^$said of $count regions of 8 sectors"
+	dmsc-clone check "$meta"
+	dm_create ours "0 $len clone-scaled $meta $dest $source 8 1 no_hydration"
+	assert_eq "$(hydrated ours)" "$said" "hydrated"
+	assert_eq "$(checksum /dev/mapper/ours)" "$sum" "contents"
+	dmsetup message ours 0 enable_hydration
+	wait_for 60 is_hydrated ours
+	assert_eq "$(checksum /dev/mapper/ours)" "$sum" "contents"
+	dm_remove ours
+}
+
+run_test()
+{
+	local source dest meta stock_meta stock_dest len
+
+	clone_devices 64
+	stock_meta=$(nullb_create size=8)
+	stock_dest=$(nullb_create size=64 discard=1)
+	len=$(sectors "$source")
+
+	clones 8 1 no_hydration 4 hydration_threshold 16 hydration_batch_size 4
+	same "creation"
+	both put /dev/mapper/NAME 80 8
+	same "a whole region"
+	both put /dev/mapper/NAME 161 1
+	same "a part of one"
+	both put_blocks /dev/mapper/NAME 800 10 16
+	same "more"
+	both blkdiscard -f -o 1000448 -l 3000320 /dev/mapper/NAME
+	same "a discard"
+	both dmsetup message NAME 0 hydration_threshold 100
+	both dmsetup message NAME 0 hydration_batch_size 7
+	same "messages"
+	both dmsetup suspend NAME
+	same "suspend"
+	both dmsetup resume NAME
+	both dmsetup message NAME 0 enable_hydration
+	wait_for 120 is_complete
+	both sync /dev/mapper/NAME
+	sleep 2
+	same "the end"
+	assert_eq "$(checksum /dev/mapper/ours)" "$(checksum /dev/mapper/stock)" "contents"
+	dm_remove stock ours
+
+	# One block of the array has 32,576 regions.
+	convert_at 16384
+	convert_at 1000
+	source=$(nullb_create size=300) dest=$(nullb_create size=300 discard=1)
+	convert_at 70000
+
+	# What is damaged is not converted.
+	printf '\xff' | dd of="$stock_meta" bs=1 seek=200 conv=notrunc status=none
+	assert_fails dmsc-clone convert --from "$stock_meta" "$meta"
+}
