@@ -52,7 +52,9 @@ pattern()
 
 	if [[ ! -e $file ]]; then
 		mkdir -p "${file%/*}"
-		head -c 16M /dev/zero | tr '\0' "$1" > "$file"
+		# Others that want it at the same time find all of it, or nothing.
+		head -c 16M /dev/zero | tr '\0' "$1" > "$file.$BASHPID"
+		mv "$file.$BASHPID" "$file"
 	fi
 	echo "$file"
 }
