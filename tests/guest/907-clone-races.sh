@@ -49,6 +49,7 @@ run_test()
 
 	# Many wait for one copy, and each gets what it wanted. Who needs no copy does not wait for theirs.
 	pids=()
+	pattern c > /dev/null
 	hold
 	for ((i = 0; i < 20; i++)); do
 		put /dev/mapper/clone $((1280 + i)) 1 c &

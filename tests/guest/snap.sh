@@ -48,13 +48,13 @@ assert_cows()
 # pattern CHARACTER: a file of 16 MiB of it.
 pattern()
 {
-	local file=/run/dm-scaled/pattern.$1
+	local file=/run/dm-scaled/pattern.$1 part=/run/dm-scaled/part.$BASHPID
 
 	if [[ ! -e $file ]]; then
 		mkdir -p "${file%/*}"
 		# Others that want it at the same time find all of it, or nothing.
-		head -c 16M /dev/zero | tr '\0' "$1" > "$file.$BASHPID"
-		mv "$file.$BASHPID" "$file"
+		head -c 16M /dev/zero | tr '\0' "$1" > "$part"
+		mv "$part" "$file"
 	fi
 	echo "$file"
 }
