@@ -63,7 +63,8 @@ lost_exceptions()
 	# At least 512 chunks each: that none of them comes upon a fault is out of the question.
 	snapshots 8 16 64
 	log_mark
-	faults fail_callers probability=100 interval=10 wait=Y
+	# A prime number: an exception takes two allocations, and the same one would always be hit.
+	faults fail_callers probability=100 interval=11 wait=Y
 	checker_start --load $model --save $model --snapshot /dev/mapper/snap0 --snapshot /dev/mapper/snap1 \
 		--snapshot /dev/mapper/snap2 --hang-timeout 100 --allow-snapshot-invalid
 	for name in snap0 snap1 snap2; do
