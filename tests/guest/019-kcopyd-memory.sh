@@ -4,6 +4,7 @@
 . "$lib/kcopyd.sh"
 DESCRIPTION="copies without a free page, and more of them than memory"
 TIMEOUT=600
+SELDOM="debug"
 VM="--cpus 4 --mem 512"
 
 requires()

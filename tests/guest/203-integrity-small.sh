@@ -4,6 +4,7 @@
 . "$lib/snap.sh"
 DESCRIPTION="small requests of all threads in few chunks: many wait for one copy"
 TIMEOUT=300
+SELDOM="debug"
 SOAK=1
 
 run_test()

@@ -40,7 +40,7 @@ run_test()
 {
 	local disk before blocks
 
-	# bench is run by tests/host/130-demo.sh.
+	# bench is run by tests/host/131-bench.sh.
 	blocks=$(sed -n 's/^<!-- test: \(.*\) -->$/\1/p' "$opt/README.md" | paste -sd' ')
 	assert_eq "$blocks" "build install devices origin snapshot status remove persistent merge merged takeover $(
 		)clone-devices clone clone-wait clone-end offload offload-switch bench" "the README's blocks"

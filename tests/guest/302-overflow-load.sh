@@ -4,6 +4,7 @@
 . "$lib/snap.sh"
 DESCRIPTION="snapshots that overflow under random load: from then on errors, never wrong data; others unharmed"
 TIMEOUT=600
+SELDOM="debug"
 SOAK=1
 
 run_test()

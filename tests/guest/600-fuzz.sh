@@ -4,6 +4,7 @@
 . "$lib/snap.sh"
 DESCRIPTION="generated tables, messages and sequences of ioctls: what is refused, accepted and shown is as documented"
 TIMEOUT=600
+SELDOM="stock"
 # Makes the slab allocator keep the call site of each object; where there is kmemleak, it looks instead.
 VM="--cpus 4 --mem 2048 --append slub_debug=U --append kmemleak=on"
 

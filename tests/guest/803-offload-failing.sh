@@ -4,6 +4,7 @@
 . "$lib/offload.sh"
 DESCRIPTION="commands that fail are made up for by reading and writing, a device that often fails is left alone"
 TIMEOUT=200
+SELDOM="debug"
 VM="--cpus 4 --mem 2048 --nvme @tests/guest/offload.disks"
 
 requires()

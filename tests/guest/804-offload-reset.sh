@@ -4,6 +4,7 @@
 . "$lib/offload.sh"
 DESCRIPTION="the controller is reset, and the disk pulled out, while it copies"
 TIMEOUT=200
+SELDOM="debug"
 VM="--cpus 4 --mem 2048 --nvme @tests/guest/offload.disks"
 
 requires()

@@ -53,6 +53,17 @@ fail()
 	exit 1
 }
 
+# has LOG REGEX...: each matches some line.
+has()
+{
+	local log=$1 regex
+
+	shift
+	for regex in "$@"; do
+		grep -qE "$regex" "$log" || fail "no $regex in $log"
+	done
+}
+
 sparse_flags=()
 
 # sparse KVER TARGET... -- FILE...: makes the targets with all that sparse knows, but for "sparse_flags", and sees to it
