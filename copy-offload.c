@@ -62,7 +62,8 @@ static struct dentry *copy_offload_dir;
  *------------------------------------------------------------
  */
 
-int copy_offload_parse_switch(const char *word, bool *on)
+/* Reads the word that switches offload on or off, perhaps with an end of line. */
+static int copy_offload_parse_switch(const char *word, bool *on)
 {
 	if (sysfs_streq(word, "auto"))
 		*on = true;
@@ -98,7 +99,8 @@ static const struct kernel_param_ops copy_offload_param_ops = {
 module_param_cb(offload, &copy_offload_param_ops, NULL, 0644);
 MODULE_PARM_DESC(offload, "auto: devices that can copy do; off: all is read and written");
 
-void copy_offload_switch(struct copy_offload *co, bool on)
+/* Off: for copies that begin from now on. On: also if the disk was given up. */
+static void copy_offload_switch(struct copy_offload *co, bool on)
 {
 	WRITE_ONCE(co->off, !on);
 	if (on) {
@@ -398,7 +400,8 @@ static void copy_offload_sum(const struct copy_offload *co, struct copy_offload_
 	}
 }
 
-int copy_offload_format(struct copy_offload *co, char *buf, size_t size)
+/* Tells what a disk has copied, in one line without its end. Returns its length. */
+static int copy_offload_format(struct copy_offload *co, char *buf, size_t size)
 {
 	const char *state = "auto";
 	struct copy_offload_stats sum;

@@ -265,32 +265,6 @@ void copy_offload_submit(struct copy_offload_request *req, struct block_device *
 			 copy_offload_fn fn, void *context);
 
 /**
- * copy_offload_parse_switch() - read the word that switches offload on or off
- * @word: "auto" or "off", perhaps with an end of line
- * @on:   set to what it means
- *
- * Return: 0, or -EINVAL if it is another word.
- */
-int copy_offload_parse_switch(const char *word, bool *on);
-
-/**
- * copy_offload_switch() - use the device, or do not
- * @co: the disk
- * @on: false: not for copies that begin from now on. True: also if it was given up
- */
-void copy_offload_switch(struct copy_offload *co, bool on);
-
-/**
- * copy_offload_format() - tell what a device has copied, in one line
- * @co:   the disk
- * @buf:  where to
- * @size: of @buf, bytes
- *
- * Return: length of the line, without an end of line; cut if @buf is too small.
- */
-int copy_offload_format(struct copy_offload *co, char *buf, size_t size);
-
-/**
  * copy_offload_message() - obey a message to a target
  * @co:     the disk that copies for it, or NULL
  * @argc:   words

@@ -50,7 +50,8 @@ static u64 clone_bitmap_blocks(unsigned long sectors)
 	return DIV_ROUND_UP(sectors, CLONE_BLOCK_SECTORS);
 }
 
-sector_t clone_bitmap_disk_sectors(unsigned long regions)
+/* Sectors that a metadata device needs at least. */
+static sector_t clone_bitmap_disk_sectors(unsigned long regions)
 {
 	return (CLONE_SUPERS + clone_bitmap_blocks(clone_bitmap_sectors(regions))) *
 	       CLONE_BLOCK_SECTORS;
@@ -58,7 +59,7 @@ sector_t clone_bitmap_disk_sectors(unsigned long regions)
 
 u64 clone_bitmap_used_blocks(const struct clone_bitmap *b)
 {
-	return CLONE_SUPERS + clone_bitmap_blocks(b->sectors);
+	return clone_bitmap_disk_sectors(b->regions) / CLONE_BLOCK_SECTORS;
 }
 
 static __le32 clone_super_csum(const struct clone_disk_super *super)

@@ -113,14 +113,6 @@ struct clone_bitmap {
 };
 
 /**
- * clone_bitmap_disk_sectors() - size of a metadata device
- * @regions: number of regions
- *
- * Return: sectors that it needs at least.
- */
-sector_t clone_bitmap_disk_sectors(unsigned long regions);
-
-/**
  * clone_bitmap_create() - open a metadata device, and format it if it begins with zeroes
  * @bdev:        metadata device
  * @target_size: sectors of the clone

@@ -102,9 +102,7 @@ void clone_commit_recover(struct clone *clone)
 
 void clone_commit_wait(struct clone *clone, struct bio *bio)
 {
-	struct clone_bio *cb = dm_per_bio_data(bio, sizeof(*cb));
-
-	if (llist_add(&cb->item.node, &clone->commits))
+	if (llist_add(&clone_bio_of(bio)->item.node, &clone->commits))
 		queue_work(clone->wq, &clone->commit_work);
 }
 
@@ -122,7 +120,7 @@ static void clone_commit_work(struct work_struct *work)
 
 	blk_start_plug(&plug);
 	llist_for_each_entry_safe(cb, next, bios, item.node) {
-		bio = dm_bio_from_per_bio_data(cb, sizeof(*cb));
+		bio = clone_bio_bio(cb);
 		if (r)
 			bio_io_error(bio);
 		else if (cb->state == CLONE_BIO_FILLED ||

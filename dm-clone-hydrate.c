@@ -234,7 +234,6 @@ static void clone_batch_copied(int read_err, unsigned long write_err, void *cont
 static void clone_hydrate(struct clone *clone)
 {
 	struct clone_hydrator *h = &clone->hydrator;
-	struct dm_io_region from, to;
 	struct clone_batch *batch;
 
 	for (;;) {
@@ -243,13 +242,7 @@ static void clone_hydrate(struct clone *clone)
 		mutex_unlock(&h->lock);
 		if (!batch)
 			return;
-
-		from.bdev = clone->source->bdev;
-		from.sector = (sector_t)batch->first << clone->region_shift;
-		from.count = clone_sectors(clone, batch->first, batch->nr);
-		to = from;
-		to.bdev = clone->dest->bdev;
-		dm_kcopyd_mq_copy(clone->kcopyd, &from, 1, &to, 0, clone_batch_copied, batch);
+		clone_copy(clone, batch->first, batch->nr, clone_batch_copied, batch);
 	}
 }
 
@@ -285,6 +278,17 @@ void clone_hydrator_exit(struct clone *clone)
 	mempool_exit(&clone->hydrator.batches);
 }
 
+/* After a change: perhaps something can be copied now. */
+static void clone_hydrator_wake(struct clone *clone)
+{
+	struct clone_hydrator *h = &clone->hydrator;
+
+	lockdep_assert_held(&h->lock);
+
+	if (h->running)
+		mod_delayed_work(clone->wq, &h->work, 0);
+}
+
 void clone_hydrator_set(struct clone *clone, const unsigned int *threshold,
 			const unsigned int *batch)
 {
@@ -295,8 +299,7 @@ void clone_hydrator_set(struct clone *clone, const unsigned int *threshold,
 		h->threshold = *threshold;
 	if (batch)
 		h->batch = *batch;
-	if (h->running)
-		mod_delayed_work(clone->wq, &h->work, 0);
+	clone_hydrator_wake(clone);
 	mutex_unlock(&h->lock);
 }
 
@@ -306,8 +309,7 @@ void clone_hydrator_enable(struct clone *clone, bool enable)
 
 	mutex_lock(&h->lock);
 	h->enabled = enable;
-	if (h->running)
-		mod_delayed_work(clone->wq, &h->work, 0);
+	clone_hydrator_wake(clone);
 	mutex_unlock(&h->lock);
 }
 
@@ -317,7 +319,7 @@ void clone_hydrator_run(struct clone *clone)
 
 	mutex_lock(&h->lock);
 	h->running = true;
-	mod_delayed_work(clone->wq, &h->work, 0);
+	clone_hydrator_wake(clone);
 	mutex_unlock(&h->lock);
 }
 

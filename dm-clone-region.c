@@ -61,16 +61,6 @@ static struct clone_waiters *clone_waiters_of(struct clone *clone, unsigned long
 	return &clone->waiters[hash_long(region, CLONE_WAITERS_BITS)];
 }
 
-static struct clone_bio *clone_bio_of(struct bio *bio)
-{
-	return dm_per_bio_data(bio, sizeof(struct clone_bio));
-}
-
-static struct bio *clone_bio_bio(struct clone_bio *cb)
-{
-	return dm_bio_from_per_bio_data(cb, sizeof(*cb));
-}
-
 /*
  *------------------------------------------------------------
  * Regions
@@ -136,6 +126,20 @@ blk_status_t clone_region_filled(struct clone *clone, unsigned long region, blk_
 	this_cpu_dec(clone->cpus->filled);
 	clone_region_release(clone, region, status);
 	return status;
+}
+
+void clone_copy(struct clone *clone, unsigned long region, unsigned long nr,
+		dm_kcopyd_notify_fn fn, void *context)
+{
+	struct dm_io_region from = {
+		.bdev = clone->source->bdev,
+		.sector = (sector_t)region << clone->region_shift,
+		.count = clone_sectors(clone, region, nr),
+	};
+	struct dm_io_region to = from;
+
+	to.bdev = clone->dest->bdev;
+	dm_kcopyd_mq_copy(clone->kcopyd, &from, 1, &to, 0, fn, context);
 }
 
 /*
@@ -235,7 +239,6 @@ static void clone_copied(int read_err, unsigned long write_err, void *context)
 static int clone_fill(struct clone *clone, struct bio *bio, unsigned long region)
 {
 	struct clone_bio *cb = clone_bio_of(bio);
-	struct dm_io_region from, to;
 
 	if (unlikely(!clone_writable(clone))) {
 		clone_region_release(clone, region, BLK_STS_IOERR);
@@ -250,12 +253,7 @@ static int clone_fill(struct clone *clone, struct bio *bio, unsigned long region
 		return DM_MAPIO_REMAPPED;
 	}
 
-	from.bdev = clone->source->bdev;
-	from.sector = (sector_t)region << clone->region_shift;
-	from.count = clone_sectors(clone, region, 1);
-	to = from;
-	to.bdev = clone->dest->bdev;
-	dm_kcopyd_mq_copy(clone->kcopyd, &from, 1, &to, 0, clone_copied, cb);
+	clone_copy(clone, region, 1, clone_copied, cb);
 	return DM_MAPIO_SUBMITTED;
 }
 

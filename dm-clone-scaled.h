@@ -175,6 +175,16 @@ struct clone_bio {
 	blk_status_t status;
 };
 
+static inline struct clone_bio *clone_bio_of(struct bio *bio)
+{
+	return dm_per_bio_data(bio, sizeof(struct clone_bio));
+}
+
+static inline struct bio *clone_bio_bio(struct clone_bio *cb)
+{
+	return dm_bio_from_per_bio_data(cb, sizeof(*cb));
+}
+
 static inline sector_t clone_region_size(const struct clone *clone)
 {
 	return (sector_t)1 << clone->region_shift;
@@ -242,6 +252,19 @@ void clone_region_release(struct clone *clone, unsigned long region, blk_status_
  * Return: @status, or BLK_STS_IOERR if that can no longer be recorded.
  */
 blk_status_t clone_region_filled(struct clone *clone, unsigned long region, blk_status_t status);
+
+/**
+ * clone_copy() - copy neighbouring regions to the destination
+ * @clone:   the clone
+ * @region:  the first one; all are the caller's, by clone_region_claim()
+ * @nr:      number of them
+ * @fn:      called at the end, see dm_kcopyd_mq_copy()
+ * @context: for @fn
+ *
+ * Context: process context.
+ */
+void clone_copy(struct clone *clone, unsigned long region, unsigned long nr,
+		dm_kcopyd_notify_fn fn, void *context);
 
 /**
  * clone_map() - map a bio

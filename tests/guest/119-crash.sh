@@ -2,14 +2,11 @@
 # shellcheck shell=bash
 # shellcheck source=tests/guest/snap.sh
 . "$lib/snap.sh"
+# shellcheck source=tests/guest/crash.sh
+. "$lib/crash.sh"
 DESCRIPTION="power cuts at every flush, with torn writes: the snapshot opens and shows what the origin was"
 TIMEOUT=600
 KERNELS=stock
-
-requires()
-{
-	modprobe -q dm-log-writes || skip "no dm-log-writes here"
-}
 
 # One disk has both, so that one log has all writes in their order.
 # below DISK: $o and $c on it
@@ -24,17 +21,6 @@ below()
 below_remove()
 {
 	dm_remove o c
-}
-
-# record COMMAND: what it writes while $o and $c are there
-record()
-{
-	dd if=/dev/zero of="$log_disk" bs=1M count=1 oflag=direct status=none
-	dm_create logged "0 $(sectors "$disk") log-writes $disk $log_disk"
-	below /dev/mapper/logged
-	"$@"
-	below_remove
-	dm_remove logged
 }
 
 # first_writes CHUNK: to the origin of a snapshot, from all CPUs, some of them overlapping
@@ -64,13 +50,12 @@ is_merged()
 # durable there may be none.
 look()
 {
-	local which=$looks sum magic
+	local sum magic
 
-	looks=$((looks + 1))
 	below "$replayed"
 	magic=$(dd if="$c" bs=4 count=1 status=none | od -An -tx4 | tr -d ' ')
 	if [[ $magic == 70416e53 ]]; then
-		if ((which % 2)) && have_target snapshot; then
+		if ((RANDOM % 2)) && have_target snapshot; then
 			dm_create seen "0 $size snapshot $o $c P $1"
 		else
 			dm_create seen "0 $size snapshot-scaled $o $c P $1"
@@ -85,19 +70,9 @@ look()
 	assert_eq "$sum" "$before" "the snapshot, or the origin before there was one"
 }
 
-# replay CHUNK: lets the power fail in what was recorded, on a disk as it was before.
-replay()
-{
-	cp --sparse=never "$image" "$replayed"
-	# The tool calls this file again.
-	export disk log_disk replayed size cow_size before looks variant TARGET_SUFFIX
-	"$opt/tools/dmsc-replay" --log "$log_disk" --to "$replayed" --points "$points" --seed "${SEED:-$RANDOM}" --torn -- \
-		bash -c 'set -euo pipefail; . "$lib/lib.sh"; . "$lib/119-crash.sh"; looks=$RANDOM; look "$1"' look "$1"
-}
-
 run_test()
 {
-	local disk log_disk replayed image chunk store=P o c before size=8192 cow_size=16384 looks=0 points ios
+	local disk log_disk replayed image chunk store=P o c before size=8192 cow_size=16384 points ios
 
 	points=$(long_or 500 "$(slow_or 8 10)")
 	ios=$(slow_or 30 100)
@@ -106,6 +81,7 @@ run_test()
 	log_disk=$(nullb_create size=200)
 	image=/tmp/before.image
 	! modprobe -q dm-snapshot || true
+	export size cow_size before
 	for chunk in 8 $(long_or "1 16 128" ""); do
 		below "$disk"
 		fill "$o" "$chunk"
@@ -114,12 +90,14 @@ run_test()
 		below_remove
 		cp --sparse=never "$disk" "$image"
 		record first_writes "$chunk"
-		replay "$chunk"
+		cp --sparse=never "$image" "$replayed"
+		replay 119-crash "$points" "$chunk"
 
 		# The same for a merge: the snapshot's contents must not change by it.
 		cp --sparse=never "$disk" "$image"
 		record merge "$chunk"
-		replay "$chunk"
+		cp --sparse=never "$image" "$replayed"
+		replay 119-crash "$points" "$chunk"
 	done
 	rm "$image"
 }

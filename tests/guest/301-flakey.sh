@@ -2,44 +2,17 @@
 # shellcheck shell=bash
 # shellcheck source=tests/guest/snap.sh
 . "$lib/snap.sh"
+# shellcheck source=tests/guest/failing.sh
+. "$lib/failing.sh"
 DESCRIPTION="I/O errors of the COW device and of the origin: the snapshot fails, or is right; the origin is right"
 SELDOM=debug
 TIMEOUT=600
 SOAK=1
 
-# below NAME MB: a device that can be told to fail; prints its path.
-below()
-{
-	local device
-
-	device=$(nullb_create size="$2")
-	dm_create "$1" "0 $(sectors "$device") linear $device 0"
-	echo "$device" > "/tmp/below.$1"
-	echo "/dev/mapper/$1"
-}
-
-# tables NAME MODE: ok, all (every request fails) or writes (only those fail)
-tables()
-{
-	local device len table
-
-	device=$(< "/tmp/below.$1")
-	len=$(sectors "$device")
-	case $2 in
-	ok) table="0 $len linear $device 0" ;;
-	all) table="0 $len error" ;;
-	writes) table="0 $len flakey $device 0 0 60 1 error_writes" ;;
-	esac
-	# Requests in flight end in the old table.
-	dmsetup suspend --noflush --nolockfs "$1"
-	dmsetup reload "$1" --table "$table"
-	dmsetup resume "$1"
-}
-
 setup()
 {
-	dev=$(below low_origin 16)
-	cow=$(below low_cow 17)
+	dev=$(below low_origin "$(nullb_create size=16)")
+	cow=$(below low_cow "$(nullb_create size=17)")
 	origin_create origin "$dev"
 	integrity --origin /dev/mapper/origin --fill --save $model
 	snap_create snap origin "$dev" "$cow" N "$1"
@@ -60,8 +33,8 @@ has_copied()
 # half of the devices only: however much it has copied by then, the upper half still needs copying.
 invalid_snapshot()
 {
-	dev=$(below low_origin 16)
-	cow=$(below low_cow 17)
+	dev=$(below low_origin "$(nullb_create size=16)")
+	cow=$(below low_cow "$(nullb_create size=17)")
 	origin_create origin "$dev"
 	dm_create half_origin "0 16384 linear /dev/mapper/origin 0"
 	integrity --origin /dev/mapper/half_origin --fill --save $model

@@ -105,7 +105,7 @@ run_test()
 	# Something else, stock's, too small.
 	dd if=/dev/urandom of="$meta" bs=4k count=2 conv=notrunc status=none
 	refused "Metadata device holds something else"
-	dd if=/dev/zero of="$meta" bs=4k count=2 conv=notrunc status=none
+	meta_clear
 	printf '\x64\x7f\xf2\x8a' | dd of="$meta" bs=1 seek=32 conv=notrunc status=none
 	refused "convert it with dmsc-clone"
 	size=$(((2 + 1) * 8))
@@ -114,7 +114,7 @@ run_test()
 		"0 131072 $clone_target /dev/mapper/small $dest $source 8"
 	dm_remove small
 	# As large as it has to be.
-	dd if=/dev/zero of="$meta" bs=4k count=2 conv=notrunc status=none
+	meta_clear
 	dm_create small "0 $size linear $meta 0"
 	dm_create clone "0 131072 $clone_target /dev/mapper/small $dest $source 8"
 	wait_for 60 is_hydrated clone

@@ -21,7 +21,7 @@ refused()
 # shown ARGUMENTS STATUS: of a clone with these arguments behind its devices
 shown()
 {
-	dd if=/dev/zero of="$meta" bs=4k count=2 oflag=direct status=none
+	meta_clear
 	dm_create clone "0 $len $clone_target $meta $dest $source $1"
 	assert_eq "$(dmsetup table clone)" "0 $len $clone_target $numbers $1" "table"
 	assert_match "$(dmsetup status clone)" "^0 $len $clone_target 8 [0-9]+/[0-9]+ $2$"
@@ -35,7 +35,7 @@ is_read_only()
 
 run_test()
 {
-	local source dest meta len numbers device other
+	local source dest meta len numbers device other module_name
 
 	clone_devices 16
 	len=$(sectors "$source")
@@ -71,7 +71,7 @@ run_test()
 	refused "Source device is smaller" "$meta $dest $other 8"
 
 	# One metadata device, one clone; a new table for it may wait.
-	dd if=/dev/zero of="$meta" bs=4k count=2 oflag=direct status=none
+	meta_clear
 	clone_create clone 8 1 no_hydration
 	refused "in use by another clone" "$meta $dest $source 8"
 	dmsetup reload clone --table "$(clone_table 8)"
@@ -104,7 +104,7 @@ run_test()
 	# A source that cannot be written to, a clone smaller than its devices, and a last region that is short.
 	blockdev --setro "$source"
 	is_read_only "$source" || fail "the source can be written to"
-	dd if=/dev/zero of="$meta" bs=4k count=2 oflag=direct status=none
+	meta_clear
 	dm_create clone "0 1001 $clone_target $meta $dest $source 64"
 	put /dev/mapper/clone 1000 1 y
 	wait_for 60 is_hydrated clone
@@ -116,7 +116,7 @@ run_test()
 	assert_holds "$dest" 0 960 s
 
 	# Discards: only whole regions, and not a hint that anything depends on.
-	dd if=/dev/zero of="$meta" bs=4k count=2 oflag=direct status=none
+	meta_clear
 	blkdiscard -z "$dest"
 	clone_create clone 64 1 no_hydration
 	blkdiscard -o $((512 * 60)) -l $((512 * 140)) /dev/mapper/clone
@@ -129,10 +129,14 @@ run_test()
 	if is_ours; then
 		unload_module
 		assert_fails load_module takeover=clone,everything
+		# Not beside stock, which earlier tests may have loaded.
+		for module_name in dm_snapshot dm_clone; do
+			[[ ! -d /sys/module/$module_name ]] || rmmod "$module_name"
+		done
 		load_module takeover=snapshot,clone
 		have_target clone || fail "no target clone"
 		have_target snapshot-origin || fail "no target snapshot-origin"
-		dd if=/dev/zero of="$meta" bs=4k count=2 oflag=direct status=none
+		meta_clear
 		dm_create clone "0 $len clone $meta $dest $source 8"
 		wait_for 60 is_hydrated clone
 		dm_remove clone

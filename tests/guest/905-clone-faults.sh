@@ -2,46 +2,15 @@
 # shellcheck shell=bash
 # shellcheck source=tests/guest/clone.sh
 . "$lib/clone.sh"
+# shellcheck source=tests/guest/failing.sh
+. "$lib/failing.sh"
 DESCRIPTION="a clone whose metadata device, destination or source fails, and recovers"
 SELDOM=debug
-
-# below NAME DEVICE: a device that can be told to fail; prints its path
-below()
-{
-	dm_create "$1" "0 $(sectors "$2") linear $2 0"
-	echo "$2" > "/tmp/below.$1"
-	echo "/dev/mapper/$1"
-}
-
-# tables NAME MODE [FIRST COUNT]: ok, all (every request fails), writes (only those fail), or part (sectors fail)
-tables()
-{
-	local device len
-
-	device=$(< "/tmp/below.$1")
-	len=$(sectors "$device")
-	{
-		case $2 in
-		ok) echo "0 $len linear $device 0" ;;
-		all) echo "0 $len error" ;;
-		writes) echo "0 $len flakey $device 0 0 60 1 error_writes" ;;
-		part)
-			echo "0 $3 linear $device 0"
-			echo "$3 $4 error"
-			echo "$(($3 + $4)) $((len - $3 - $4)) linear $device $(($3 + $4))"
-			;;
-		esac
-	} > /tmp/below.table
-	dmsetup suspend --noflush --nolockfs "$1"
-	dmsetup reload "$1" /tmp/below.table
-	dmsetup resume "$1"
-}
 
 mode()
 {
 	dmsetup status clone | awk '{ print $NF }'
 }
-
 
 # durable DEVICE SECTOR: a write with FUA
 durable()
@@ -146,7 +115,7 @@ run_test()
 	dm_remove clone
 
 	# One bad sector costs one region, and when it is good again that is hydrated, too.
-	dd if=/dev/zero of="$meta" bs=4k count=2 oflag=direct status=none
+	meta_clear
 	tables low_source part 8000 1
 	clone_create clone 8
 	wait_for 120 has_hydrated 4095
@@ -158,7 +127,7 @@ run_test()
 	tables low_source ok
 
 	# Neither read nor written: nothing is known any more.
-	dd if=/dev/zero of="$meta" bs=4k count=2 oflag=direct status=none
+	meta_clear
 	clone_create clone 8 1 no_hydration
 	put /dev/mapper/clone 80 8 a
 	tables low_meta all

@@ -2,14 +2,11 @@
 # shellcheck shell=bash
 # shellcheck source=tests/guest/clone.sh
 . "$lib/clone.sh"
+# shellcheck source=tests/guest/crash.sh
+. "$lib/crash.sh"
 DESCRIPTION="power cuts at every flush, with torn writes: no marked region has old data, nothing durable is lost"
 TIMEOUT=600
 SELDOM=debug
-
-requires()
-{
-	modprobe -q dm-log-writes || skip "no dm-log-writes here"
-}
 
 # One disk has metadata and destination, so that one log has all writes in their order.
 # below DISK
@@ -44,17 +41,6 @@ load()
 	wait "$pid"
 	wait_for 30 is_hydrated clone
 	dm_remove clone
-}
-
-# record: what the load writes
-record()
-{
-	dd if=/dev/zero of="$log_disk" bs=1M count=1 oflag=direct status=none
-	dm_create logged "0 $(sectors "$disk") log-writes $disk $log_disk"
-	below /dev/mapper/logged
-	load
-	below_remove
-	dm_remove logged
 }
 
 # look: what is on the replayed disk. The destination was full of "g", which nobody may ever see.
@@ -93,9 +79,7 @@ run_test()
 	dd if="$(pattern g)" of="$disk" bs=1M count=$((size * 512)) seek=$((64 * 512)) oflag=seek_bytes iflag=count_bytes \
 		conv=notrunc,fsync status=none
 	cp --sparse=never "$disk" "$replayed"
-	record
-	# The tool calls this file again.
-	export disk log_disk replayed source size steps variant TARGET_SUFFIX
-	"$opt/tools/dmsc-replay" --log "$log_disk" --to "$replayed" --points "$points" --seed "${SEED:-$RANDOM}" --torn -- \
-		bash -c 'set -euo pipefail; . "$lib/lib.sh"; . "$lib/906-clone-crash.sh"; look' look
+	record load
+	export source size steps
+	replay 906-clone-crash "$points"
 }

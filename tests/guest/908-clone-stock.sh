@@ -37,8 +37,8 @@ is_complete()
 # clones REGION [ARGUMENT...]: one of each kind, of the same source
 clones()
 {
-	dd if=/dev/zero of="$stock_meta" bs=4k count=2 oflag=direct status=none
-	dd if=/dev/zero of="$meta" bs=4k count=2 oflag=direct status=none
+	meta_clear "$stock_meta"
+	meta_clear
 	dm_create stock "0 $len clone $stock_meta $stock_dest $source $*"
 	dm_create ours "0 $len clone-scaled $meta $dest $source $*"
 }
@@ -50,7 +50,7 @@ convert_at()
 
 	len=$((count * 8 - 3))
 	blkdiscard -f -z "$dest"
-	dd if=/dev/zero of="$stock_meta" bs=4k count=2 oflag=direct status=none
+	meta_clear "$stock_meta"
 	dm_create stock "0 $len clone $stock_meta $dest $source 8 1 no_hydration"
 	put /dev/mapper/stock 8 1 a
 	put /dev/mapper/stock $((8 * (count - 1))) 5 b
@@ -62,7 +62,7 @@ convert_at()
 	sum=$(checksum /dev/mapper/stock)
 	dm_remove stock
 
-	dd if=/dev/zero of="$meta" bs=4k count=2 oflag=direct status=none
+	meta_clear
 	assert_match "$(dmsc-clone convert --from "$stock_meta" "$meta")" "^$said of $count regions of 8 sectors"
 	dmsc-clone check "$meta"
 	dm_create ours "0 $len clone-scaled $meta $dest $source 8 1 no_hydration"

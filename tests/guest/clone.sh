@@ -19,6 +19,12 @@ clone_devices()
 	head -c "${mb}M" /dev/zero | tr '\0' s | dd of="$source" bs=1M oflag=direct iflag=fullblock status=none
 }
 
+# meta_clear [DEVICE]: a clone on it, on $meta by default, will be a new one.
+meta_clear()
+{
+	dd if=/dev/zero of="${1:-$meta}" bs=4k count=2 oflag=direct status=none
+}
+
 # clone_create NAME REGION [ARGUMENT...]: of the devices that clone_devices() has made
 clone_create()
 {

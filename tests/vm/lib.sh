@@ -59,6 +59,16 @@ kernel_headers()
 	fi
 }
 
+# The kernel's sources, as Debian packs them.
+kernel_source()
+{
+	local archive
+
+	archive=$(printf '%s\n' /usr/src/linux-source-6.1*.tar.xz | sort -V | tail -n 1)
+	[[ -r $archive ]] || die "no linux-source-6.1 package: run scripts/install-deps.sh"
+	echo "$archive"
+}
+
 # What kind of kernel a version is: a variant of tests/vm/kernel, or stock.
 kernel_variant()
 {

@@ -7,9 +7,9 @@
 #include <nlohmann/json.hpp>
 
 #include <exception>
-#include <functional>
 #include <iostream>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace

@@ -61,11 +61,6 @@ public:
 	{
 		return (geometry_.regions() + kSectorRegions - 1) / kSectorRegions;
 	}
-	// Of the device, at least.
-	[[nodiscard]] std::uint64_t bytes() const
-	{
-		return (kSupers + (sectors() + 7) / 8) * kBlock;
-	}
 
 private:
 	CloneMetadata() = default;
