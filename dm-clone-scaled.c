@@ -35,7 +35,10 @@ static LIST_HEAD(clones);
  *------------------------------------------------------------
  */
 
-/* Only one device has clones of a metadata device: the active one, and tables that wait. */
+/*
+ * Only one device has clones of a metadata device: the active one, and tables that wait. None of
+ * its tables has two, as each would write its own regions' bits over those of the other one.
+ */
 static int clone_register(struct clone *clone)
 {
 	struct mapped_device *md = dm_table_get_md(clone->ti->table);
@@ -45,7 +48,8 @@ static int clone_register(struct clone *clone)
 	mutex_lock(&clone_registry_lock);
 	list_for_each_entry(other, &clones, list)
 		if (other->meta->bdev == clone->meta->bdev &&
-		    dm_table_get_md(other->ti->table) != md)
+		    (other->ti->table == clone->ti->table ||
+		     dm_table_get_md(other->ti->table) != md))
 			r = -EBUSY;
 	if (r)
 		clone->ti->error = "Metadata device is in use by another clone";

@@ -72,6 +72,13 @@ run_test()
 
 	# One metadata device, one clone; a new table for it may wait.
 	meta_clear
+	log_mark
+	assert_fails dmsetup create refused <<- EOF
+		0 8 $clone_target $meta $dest $source 8
+		8 8 $clone_target $meta $dest $source 8
+	EOF
+	assert_match "$(log_since)" "in use by another clone"
+	meta_clear
 	clone_create clone 8 1 no_hydration
 	refused "in use by another clone" "$meta $dest $source 8"
 	dmsetup reload clone --table "$(clone_table 8)"
