@@ -79,19 +79,40 @@ bool clone_region_claim(struct clone *clone, unsigned long region)
 	return true;
 }
 
+/*
+ * Takes a bio, the one behind @prev, out of the list. Whoever has cleared a busy bit looks at the
+ * list without the lock: it must not look empty, not even for a moment, while a bio is in it.
+ */
+static void clone_waiters_remove(struct clone_waiters *waiters, struct bio *prev, struct bio *bio)
+{
+	lockdep_assert_held(&waiters->lock);
+
+	if (prev)
+		prev->bi_next = bio->bi_next;
+	else
+		WRITE_ONCE(waiters->bios.head, bio->bi_next);
+	if (!bio->bi_next)
+		waiters->bios.tail = prev;
+	bio->bi_next = NULL;
+}
+
 /* Takes those that wait for a region out of the list. */
 static void clone_waiters_take(struct clone *clone, unsigned long region, struct bio_list *bios)
 {
 	struct clone_waiters *waiters = clone_waiters_of(clone, region);
-	struct bio_list others;
+	struct bio *bio, *next, *prev = NULL;
 	unsigned long flags;
-	struct bio *bio;
 
-	bio_list_init(&others);
 	spin_lock_irqsave(&waiters->lock, flags);
-	while ((bio = bio_list_pop(&waiters->bios)))
-		bio_list_add(clone_bio_of(bio)->region == region ? bios : &others, bio);
-	waiters->bios = others;
+	for (bio = waiters->bios.head; bio; bio = next) {
+		next = bio->bi_next;
+		if (clone_bio_of(bio)->region == region) {
+			clone_waiters_remove(waiters, prev, bio);
+			bio_list_add(bios, bio);
+		} else {
+			prev = bio;
+		}
+	}
 	spin_unlock_irqrestore(&waiters->lock, flags);
 }
 
@@ -191,6 +212,7 @@ static bool clone_wait(struct clone *clone, struct bio *bio, unsigned long regio
 {
 	struct clone_waiters *waiters = clone_waiters_of(clone, region);
 	struct clone_bio *cb = clone_bio_of(bio);
+	struct bio *last;
 	bool busy;
 
 	cb->region = region;
@@ -199,19 +221,17 @@ static bool clone_wait(struct clone *clone, struct bio *bio, unsigned long regio
 
 	spin_lock_irq(&waiters->lock);
 	/* Whoever clears the busy bit takes the lock if there is somebody in the list. */
-	bio_list_add_head(&waiters->bios, bio);
+	last = waiters->bios.tail;
+	bio_list_add(&waiters->bios, bio);
 	/* Pairs with the barrier in clone_region_release(). */
 	smp_mb();
 	busy = test_bit(region, clone->busy);
-	bio_list_pop(&waiters->bios);
-	if (likely(busy)) {
-		bio_list_add(&waiters->bios, bio);
-		spin_unlock_irq(&waiters->lock);
-		return true;
-	}
+	if (unlikely(!busy))
+		clone_waiters_remove(waiters, last, bio);
 	spin_unlock_irq(&waiters->lock);
-	dm_kcopyd_mq_release(clone->kcopyd);
-	return false;
+	if (unlikely(!busy))
+		dm_kcopyd_mq_release(clone->kcopyd);
+	return busy;
 }
 
 static void clone_copied(int read_err, unsigned long write_err, void *context)
