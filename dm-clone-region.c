@@ -269,6 +269,8 @@ static int clone_fill(struct clone *clone, struct bio *bio, unsigned long region
 	cb->region = region;
 	if (bio_sectors(bio) == clone_sectors(clone, region, 1)) {
 		cb->state = CLONE_BIO_FILLS;
+		/* The block layer takes the flag away if the destination has no cache. */
+		cb->fua = bio->bi_opf & REQ_FUA;
 		bio_set_dev(bio, clone->dest->bdev);
 		return DM_MAPIO_REMAPPED;
 	}
@@ -437,7 +439,7 @@ int clone_end_io(struct dm_target *ti, struct bio *bio, blk_status_t *error)
 	if (cb->state == CLONE_BIO_FILLS) {
 		cb->state = CLONE_BIO_FILLED;
 		*error = clone_region_filled(clone, cb->region, *error);
-		if (bio->bi_opf & REQ_FUA && !*error) {
+		if (unlikely(cb->fua) && !*error) {
 			clone_commit_wait(clone, bio);
 			return DM_ENDIO_INCOMPLETE;
 		}

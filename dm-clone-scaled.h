@@ -165,6 +165,7 @@ enum clone_bio_state {
  * @state:  what its end means
  * @cpu:    where to go on
  * @status: what became of the region that it has waited for
+ * @fua:    it fills its region, which must be on the metadata device before its end is told
  */
 struct clone_bio {
 	struct dm_kcopyd_mq_item item;
@@ -173,6 +174,7 @@ struct clone_bio {
 	enum clone_bio_state state;
 	unsigned int cpu;
 	blk_status_t status;
+	bool fua;
 };
 
 static inline struct clone_bio *clone_bio_of(struct bio *bio)
