@@ -8,7 +8,7 @@ packages=(
 	build-essential ccache kmod linux-headers-amd64
 	libaio-dev libcli11-dev liburing-dev nlohmann-json3-dev
 	qemu-system-x86 cpio busybox-static
-	dmsetup dmeventd lvm2 initramfs-tools-core fio blktrace nvme-cli e2fsprogs xfsprogs util-linux
+	dmsetup dmeventd lvm2 initramfs-tools-core fio blktrace nvme-cli nbd-server nbd-client e2fsprogs xfsprogs util-linux
 	mawk procps diffutils
 	clang-format clang-tidy coccinelle cppcheck shellcheck sparse perl xz-utils linux-source-6.1
 	bc bison flex libelf-dev libssl-dev zstd

@@ -62,3 +62,31 @@ is_hydrated()
 	regions=$(clone_status "$1" 4)
 	[[ ${regions%/*} == "${regions#*/}" ]]
 }
+
+# clone_load_and REGION FEATURES COMMAND: the data checker writes to a clone of known data, with COMMAND again and again
+# beside it; in the end everything is hydrated and the destination is right by itself.
+clone_load_and()
+{
+	local region=$1 features=$2 command=$3 pid
+
+	dm_create origin "0 $(sectors "$source") linear $source 0"
+	integrity --origin /dev/mapper/origin --fill --save $model
+	dm_remove origin
+	# shellcheck disable=SC2086
+	clone_create origin "$region" $features
+	dmsc-integrity --seed "${SEED:-$RANDOM$RANDOM}" --load $model --save $model --max-io 262144 \
+		--seconds "$(long_or 30 "$(slow_or 5 6)")" &
+	pid=$!
+	while kill -0 "$pid" 2> /dev/null; do
+		$command
+	done
+	wait "$pid"
+	integrity --load $model --verify-only
+	dmsetup message origin 0 enable_hydration
+	wait_for 120 is_hydrated origin
+	assert_eq "$(clone_status origin 5)" 0 "hydrating"
+	dm_remove origin
+	dm_create origin "0 $(sectors "$source") linear $dest 0"
+	integrity --load $model --verify-only
+	dm_remove origin
+}
