@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Shows, checks, converts and repairs the metadata devices of clones.
-#include "metadata.h"
+#include "../common/clone_metadata.h"
 #include "stock.h"
 
 #include <CLI/CLI.hpp>

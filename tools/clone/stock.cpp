@@ -19,7 +19,6 @@ namespace
 {
 
 constexpr std::size_t kBlock = 4096;
-constexpr std::uint64_t kMagic = 0x8af27f64;
 constexpr std::uint64_t kVersion = 1;
 
 // A checksum is the CRC of all that follows it, with a number of the kind of block.
@@ -28,7 +27,6 @@ constexpr std::uint32_t kNodeKind = 121107;
 constexpr std::uint32_t kArrayKind = 595846735;
 
 // Superblock.
-constexpr std::size_t kMagicAt = 32;
 constexpr std::size_t kVersionAt = 40;
 constexpr std::size_t kRegionSizeAt = 172;
 constexpr std::size_t kTargetSizeAt = 180;
@@ -72,7 +70,7 @@ public:
 	{
 		const auto super = block(0, kSuperKind, kBlockAt);
 
-		if (number(super, kMagicAt) != kMagic)
+		if (number(super, kStockMagicAt) != kStockMagic)
 			bad(0, "not dm-clone's");
 		if (load_little_endian(super, kVersionAt, 4) != kVersion)
 			bad(0, "of an unknown version");

@@ -3,7 +3,8 @@
 #ifndef DMSC_CLONE_STOCK_H
 #define DMSC_CLONE_STOCK_H
 
-#include "metadata.h"
+#include "../common/clone_layout.h"
+#include "../common/file.h"
 
 namespace dmsc
 {
