@@ -235,6 +235,10 @@ Devices imagined_devices()
 		{"zero", "/dev/loop0", {7, 0}, 0, 1, false},
 		{"huge", "/dev/nullb4", {250, 4}, std::uint64_t{1} << 48, 1, false},
 		{"mapped", "/dev/dm-0", {253, 0}, 65536, 1, false},
+		{"vast", "/dev/nullb5", {250, 5}, std::uint64_t{1} << 48, 1, false},
+		{"meta", "/dev/nullb6", {250, 6}, 8192, 1, false},
+		{"dest", "/dev/nullb7", {250, 7}, 131072, 1, false},
+		{"source", "/dev/nullb8", {250, 8}, 131072, 1, false},
 	};
 	auto numbers = list;
 

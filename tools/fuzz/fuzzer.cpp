@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "fuzzer.h"
 
+#include "clone_state.h"
+#include "disk.h"
 #include "sequence.h"
 
 #include <algorithm>
@@ -18,32 +20,10 @@ namespace
 
 constexpr std::string_view kName = "fuzz";
 constexpr std::size_t kMessagesAtOnce = 20;
-
-// What the log says of a refused target.
-struct Refusal {
-	std::string type;
-	std::string text;
-	std::string error;
-};
-
-// "device-mapper: table: MAJOR:MINOR: TYPE: TEXT (-ERROR)"
-std::optional<Refusal> parse_refusal(std::string_view line, const DeviceNumber &number)
-{
-	const std::string prefix = "device-mapper: table: " + to_string(number) + ": ";
-	const std::size_t bracket = line.rfind(" (-");
-
-	if (!line.starts_with(prefix) || bracket == std::string_view::npos ||
-	    bracket < prefix.size())
-		return std::nullopt;
-
-	const std::string_view middle = line.substr(prefix.size(), bracket - prefix.size());
-	const std::size_t colon = middle.find(": ");
-
-	if (colon == std::string_view::npos)
-		return std::nullopt;
-	return Refusal{std::string(middle.substr(0, colon)), std::string(middle.substr(colon + 2)),
-		       std::string(line.substr(bracket + 3, line.size() - bracket - 4))};
-}
+// The table that messages are sent to has one of each: where they end.
+constexpr std::uint64_t kSnapshotEnd = 8;
+constexpr std::uint64_t kOriginEnd = 16;
+constexpr std::uint64_t kCloneEnd = 4016;
 
 std::string error_name(int error)
 {
@@ -54,7 +34,7 @@ std::string error_name(int error)
 
 bool is_ours(std::string_view type)
 {
-	return type == kSnapshot || type == kOrigin;
+	return type == kSnapshot || type == kOrigin || type == kClone;
 }
 
 // What device-mapper itself says of our targets.
@@ -71,6 +51,24 @@ std::string print(const std::vector<Target> &targets)
 		out += "[" + std::to_string(target.start) + " " + std::to_string(target.length) +
 		       " " + target.type + " " + target.params + "]";
 	return out;
+}
+
+bool has_clone(const Table &table)
+{
+	return std::ranges::find(table.targets, kClone, &Target::type) != table.targets.end();
+}
+
+// Whether targets are the same but for white space: a clone's arguments are shown as they were
+// given.
+bool alike(const std::vector<Target> &one, const std::vector<Target> &other)
+{
+	return std::ranges::equal(one, other, [](Target first, Target second) {
+		const bool same = split_arguments(first.params) == split_arguments(second.params);
+
+		first.params.clear();
+		second.params.clear();
+		return same && first == second;
+	});
 }
 
 // A field of a struct dm_ioctl or dm_target_spec, or any byte behind them.
@@ -216,9 +214,10 @@ Fuzzer::Complaint Fuzzer::accepted(const Table &table, const Verdict &verdict)
 	if (verdict.shown && first.targets != verdict.shown->targets)
 		return "shown as " + print(first.targets);
 
-	// What is shown is a table, and is shown as itself. That takes long, and there are not
-	// many.
-	if (!shown_.insert(print(first.targets)).second)
+	// What is shown is a table, and is shown as itself; unless it depends on what is on a
+	// device. That takes long, and there are not many.
+	if (verdict.faults.contains(Fault::meta_contents) ||
+	    !shown_.insert(print(first.targets)).second)
 		return std::nullopt;
 	if (const int error = control_.clear(name); error != 0)
 		return "cannot be cleared: " + error_name(error);
@@ -228,8 +227,31 @@ Fuzzer::Complaint Fuzzer::accepted(const Table &table, const Verdict &verdict)
 
 	const Shown second = control_.show(name, flags);
 
-	if (second.targets != first.targets)
+	if (!alike(second.targets, first.targets))
 		return "shown as " + print(first.targets) + " and then as " + print(second.targets);
+	return std::nullopt;
+}
+
+// The status of those among the targets, as they are shown.
+Fuzzer::Complaint Fuzzer::check_clones(const std::vector<Target> &targets)
+{
+	const Shown status = control_.show(std::string(kName), 0);
+
+	if (status.targets.size() != targets.size())
+		return "a status has not as many targets as its table";
+	for (std::size_t i = 0; i < targets.size(); i++) {
+		if (targets[i].type != kClone)
+			continue;
+
+		const auto arguments = split_arguments(targets[i].params);
+		CloneState clone(targets[i].length, std::span(arguments).subspan(3),
+				 devices_.lookup(arguments[0]).device->sectors);
+
+		if (devices_.lookup(arguments[1]).device->name != "dest")
+			clone.may_lack_discards();
+		if (Complaint complaint = clone.complain(status.targets[i].params))
+			return complaint;
+	}
 	return std::nullopt;
 }
 
@@ -248,6 +270,8 @@ Fuzzer::Complaint Fuzzer::resumed(const Table &table, const Verdict &verdict)
 
 		if (shown.targets != verdict.shown->targets)
 			complaint = "active, and shown as " + print(shown.targets);
+		else
+			complaint = check_clones(shown.targets);
 	}
 	if (error == 0)
 		counts_.resumed++;
@@ -272,6 +296,10 @@ Fuzzer::Complaint Fuzzer::attempt(const Table &table, bool resume)
 {
 	const std::string name(kName);
 	const Verdict verdict = judge(table, devices_);
+
+	if (has_clone(table))
+		clear_clone_metadata(devices_.find("meta")->path);
+
 	const int error = control_.load(name, table);
 	Complaint complaint;
 
@@ -326,40 +354,68 @@ Fuzzer::Complaint Fuzzer::raw(Random &random, const Generator &generator)
 	return std::nullopt;
 }
 
-Fuzzer::Complaint Fuzzer::message(const std::string &text, std::uint64_t sector)
+// To the table of try_messages().
+Fuzzer::Complaint Fuzzer::message(const std::string &text, std::uint64_t sector, CloneState &clone)
 {
-	const std::string_view type = sector < 8 ? kSnapshot : kOrigin;
-	const Expect expect = judge_message(type, text, message_forms());
+	const std::string_view type = sector < kSnapshotEnd ? kSnapshot
+				      : sector < kOriginEnd ? kOrigin
+				      : sector < kCloneEnd  ? kClone
+							    : "";
+	const MessageVerdict verdict = judge_message(type, text, message_forms());
 	const int error = control_.message(std::string(kName), sector, text);
 
 	counts_.messages++;
-	if (error == 0 && expect == Expect::refuse)
+	if (error == 0 && verdict.expect == Expect::refuse)
 		return "message accepted; should be refused";
-	if (error != 0 && expect == Expect::accept)
+	if (error != 0 && verdict.expect == Expect::accept)
 		return "message refused with " + error_name(error);
-	if (error != 0 && error != EINVAL && expect == Expect::refuse)
-		return "message refused with " + error_name(error) + ", not EINVAL";
+	if (error != 0 && error != verdict.error && verdict.expect == Expect::refuse)
+		return "message refused with " + error_name(error) + ", not " +
+		       error_name(verdict.error);
+	if (error == 0 && type == kClone && !text.empty() &&
+	    !split_arguments(text)[0].starts_with('@'))
+		clone.message(text);
+
+	const Shown status = control_.show(std::string(kName), 0);
+
+	if (status.targets.size() != 3)
+		return "a status has not as many targets as its table";
+	if (Complaint complaint = clone.complain(status.targets[2].params))
+		return complaint;
 	return check_log();
 }
 
 bool Fuzzer::try_messages(Random &random, const Generator &generator, const std::string &what)
 {
 	const std::string name(kName);
+	const auto path = [this](std::string_view device) { return devices_.find(device)->path; };
+	const std::array<std::string, 3> arguments{"64", "1", "no_hydration"};
 	const Table table = {
-		{{0, 8, std::string(kSnapshot),
-		  devices_.find("origin")->path + " " + devices_.find("cow")->path + " N 8"},
-		 {8, 8, std::string(kOrigin), devices_.find("origin")->path}},
+		{{0, kSnapshotEnd, std::string(kSnapshot),
+		  path("origin") + " " + path("cow") + " N 8"},
+		 {kSnapshotEnd, kOriginEnd - kSnapshotEnd, std::string(kOrigin), path("origin")},
+		 {kOriginEnd, kCloneEnd - kOriginEnd, std::string(kClone),
+		  path("meta") + " " + path("dest") + " " + path("source") + " 64 1 no_hydration"}},
 		false};
+	CloneState clone(kCloneEnd - kOriginEnd, arguments, devices_.find("meta")->sectors);
+
+	clear_clone_metadata(path("meta"));
+
 	bool good = control_.load(name, table) == 0 && control_.resume(name) == 0;
 
 	if (!good)
 		return report(what, print_table(table, devices_), "cannot be made active");
 	for (std::size_t i = 0; good && i < kMessagesAtOnce; i++) {
 		const std::string text = generator.message(random);
-		const std::uint64_t sector =
-			random.one_in(20) ? 16 + random.below(99) : random.below(16);
+		const std::array<std::uint64_t, 6> sectors{random.below(kSnapshotEnd),
+							   kSnapshotEnd,
+							   kOriginEnd,
+							   kCloneEnd - 1,
+							   kOriginEnd,
+							   kCloneEnd + random.below(99)};
+		const std::uint64_t sector = random.pick(sectors);
 
-		if (const Complaint complaint = message(text, sector))
+		if (const Complaint complaint = message(text, sector, clone))
 			good = report(what,
 				      "message " + print_table({{{sector, 0, "", text}}, false},
 							       devices_),

@@ -2,6 +2,7 @@
 #ifndef DMSC_FUZZER_H
 #define DMSC_FUZZER_H
 
+#include "clone_state.h"
 #include "control.h"
 #include "corpus.h"
 #include "devices.h"
@@ -62,7 +63,8 @@ private:
 	Complaint refused(const Table &table, const Verdict &verdict, int error);
 	Complaint resumed(const Table &table, const Verdict &verdict);
 	Complaint raw(Random &random, const Generator &generator);
-	Complaint message(const std::string &text, std::uint64_t sector);
+	Complaint check_clones(const std::vector<Target> &targets);
+	Complaint message(const std::string &text, std::uint64_t sector, CloneState &clone);
 	Complaint check_log();
 	void renew();
 

@@ -7,6 +7,7 @@
 #include <array>
 #include <cctype>
 #include <limits>
+#include <set>
 
 namespace dmsc
 {
@@ -18,6 +19,9 @@ using Words = std::vector<std::string>;
 
 constexpr std::array<std::string_view, 2> kFeatures{"discard_zeroes_cow",
 						    "discard_passdown_origin"};
+constexpr std::array<std::string_view, 2> kCloneFeatures{"no_hydration", "no_discard_passdown"};
+constexpr std::array<std::string_view, 2> kCoreArguments{"hydration_threshold",
+							 "hydration_batch_size"};
 constexpr std::uint64_t kMaxChunkSectors = 2097152;
 
 // Numbers at which something ends, and forms that not everybody takes for a number.
@@ -69,7 +73,7 @@ constexpr std::array<std::string_view, 44> kNumbers{
 };
 
 // What may stand where a device should, words of other targets' lines and messages, and rubbish.
-constexpr std::array<std::string_view, 47> kWords{
+constexpr std::array<std::string_view, 51> kWords{
 	"N",
 	"n",
 	"P",
@@ -86,6 +90,10 @@ constexpr std::array<std::string_view, 47> kWords{
 	"discard_zeroes_cow_",
 	"discard",
 	"no_hydration",
+	"no_discard_passdown",
+	"hydration_threshold",
+	"hydration_batch_size",
+	"hydration",
 	"/",
 	"/dev",
 	"/dev/null",
@@ -119,13 +127,15 @@ constexpr std::array<std::string_view, 47> kWords{
 	",",
 };
 
-constexpr std::array<std::string_view, 22> kMessageWords{
+constexpr std::array<std::string_view, 24> kMessageWords{
 	"merge",
 	"invalidate",
 	"enable_hydration",
 	"disable_hydration",
 	"hydration_threshold",
 	"hydration_batch_size",
+	"stats",
+	"offload",
 	"resize",
 	"reload",
 	"help",
@@ -204,6 +214,37 @@ void features(Random &random, Words &words)
 	for (std::size_t i = 0; i < count; i++)
 		words.push_back(random.one_in(3) ? any_case(random, chosen[i])
 						 : std::string(chosen[i]));
+}
+
+// A number of regions.
+std::string amount(Random &random)
+{
+	constexpr std::array<std::uint64_t, 6> amounts{0, 1, 2, 64, 100000, 4294967295};
+
+	return decimal(random, random.pick(amounts));
+}
+
+// A clone's features, and its core arguments.
+void clone_options(Random &random, Words &words)
+{
+	const std::size_t features = random.below(3);
+	const std::size_t arguments = random.below(3);
+	const auto add = [&](std::string_view word) {
+		words.push_back(random.one_in(3) ? any_case(random, word) : std::string(word));
+	};
+
+	if (random.one_in(4))
+		return;
+	words.push_back(decimal(random, features));
+	for (std::size_t i = 0; i < features; i++)
+		add(random.pick(kCloneFeatures));
+	if (random.one_in(2))
+		return;
+	words.push_back(decimal(random, 2 * arguments));
+	for (std::size_t i = 0; i < arguments; i++) {
+		add(random.pick(kCoreArguments));
+		words.push_back(amount(random));
+	}
 }
 
 // Changes that the splitter takes back.
@@ -304,25 +345,47 @@ std::string Generator::word(Random &random) const
 	}
 }
 
-Target Generator::valid_target(Random &random, bool snapshot) const
+// The parameters of a snapshot behind its origin.
+void Generator::snapshot(Random &random, Words &words) const
 {
+	std::uint64_t chunk = std::uint64_t{1} << random.below(22);
+
+	words.push_back(device(random, "cow"));
+	words.emplace_back(random.one_in(3) ? "n" : "N");
+	// Large ones are the less likely ones.
+	if (random.one_in(2))
+		chunk = 8;
+	words.push_back(decimal(random, std::min(chunk, kMaxChunkSectors)));
+	features(random, words);
+}
+
+void Generator::clone(Random &random, Words &words) const
+{
+	const std::uint64_t region = std::uint64_t{8} << random.below(19);
+
+	for (const std::string_view name : {"meta", "dest", "source"})
+		words.push_back(device(random, name));
+	words.push_back(decimal(random, random.one_in(2) ? 8 : region));
+	clone_options(random, words);
+}
+
+Target Generator::valid_target(Random &random, std::string_view type) const
+{
+	const BlockDevice &whole = *devices_.find(type == kClone ? "source" : "origin");
 	Target target;
-	Words words{device(random, "origin")};
-	const BlockDevice &origin = *devices_.find("origin");
+	Words words;
 
-	target.type = snapshot ? kSnapshot : kOrigin;
+	target.type = type;
 	target.length =
-		random.one_in(3) ? 8 * (1 + random.below(origin.sectors / 8)) : origin.sectors;
-	if (snapshot) {
-		std::uint64_t chunk = std::uint64_t{1} << random.below(22);
-
-		words.push_back(device(random, "cow"));
-		words.emplace_back(random.one_in(3) ? "n" : "N");
-		// Large ones are the less likely ones.
-		if (random.one_in(2))
-			chunk = 8;
-		words.push_back(decimal(random, std::min(chunk, kMaxChunkSectors)));
-		features(random, words);
+		random.one_in(3) ? 8 * (1 + random.below(whole.sectors / 8)) : whole.sectors;
+	if (type == kClone) {
+		// The last region is a short one.
+		target.length -= random.below(random.one_in(3) ? 8 : 1);
+		clone(random, words);
+	} else {
+		words.push_back(device(random, "origin"));
+		if (type == kSnapshot)
+			snapshot(random, words);
 	}
 	for (std::string &each : words)
 		if (random.one_in(30))
@@ -333,17 +396,22 @@ Target Generator::valid_target(Random &random, bool snapshot) const
 
 Table Generator::valid(Random &random) const
 {
+	constexpr std::array types{kSnapshot, kSnapshot, kSnapshot, kClone, kClone, kOrigin};
 	Table table;
 	std::uint64_t start = 0;
 	std::size_t count = 1 + (random.one_in(6) ? random.below(4) : 0);
-	bool snapshot = false;
+	std::set<std::string_view> used;
 
 	table.read_only = random.one_in(10);
 	while (count-- > 0) {
-		Target target = valid_target(random, !snapshot && !random.one_in(4));
+		std::string_view type = random.pick(types);
 
-		// A pair of devices can have one snapshot.
-		snapshot |= target.type == kSnapshot;
+		// A pair of devices can have one snapshot, and a metadata device one clone.
+		if (type != kOrigin && !used.insert(type).second)
+			type = kOrigin;
+
+		Target target = valid_target(random, type);
+
 		if (count > 0 && random.one_in(3))
 			target = {0, target.length, std::string(kNeighbour), ""};
 		target.start = start;
@@ -421,14 +489,17 @@ std::uint64_t Generator::sectors(Random &random) const
 
 void Generator::mutate_target(Random &random, Target &target) const
 {
-	constexpr std::array<std::string_view, 12> types{
+	constexpr std::array<std::string_view, 15> types{
 		kOrigin,
 		kSnapshot,
+		kClone,
 		kNeighbour,
 		"snapshot-scale",
 		"snapshot_scaled",
 		"SNAPSHOT-SCALED",
 		"origin-scaled ",
+		"clone-scale",
+		"CLONE-SCALED",
 		"origin-scale",
 		"origin-scaledx",
 		"",
@@ -486,10 +557,16 @@ std::string Generator::message(Random &random) const
 	Words words;
 	const auto forms = message_forms();
 
-	if (!forms.empty() && random.one_in(2))
+	if (random.one_in(2)) {
 		words = split_arguments(random.pick(forms).form);
-	else if (!random.one_in(20))
+		std::ranges::replace(words, "<number>", amount(random));
+		if (random.one_in(4))
+			words[0] = any_case(random, words[0]);
+		if (random.one_in(2))
+			return join(random, words);
+	} else if (!random.one_in(20)) {
 		words.emplace_back(random.pick(kMessageWords));
+	}
 	while (random.one_in(2))
 		words.push_back(word(random));
 	while (random.one_in(3))

@@ -7,6 +7,7 @@
 #include "table.h"
 
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -30,7 +31,9 @@ public:
 	[[nodiscard]] std::string message(Random &random) const;
 
 private:
-	[[nodiscard]] Target valid_target(Random &random, bool snapshot) const;
+	[[nodiscard]] Target valid_target(Random &random, std::string_view type) const;
+	void snapshot(Random &random, std::vector<std::string> &words) const;
+	void clone(Random &random, std::vector<std::string> &words) const;
 	[[nodiscard]] std::string device(Random &random, std::string_view name) const;
 	[[nodiscard]] std::string word(Random &random) const;
 	void mutate_words(Random &random, std::vector<std::string> &words) const;

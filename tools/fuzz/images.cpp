@@ -6,6 +6,7 @@
 #include "../common/sector.h"
 #include "control.h"
 #include "devices.h"
+#include "disk.h"
 #include "random.h"
 #include "table.h"
 
@@ -13,11 +14,7 @@
 #include <array>
 #include <bit>
 #include <cerrno>
-#include <cstdlib>
-#include <fcntl.h>
-#include <memory>
 #include <system_error>
-#include <unistd.h>
 
 namespace dmsc
 {
@@ -25,88 +22,18 @@ namespace dmsc
 namespace
 {
 
-constexpr std::size_t kAlignment = 4096;
-constexpr std::size_t kLargest = 1 << 20;
 constexpr std::uint64_t kMaxChunk = 2097152;
 constexpr std::uint64_t kDefaultChunk = 32;
 
 constexpr std::uint64_t kCowSectors = 512;
 constexpr std::uint64_t kOriginSectors = 1024;
 
-// A device past the page cache. All functions throw std::system_error.
-class Disk
-{
-public:
-	explicit Disk(const std::string &path)
-		: path_(path), fd_(::open(path.c_str(), O_RDWR | O_DIRECT | O_CLOEXEC))
-	{
-		if (fd_ < 0)
-			fail();
-	}
-	~Disk() { ::close(fd_); }
-	Disk(const Disk &) = delete;
-	Disk &operator=(const Disk &) = delete;
-
-	[[nodiscard]] Image read(std::uint64_t sector, std::uint64_t count) const
-	{
-		const std::size_t size = count * kSector;
-		const auto buffer = aligned(size);
-
-		check(::pread(fd_, buffer.get(), size, position(sector)), size);
-		return {buffer.get(), buffer.get() + size};
-	}
-	void write(std::uint64_t sector, std::span<const std::byte> data) const
-	{
-		const std::size_t size = std::min(data.size(), kLargest);
-		const auto buffer = aligned(size);
-
-		std::ranges::copy(data.first(size), buffer.get());
-		check(::pwrite(fd_, buffer.get(), size, position(sector)), size);
-	}
-
-private:
-	struct Free {
-		void operator()(std::byte *memory) const { std::free(memory); }
-	};
-	static std::unique_ptr<std::byte, Free> aligned(std::size_t size)
-	{
-		const std::size_t whole = (size + kAlignment - 1) / kAlignment * kAlignment;
-
-		return std::unique_ptr<std::byte, Free>(
-			static_cast<std::byte *>(std::aligned_alloc(kAlignment, whole)));
-	}
-	static off_t position(std::uint64_t sector) { return static_cast<off_t>(sector * kSector); }
-	void check(ssize_t done, std::size_t size) const
-	{
-		if (done != static_cast<ssize_t>(size))
-			fail();
-	}
-	[[noreturn]] void fail() const
-	{
-		throw std::system_error(errno != 0 ? errno : EIO, std::generic_category(), path_);
-	}
-
-	std::string path_;
-	int fd_;
-};
-
-// Each sector holds its number and that of the device.
-Image stamped(std::uint64_t sectors, std::uint64_t device)
-{
-	Image image(sectors * kSector);
-
-	for (std::uint64_t i = 0; i < sectors; i++)
-		for (std::size_t word = 0; word < kSector; word += 8)
-			store_little_endian(image, i * kSector + word, 8, device << 32 | i);
-	return image;
-}
-
 // A sound snapshot with chunks of that size.
 Image sound(Random &random, std::uint64_t chunk)
 {
 	const CowLayout places{chunk};
 	const std::uint64_t chunks = kCowSectors / chunk;
-	Image image = stamped(kCowSectors, 2);
+	Image image = stamped(0, kCowSectors, 2);
 	std::vector<std::uint64_t> data;
 	std::vector<std::uint64_t> old(kOriginSectors / chunk);
 	std::uint64_t slot = 0;
@@ -200,7 +127,7 @@ public:
 	Trial(const ImageSettings &settings, std::ostream &out)
 		: settings_(settings), out_(out), origin_(settings.origin), cow_(settings.cow)
 	{
-		origin_.write(0, stamped(kOriginSectors, 1));
+		origin_.write(0, stamped(0, kOriginSectors, 1));
 	}
 
 	bool run(std::uint64_t number);
@@ -243,7 +170,7 @@ bool Trial::check_open(Random &random, const ImageVerdict &verdict, const Image 
 		return true;
 
 	const Disk snapshot("/dev/dm-" + std::to_string(device_.minor));
-	const Image origin = stamped(kOriginSectors, 1);
+	const Image origin = stamped(0, kOriginSectors, 1);
 
 	for (int i = 0; i < 8; i++) {
 		const std::uint64_t sector = random.below(kOriginSectors);

@@ -4,6 +4,8 @@
 #ifndef DMSC_IMAGES_H
 #define DMSC_IMAGES_H
 
+#include "disk.h"
+
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -11,13 +13,9 @@
 #include <set>
 #include <span>
 #include <string>
-#include <vector>
 
 namespace dmsc
 {
-
-// The contents of a COW device.
-using Image = std::vector<std::byte>;
 
 // What must become of an image, judged by docs/design.md and the kernel's documentation of
 // snapshots.

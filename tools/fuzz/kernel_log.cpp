@@ -64,4 +64,23 @@ std::vector<std::string> KernelLog::read_new()
 	}
 }
 
+// "device-mapper: table: MAJOR:MINOR: TYPE: TEXT (-ERROR)"
+std::optional<Refusal> parse_refusal(std::string_view line, const DeviceNumber &number)
+{
+	const std::string prefix = "device-mapper: table: " + to_string(number) + ": ";
+	const std::size_t bracket = line.rfind(" (-");
+
+	if (!line.starts_with(prefix) || bracket == std::string_view::npos ||
+	    bracket < prefix.size())
+		return std::nullopt;
+
+	const std::string_view middle = line.substr(prefix.size(), bracket - prefix.size());
+	const std::size_t colon = middle.find(": ");
+
+	if (colon == std::string_view::npos)
+		return std::nullopt;
+	return Refusal{std::string(middle.substr(0, colon)), std::string(middle.substr(colon + 2)),
+		       std::string(line.substr(bracket + 3, line.size() - bracket - 4))};
+}
+
 } // namespace dmsc

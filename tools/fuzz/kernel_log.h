@@ -2,8 +2,12 @@
 #ifndef DMSC_KERNEL_LOG_H
 #define DMSC_KERNEL_LOG_H
 
+#include "devices.h"
+
+#include <optional>
 #include <regex>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace dmsc
@@ -26,6 +30,16 @@ private:
 	int fd_;
 	std::vector<std::regex> trouble_;
 };
+
+// What the log says of a refused target.
+struct Refusal {
+	std::string type;
+	std::string text;
+	std::string error;
+};
+
+// If the line is about a target of a table for that device.
+std::optional<Refusal> parse_refusal(std::string_view line, const DeviceNumber &number);
 
 } // namespace dmsc
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "oracle.h"
 
+#include "../common/clone_layout.h"
+
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -17,55 +19,11 @@ namespace
 
 constexpr std::uint64_t kMaxChunkSectors = 2097152;
 constexpr std::uint64_t kMaxChunks = (std::uint64_t{1} << 48) - 1;
+constexpr std::uint64_t kGreatest = std::numeric_limits<std::uint32_t>::max();
+constexpr std::uint64_t kMinRegion = 8;
+constexpr std::uint64_t kMaxRegion = 2097152;
 constexpr std::uint64_t kMaxSectors =
 	static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()) >> kSectorShift;
-
-constexpr std::array kSentences{
-	std::pair{Fault::core, std::string_view{}},
-	std::pair{Fault::origin_arguments,
-		  std::string_view{"Wrong number of arguments: needs one, the origin device"}},
-	std::pair{Fault::arguments,
-		  std::string_view{
-			  "Too few arguments: needs origin, COW device, P, PO or N, chunk size"}},
-	std::pair{Fault::origin_device, std::string_view{"Cannot open the origin device"}},
-	std::pair{Fault::cow_device, std::string_view{"Cannot open the COW device"}},
-	std::pair{Fault::same_device, std::string_view{"COW device must not be the origin device"}},
-	std::pair{Fault::store,
-		  std::string_view{"Unknown type of exception store: must be P, PO or N"}},
-	std::pair{Fault::store_options, std::string_view{"Exception store N takes no options"}},
-	std::pair{Fault::store_persistent,
-		  std::string_view{"Unknown option of exception store P: must be P or PO"}},
-	std::pair{Fault::cow_contents,
-		  std::string_view{
-			  "COW device holds no snapshot: zero its first sectors to make one"}},
-	std::pair{Fault::cow_version,
-		  std::string_view{"COW device's format has an unknown version: must be 1"}},
-	std::pair{Fault::cow_corrupt,
-		  std::string_view{"COW device is corrupt: see the kernel's log"}},
-	std::pair{Fault::cow_end,
-		  std::string_view{"COW device is corrupt: its list of exceptions does not end"}},
-	std::pair{Fault::cow_small, std::string_view{"COW device too small: must hold two chunks"}},
-	std::pair{Fault::chunk_number,
-		  std::string_view{"Invalid chunk size: must be a number of sectors"}},
-	std::pair{Fault::chunk_power, std::string_view{"Invalid chunk size: must be a power of 2"}},
-	std::pair{Fault::chunk_small,
-		  std::string_view{
-			  "Chunk size too small: must be a multiple of the logical block sizes"}},
-	std::pair{Fault::chunk_large,
-		  std::string_view{"Chunk size too large: must be at most 2097152 sectors"}},
-	std::pair{Fault::chunk_count,
-		  std::string_view{"COW device has too many chunks: chunk size must be larger"}},
-	std::pair{Fault::feature_count,
-		  std::string_view{
-			  "Wrong number of features: must be 0 to 2, and as many must follow"}},
-	std::pair{Fault::feature_unknown, std::string_view{"Unknown feature"}},
-	std::pair{Fault::feature_left_over,
-		  std::string_view{"Arguments left over after the features"}},
-	std::pair{Fault::feature_passdown,
-		  std::string_view{"Feature discard_passdown_origin needs discard_zeroes_cow"}},
-	std::pair{Fault::waiting,
-		  std::string_view{"Another table for this COW device is waiting to be resumed"}},
-};
 
 struct Number {
 	enum class Kind {
@@ -75,14 +33,15 @@ struct Number {
 		bad,
 	};
 	Kind kind = Kind::bad;
-	// At most the greatest, if it is greater than that.
+	// At most one more than the greatest.
 	std::uint64_t value = 0;
+
+	[[nodiscard]] bool fits() const { return kind != Kind::bad && value <= kGreatest; }
 };
 
 // Decimal; a plus sign and zeroes may go before it.
 Number parse_number(std::string_view text)
 {
-	constexpr std::uint64_t greatest = std::numeric_limits<std::uint32_t>::max();
 	Number number{Number::Kind::good, 0};
 
 	if (text.starts_with('+'))
@@ -95,9 +54,18 @@ Number parse_number(std::string_view text)
 		return {};
 	for (const char digit : text)
 		number.value = std::min(number.value * 10 + static_cast<std::uint64_t>(digit - '0'),
-					greatest + 1);
+					kGreatest + 1);
 	return number;
 }
+
+// Those of a clone, as far as they are known.
+struct CloneDevices {
+	const BlockDevice *meta;
+	const BlockDevice *dest;
+	const BlockDevice *source;
+	// There is one that only the kernel's core finds.
+	bool unknown;
+};
 
 bool same_word(std::string_view one, std::string_view other)
 {
@@ -118,6 +86,14 @@ private:
 	void place(const Target &target);
 	void origin(const Target &target, const std::vector<std::string> &arguments);
 	void snapshot(const Target &target, const std::vector<std::string> &arguments);
+	void clone(const Target &target, const std::vector<std::string> &arguments);
+	// What follows a clone's region size.
+	void clone_options(std::span<const std::string> arguments);
+	void core_arguments(std::span<const std::string> arguments);
+	std::uint64_t region_size(std::string_view argument);
+	void regions(std::uint64_t length, std::uint64_t region, const CloneDevices &devices);
+	void clone_devices(std::uint64_t length, const CloneDevices &devices);
+	void metadata(const BlockDevice *meta);
 	std::string features(std::span<const std::string> arguments);
 	bool store(std::string_view type);
 	std::uint64_t chunk_size(std::string_view argument, bool persistent);
@@ -145,6 +121,10 @@ private:
 	Table shown_;
 	std::uint64_t end_ = 0;
 	std::set<std::pair<DeviceNumber, DeviceNumber>> pairs_;
+	// Metadata devices of clones; without a number it may be any.
+	std::set<std::optional<DeviceNumber>> metas_;
+	// A persistent snapshot writes to its COW device when it is loaded.
+	bool persistent_ = false;
 	bool known_ = true;
 	bool aligned_ = true;
 	std::uint64_t block_ = 1;
@@ -194,6 +174,8 @@ void Judge::target(const Target &target)
 		snapshot(target, arguments);
 	else if (target.type == kOrigin)
 		origin(target, arguments);
+	else if (target.type == kClone)
+		clone(target, arguments);
 	else if (target.type == kNeighbour)
 		shown_.targets.push_back({target.start, target.length, target.type, ""});
 	else
@@ -211,7 +193,7 @@ const BlockDevice *Judge::device(const std::string &argument, Fault fault, bool 
 	if (found.device == nullptr)
 		return nullptr;
 	// Not until Linux 6.5 is a read-only device refused to those who write.
-	if (found.device->read_only && writes && !table_.read_only)
+	if (found.device->read_only && writes)
 		unsure(fault);
 	if (found.device->name == "self") {
 		verdict_.self = true;
@@ -237,7 +219,7 @@ void Judge::origin(const Target &target, const std::vector<std::string> &argumen
 		return;
 	}
 
-	const BlockDevice *found = device(arguments[0], Fault::origin_device, true);
+	const BlockDevice *found = device(arguments[0], Fault::origin_device, !table_.read_only);
 
 	if (found == nullptr)
 		return;
@@ -312,7 +294,7 @@ std::uint64_t Judge::chunk_size(std::string_view argument, bool persistent)
 	if (number.value > kMaxChunkSectors)
 		fault(Fault::chunk_large);
 	// So large that it may be called no number.
-	if (number.value > std::numeric_limits<std::uint32_t>::max())
+	if (number.value > kGreatest)
 		fault(Fault::chunk_number);
 	return number.value;
 }
@@ -340,11 +322,12 @@ void Judge::snapshot(const Target &target, const std::vector<std::string> &argum
 	}
 
 	const BlockDevice *origin = device(arguments[0], Fault::origin_device, false);
-	const BlockDevice *cow = device(arguments[1], Fault::cow_device, true);
+	const BlockDevice *cow = device(arguments[1], Fault::cow_device, !table_.read_only);
 	const bool persistent = store(arguments[2]);
 	const std::uint64_t chunk = chunk_size(arguments[3], persistent);
 	const std::string shown = features(std::span(arguments).subspan(4));
 
+	persistent_ |= persistent;
 	// It depends on what is on the device, chunk size included.
 	if (persistent && verdict_.load != Expect::refuse)
 		for (const Fault each :
@@ -372,51 +355,205 @@ void Judge::snapshot(const Target &target, const std::vector<std::string> &argum
 					  std::to_string(chunk) + shown});
 }
 
-bool matches(std::string_view form, std::span<const std::string> words)
+void Judge::core_arguments(std::span<const std::string> arguments)
 {
-	const auto wanted = split_arguments(form);
+	if (arguments.empty())
+		return;
 
-	return std::ranges::equal(
-		wanted, words, [](const std::string &want, const std::string &word) {
-			return want == "<number>" ? parse_number(word).kind == Number::Kind::good
-						  : same_word(want, word);
-		});
+	const Number count = parse_number(arguments[0]);
+
+	arguments = arguments.subspan(1);
+	if (count.kind == Number::Kind::bad || count.value > 4 || count.value % 2 != 0 ||
+	    count.value > arguments.size()) {
+		fault(Fault::core_count);
+		return;
+	}
+	if (count.kind == Number::Kind::core)
+		unsure(Fault::core_count);
+	for (std::size_t i = 0; i < count.value; i += 2) {
+		const Number value = parse_number(arguments[i + 1]);
+
+		if (!same_word(arguments[i], "hydration_threshold") &&
+		    !same_word(arguments[i], "hydration_batch_size"))
+			fault(Fault::core_unknown);
+		if (!value.fits())
+			fault(Fault::core_value);
+		else if (value.kind == Number::Kind::core)
+			unsure(Fault::core_value);
+	}
+	if (arguments.size() > count.value)
+		fault(Fault::core_left_over);
 }
+
+void Judge::clone_options(std::span<const std::string> arguments)
+{
+	if (arguments.empty())
+		return;
+
+	const Number count = parse_number(arguments[0]);
+
+	arguments = arguments.subspan(1);
+	if (count.kind == Number::Kind::bad || count.value > 2 || count.value > arguments.size()) {
+		fault(Fault::feature_count);
+		return;
+	}
+	if (count.kind == Number::Kind::core)
+		unsure(Fault::feature_count);
+	for (const std::string &word : arguments.first(count.value))
+		if (!same_word(word, "no_hydration") && !same_word(word, "no_discard_passdown"))
+			fault(Fault::clone_feature_unknown);
+	core_arguments(arguments.subspan(count.value));
+}
+
+// 0 if it is none.
+std::uint64_t Judge::region_size(std::string_view argument)
+{
+	const Number number = parse_number(argument);
+
+	if (!number.fits() || !std::has_single_bit(number.value) || number.value < kMinRegion ||
+	    number.value > kMaxRegion) {
+		fault(Fault::region_size);
+		return 0;
+	}
+	if (number.kind == Number::Kind::core)
+		unsure(Fault::region_size);
+	return number.value;
+}
+
+// What has to do with the number of regions.
+void Judge::regions(std::uint64_t length, std::uint64_t region, const CloneDevices &devices)
+{
+	const CloneGeometry geometry{.region_size = region, .target_size = length};
+
+	if (region == 0)
+		return;
+	if (geometry.regions() > kCloneMaxRegions) {
+		// Nobody asks any more what else they need.
+		fault(Fault::region_count);
+		return;
+	}
+	for (const BlockDevice *each : {devices.source, devices.dest})
+		if (each != nullptr && region % each->block_sectors != 0)
+			fault(Fault::region_blocks);
+	if (devices.meta != nullptr && devices.meta->sectors < geometry.needed())
+		fault(Fault::meta_small);
+}
+
+// Whether they are large enough, and three.
+void Judge::clone_devices(std::uint64_t length, const CloneDevices &devices)
+{
+	const auto same = [](const BlockDevice *one, const BlockDevice *other) {
+		return one != nullptr && other != nullptr && one->number == other->number;
+	};
+
+	if (devices.dest != nullptr && devices.dest->sectors < length)
+		fault(Fault::dest_small);
+	if (devices.source != nullptr && devices.source->sectors < length)
+		fault(Fault::source_small);
+	if (same(devices.meta, devices.dest) || same(devices.meta, devices.source) ||
+	    same(devices.dest, devices.source))
+		fault(Fault::three_devices);
+	if (devices.unknown)
+		for (const Fault each :
+		     {Fault::three_devices, Fault::dest_small, Fault::source_small,
+		      Fault::region_blocks, Fault::meta_small, Fault::meta_in_use})
+			unsure(each);
+}
+
+// Whose metadata device it is, and what may be on it.
+void Judge::metadata(const BlockDevice *meta)
+{
+	const auto number = meta != nullptr ? std::optional(meta->number) : std::nullopt;
+
+	if (meta != nullptr && metas_.contains(number))
+		fault(Fault::meta_in_use);
+	else if (metas_.contains(std::nullopt))
+		unsure(Fault::meta_in_use);
+	metas_.insert(number);
+	if (verdict_.load == Expect::refuse)
+		return;
+	// That one alone begins with zeroes.
+	if (meta == nullptr || meta->name != "meta" || persistent_)
+		for (const Fault each :
+		     {Fault::meta_contents, Fault::meta_stock, Fault::meta_damaged,
+		      Fault::meta_version, Fault::meta_region, Fault::meta_size,
+		      Fault::meta_contradiction, Fault::meta_bitmap})
+			unsure(each);
+}
+
+void Judge::clone(const Target &target, const std::vector<std::string> &arguments)
+{
+	if (arguments.size() < 4) {
+		fault(Fault::clone_arguments);
+		return;
+	}
+
+	// Whatever the table's mode, the background writes.
+	const CloneDevices found{
+		.meta = device(arguments[0], Fault::meta_device, true),
+		.dest = device(arguments[1], Fault::dest_device, true),
+		.source = device(arguments[2], Fault::source_device, false),
+		.unknown = std::ranges::any_of(std::span(arguments).first(3), [this](auto &each) {
+			const DeviceLookup lookup = devices_.lookup(each);
+
+			return lookup.kind == DeviceLookup::Kind::core && lookup.device == nullptr;
+		})};
+	std::string shown;
+
+	for (std::size_t i = 3; i < arguments.size(); i++)
+		shown += " " + arguments[i];
+	clone_options(std::span(arguments).subspan(4));
+	regions(target.length, region_size(arguments[3]), found);
+	clone_devices(target.length, found);
+	metadata(found.meta);
+	if (found.meta == nullptr || found.dest == nullptr || found.source == nullptr)
+		return;
+	area(*found.dest, target.length);
+	area(*found.source, target.length);
+	shown_.targets.push_back({target.start, target.length, target.type,
+				  to_string(found.meta->number) + " " +
+					  to_string(found.dest->number) + " " +
+					  to_string(found.source->number) + shown});
+}
+
+// Whether words are of that form; the kernel's core may decide it.
+Expect compare(const MessageForm &form, std::span<const std::string> words)
+{
+	const auto wanted = split_arguments(form.form);
+	Expect result = Expect::accept;
+
+	if (wanted.size() != words.size())
+		return Expect::refuse;
+	for (std::size_t i = 0; i < words.size(); i++) {
+		const Number number = parse_number(words[i]);
+		// As in sysfs, a line feed may follow a switch.
+		const bool same = form.exact ? words[i] == wanted[i] ||
+						       (i > 0 && words[i] == wanted[i] + "\n")
+					     : same_word(wanted[i], words[i]);
+
+		if (wanted[i] == "<number>" ? !number.fits() : !same)
+			return Expect::refuse;
+		if (wanted[i] == "<number>" && number.kind == Number::Kind::core)
+			result = Expect::either;
+	}
+	return result;
+}
+
+constexpr std::array kForms{
+	MessageForm{kClone, "enable_hydration"},
+	MessageForm{kClone, "disable_hydration"},
+	MessageForm{kClone, "hydration_threshold <number>"},
+	MessageForm{kClone, "hydration_batch_size <number>"},
+	MessageForm{kSnapshot, "stats", 0, true},
+	MessageForm{kClone, "stats", 0, true},
+	// No disk here copies by itself.
+	MessageForm{kSnapshot, "offload auto", EOPNOTSUPP, true},
+	MessageForm{kSnapshot, "offload off", EOPNOTSUPP, true},
+	MessageForm{kClone, "offload auto", EOPNOTSUPP, true},
+	MessageForm{kClone, "offload off", EOPNOTSUPP, true},
+};
 
 } // namespace
-
-std::string_view sentence(Fault fault)
-{
-	return std::ranges::find(kSentences, fault, [](const auto &pair) { return pair.first; })
-		->second;
-}
-
-bool is_about_contents(Fault fault)
-{
-	return fault == Fault::cow_contents || fault == Fault::cow_version ||
-	       fault == Fault::cow_corrupt || fault == Fault::cow_end || fault == Fault::cow_small;
-}
-
-bool fits(Fault fault, int error)
-{
-	switch (fault) {
-	case Fault::origin_device:
-	case Fault::cow_device:
-		return error == ENODEV || error == ENXIO || error == EOVERFLOW ||
-		       error == ENOTBLK || error == EACCES || error == EROFS || error == EBUSY;
-	case Fault::waiting:
-		return error == EBUSY;
-	case Fault::cow_contents:
-		return error == ENXIO;
-	case Fault::cow_corrupt:
-	case Fault::cow_end:
-		return error == EUCLEAN;
-	case Fault::cow_small:
-		return error == ENOSPC;
-	default:
-		return error == EINVAL;
-	}
-}
 
 std::string_view to_string(Expect expect)
 {
@@ -438,24 +575,29 @@ Verdict judge(const Table &table, const Devices &devices)
 
 std::span<const MessageForm> message_forms()
 {
-	return {};
+	return kForms;
 }
 
-Expect judge_message(std::string_view type, std::string_view message,
-		     std::span<const MessageForm> forms)
+MessageVerdict judge_message(std::string_view type, std::string_view message,
+			     std::span<const MessageForm> forms)
 {
 	const auto words = split_arguments(message);
 
 	if (words.empty())
-		return Expect::refuse;
+		return {Expect::refuse, EINVAL};
 	// Those are for device-mapper itself.
 	if (words[0].starts_with('@'))
-		return Expect::either;
-	const bool accepted = std::ranges::any_of(forms, [&](const MessageForm &each) {
-		return each.type == type && matches(each.form, words);
-	});
+		return {Expect::either, EINVAL};
+	for (const MessageForm &form : forms) {
+		const Expect expect = compare(form, words);
 
-	return accepted ? Expect::accept : Expect::refuse;
+		if (form.type != type || expect == Expect::refuse)
+			continue;
+		if (form.error != 0)
+			return {Expect::refuse, form.error};
+		return {expect, EINVAL};
+	}
+	return {Expect::refuse, EINVAL};
 }
 
 } // namespace dmsc

@@ -3,6 +3,7 @@
 #define DMSC_ORACLE_H
 
 #include "devices.h"
+#include "fault.h"
 #include "table.h"
 
 #include <optional>
@@ -13,44 +14,6 @@
 
 namespace dmsc
 {
-
-// What may be wrong with a table.
-enum class Fault {
-	// Device-mapper refuses it before a target of ours sees it.
-	core,
-	origin_arguments,
-	arguments,
-	origin_device,
-	cow_device,
-	same_device,
-	store,
-	store_options,
-	store_persistent,
-	cow_contents,
-	cow_version,
-	cow_corrupt,
-	cow_end,
-	cow_small,
-	chunk_number,
-	chunk_power,
-	chunk_small,
-	chunk_large,
-	chunk_count,
-	feature_count,
-	feature_unknown,
-	feature_left_over,
-	feature_passdown,
-	waiting,
-};
-
-constexpr Fault kLastFault = Fault::waiting;
-
-// How the kernel log must put it; empty for core.
-std::string_view sentence(Fault fault);
-// Whether it depends on what a COW device contains, of which tables alone say nothing.
-bool is_about_contents(Fault fault);
-// Whether a refusal for that reason may have this errno value.
-bool fits(Fault fault, int error);
 
 enum class Expect {
 	accept,
@@ -73,21 +36,32 @@ struct Verdict {
 };
 
 // Judges a table by README.md and the kernel's documentation of device-mapper, and not by our
-// sources. No snapshot of the devices exists.
+// sources. No snapshot or clone of the devices exists, and a device called "meta" begins with
+// zeroes.
 Verdict judge(const Table &table, const Devices &devices);
 
-// A form of a message that a target accepts: words, of which <number> stands for any number.
+// A form of a message that a target knows: words, of which <number> stands for any number.
 struct MessageForm {
 	std::string_view type;
 	std::string_view form;
+	// With which it is refused all the same; 0: it is accepted.
+	int error = 0;
+	// Upper case is not lower case.
+	bool exact = false;
 };
 
-// What the targets accept that are under test. So far they accept none.
+// What the targets know that are under test.
 std::span<const MessageForm> message_forms();
 
+struct MessageVerdict {
+	Expect expect = Expect::accept;
+	// Of a refusal.
+	int error = 0;
+};
+
 // Judges a message to an active target.
-Expect judge_message(std::string_view type, std::string_view message,
-		     std::span<const MessageForm> forms);
+MessageVerdict judge_message(std::string_view type, std::string_view message,
+			     std::span<const MessageForm> forms);
 
 } // namespace dmsc
 

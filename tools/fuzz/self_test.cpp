@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "self_test.h"
 
+#include "clone_state.h"
 #include "corpus.h"
 #include "generator.h"
 #include "oracle.h"
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <map>
 #include <set>
 
@@ -101,7 +103,7 @@ bool is_mixed(const std::vector<Table> &made, const Devices &devices, std::ostre
 		const auto fault = static_cast<Fault>(i);
 
 		// Zero is no power of two either.
-		if (faults.contains(fault) || is_about_contents(fault))
+		if (faults.contains(fault) || is_about_contents(fault) || !is_possible(fault))
 			continue;
 		out << "# never alone: " << sentence(fault) << '\n';
 		mixed = false;
@@ -122,19 +124,65 @@ bool splits()
 
 bool judges_messages()
 {
-	constexpr std::array forms{MessageForm{"clone", "hydration_threshold <number>"},
-				   MessageForm{"clone", "enable_hydration"}};
-	const auto is = [&](std::string_view type, std::string_view message, Expect expect) {
-		return judge_message(type, message, forms) == expect;
+	const auto is = [](std::string_view type, std::string_view message, Expect expect,
+			   int error = EINVAL) {
+		const MessageVerdict verdict = judge_message(type, message, message_forms());
+
+		return verdict.expect == expect && verdict.error == error;
 	};
 
-	return is("clone", "enable_hydration", Expect::accept) &&
-	       is("clone", " Hydration_Threshold  8", Expect::accept) &&
-	       is("clone", "hydration_threshold x", Expect::refuse) &&
-	       is("clone", "hydration_threshold", Expect::refuse) &&
-	       is("clone", "enable_hydration 1", Expect::refuse) &&
-	       is("clone", "", Expect::refuse) && is("clone", "@stats_list", Expect::either) &&
-	       is("snapshot-scaled", "enable_hydration", Expect::refuse);
+	return is(kClone, "enable_hydration", Expect::accept) &&
+	       is(kClone, " Hydration_Threshold  8", Expect::accept) &&
+	       is(kClone, "hydration_batch_size 4294967295", Expect::accept) &&
+	       is(kClone, "hydration_batch_size 4294967296", Expect::refuse) &&
+	       is(kClone, "hydration_batch_size 8\\\n", Expect::either) &&
+	       is(kClone, "hydration_threshold x", Expect::refuse) &&
+	       is(kClone, "hydration_threshold", Expect::refuse) &&
+	       is(kClone, "enable_hydration 1", Expect::refuse) &&
+	       is(kClone, "stats", Expect::accept) && is(kClone, "Stats", Expect::refuse) &&
+	       is(kClone, "offload off", Expect::refuse, EOPNOTSUPP) &&
+	       is(kClone, "offload on", Expect::refuse) && is(kClone, "", Expect::refuse) &&
+	       is(kClone, "@stats_list", Expect::either) &&
+	       is(kSnapshot, "stats", Expect::accept) &&
+	       is(kSnapshot, "enable_hydration", Expect::refuse) &&
+	       is(kOrigin, "stats", Expect::refuse);
+}
+
+// A status that is right, and all that are a character shorter, which are not.
+bool is_status(const CloneState &state, const std::string &status)
+{
+	if (state.complain(status))
+		return false;
+	for (std::size_t i = 0; i < status.size(); i++)
+		if (!state.complain(std::string(status).erase(i, 1)))
+			return false;
+	return true;
+}
+
+bool knows_status()
+{
+	const std::vector<std::string> line{
+		"+8", "02", "No_Discard_Passdown", "no_hydration", "2", "hydration_batch_size",
+		"16"};
+	CloneState state(4001, line, 8192);
+
+	if (!is_status(state, "8 3/1024 8 0/501 0 2 no_hydration no_discard_passdown "
+			      "4 hydration_threshold 4096 hydration_batch_size 16 rw"))
+		return false;
+	state.set_hydrated(7);
+	state.message(" HYDRATION_threshold 0");
+	state.message("enable_hydration");
+	if (!is_status(state, "8 3/1024 8 7/501 0 1 no_discard_passdown "
+			      "4 hydration_threshold 0 hydration_batch_size 16 rw"))
+		return false;
+	// Now it copies.
+	state.message("hydration_threshold 5");
+	return !state.complain("8 3/1024 8 77/501 5 1 no_discard_passdown "
+			       "4 hydration_threshold 5 hydration_batch_size 16 rw") &&
+	       state.complain("8 3/1024 8 6/501 5 1 no_discard_passdown "
+			      "4 hydration_threshold 5 hydration_batch_size 16 rw") &&
+	       state.complain("8 3/1024 8 502/501 5 1 no_discard_passdown "
+			      "4 hydration_threshold 5 hydration_batch_size 16 rw");
 }
 
 } // namespace
@@ -161,6 +209,7 @@ bool self_test(const std::vector<std::string> &corpus_files, std::ostream &out)
 	passed &= step(out, "tables survive being printed", prints_and_parses(made, devices, out));
 	passed &= step(out, "the tables are mixed well", is_mixed(made, devices, out));
 	passed &= step(out, "messages are judged by their forms", judges_messages());
+	passed &= step(out, "a clone's status is known", knows_status());
 	return passed;
 }
 

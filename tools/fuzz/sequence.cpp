@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "sequence.h"
 
+#include "../common/sector.h"
+#include "disk.h"
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -18,6 +21,17 @@ constexpr std::array<std::uint64_t, 4> kChunks{8, 8, 16, 2048};
 constexpr std::array<std::string_view, 3> kFeatures{
 	"", " 1 discard_zeroes_cow", " 2 discard_zeroes_cow discard_passdown_origin"};
 
+// Clones; most are the same one. The background never copies, so that it is known how many regions
+// are in the destination.
+constexpr std::array<std::uint64_t, 4> kRegions{8, 8, 8, 64};
+constexpr std::array<std::uint64_t, 4> kLengths{4096, 4096, 4096, 4001};
+constexpr std::array<std::string_view, 4> kOptions{
+	" 1 no_hydration",
+	" 2 no_discard_passdown no_hydration 2 hydration_batch_size 3",
+	" 0 2 hydration_threshold 0",
+	" 1 no_hydration 4 hydration_batch_size 1 hydration_threshold 0",
+};
+
 std::string error_name(int error)
 {
 	const char *name = error == 0 ? "0" : ::strerrorname_np(error);
@@ -32,6 +46,7 @@ Sequence::Sequence(Control &control, const Devices &devices, Random &random)
 {
 	for (std::size_t i = 0; i < mapped_.size(); i++)
 		mapped_[i].name = "sequence" + std::to_string(i);
+	clear_clone_metadata(devices_.find("meta")->path);
 }
 
 Sequence::~Sequence()
@@ -77,6 +92,10 @@ Sequence::Complaint Sequence::create(Mapped &mapped)
 {
 	DeviceNumber number;
 	const int error = control_.create(mapped.name, number);
+
+	if (error == 0)
+		mapped.number = number;
+
 	const bool existed = std::exchange(mapped.exists, true);
 
 	return compare("create " + mapped.name, error, existed ? EBUSY : 0);
@@ -94,33 +113,64 @@ Sequence::Complaint Sequence::remove(Mapped &mapped)
 	return compare("remove " + mapped.name, error, existed ? 0 : ENXIO);
 }
 
+int Sequence::make_snapshot(const Mapped &mapped, Loaded &loaded)
+{
+	const BlockDevice &cow = *devices_.find(random_.pick(kCows));
+	const Pair pair = pair_of(to_string(cow.number));
+
+	loaded.line = std::make_shared<Line>();
+	loaded.line->device = index(mapped);
+	loaded.line->cow = to_string(cow.number);
+	loaded.line->chunk = random_.pick(kChunks);
+	loaded.line->features = random_.pick(kFeatures);
+	loaded.target.type = kSnapshot;
+	loaded.target.params += " " + loaded.line->cow + " N " +
+				std::to_string(loaded.line->chunk) + loaded.line->features;
+	if (!pair.from)
+		loaded.line->contents = std::make_unique<Contents>(Contents{loaded.line->chunk});
+	return pair.to ? EBUSY : 0;
+}
+
+// Only one device has clones of a metadata device, and what is on that tells of one clone.
+int Sequence::make_clone(const Mapped &mapped, Loaded &loaded)
+{
+	const std::uint64_t meta_sectors = devices_.find("meta")->sectors;
+	const std::string options =
+		std::to_string(random_.pick(kRegions)) + std::string(random_.pick(kOptions));
+
+	loaded.target.type = kClone;
+	loaded.target.length = random_.pick(kLengths);
+	loaded.target.params.clear();
+	for (const std::string_view name : {"meta", "dest", "source"})
+		loaded.target.params += to_string(devices_.find(name)->number) + " ";
+	loaded.target.params += options;
+	loaded.clone.emplace(loaded.target.length, split_arguments(options), meta_sectors);
+	for (const Mapped &other : mapped_)
+		if (&other != &mapped && ((other.live && other.live->clone) ||
+					  (other.inactive && other.inactive->clone)))
+			return EBUSY;
+	if (metadata_.geometry && *metadata_.geometry != loaded.clone->geometry())
+		return EINVAL;
+	if (mapped.exists)
+		metadata_.geometry = loaded.clone->geometry();
+	return 0;
+}
+
 Sequence::Complaint Sequence::load(Mapped &mapped)
 {
 	const BlockDevice &origin = *devices_.find("origin");
 	Loaded loaded;
-	int expected = mapped.exists ? 0 : ENXIO;
+	int expected = 0;
 
 	loaded.target.length = random_.one_in(4) ? 8 : origin.sectors;
 	loaded.target.type = kOrigin;
 	loaded.target.params = to_string(origin.number);
-	if (!random_.one_in(4)) {
-		const BlockDevice &cow = *devices_.find(random_.pick(kCows));
-		const Pair pair = pair_of(to_string(cow.number));
-
-		loaded.line = std::make_shared<Line>();
-		loaded.line->device = index(mapped);
-		loaded.line->cow = to_string(cow.number);
-		loaded.line->chunk = random_.pick(kChunks);
-		loaded.line->features = random_.pick(kFeatures);
-		loaded.target.type = kSnapshot;
-		loaded.target.params += " " + loaded.line->cow + " N " +
-					std::to_string(loaded.line->chunk) + loaded.line->features;
-		if (expected == 0 && pair.to)
-			expected = EBUSY;
-		if (!pair.from)
-			loaded.line->contents =
-				std::make_unique<Contents>(Contents{loaded.line->chunk});
-	}
+	if (random_.one_in(3))
+		expected = make_clone(mapped, loaded);
+	else if (!random_.one_in(4))
+		expected = make_snapshot(mapped, loaded);
+	if (!mapped.exists)
+		expected = ENXIO;
 
 	const int error = control_.load(mapped.name, {{loaded.target}, false});
 	Complaint complaint =
@@ -251,6 +301,43 @@ Sequence::Complaint Sequence::small_buffer(Mapped &mapped)
 	return complaint;
 }
 
+// A whole region of a clone, which then is in the destination.
+Sequence::Complaint Sequence::write(Mapped &mapped)
+{
+	if (!mapped.live || !mapped.live->clone || mapped.suspended)
+		return std::nullopt;
+
+	const CloneGeometry &geometry = mapped.live->clone->geometry();
+	const std::uint64_t region = random_.below(geometry.regions());
+	const std::uint64_t first = region * geometry.region_size;
+	const std::uint64_t count = std::min(geometry.region_size, geometry.target_size - first);
+	const Disk disk("/dev/dm-" + std::to_string(mapped.number.minor));
+
+	disk.write(first, Image(count * kSector));
+	metadata_.hydrated.insert(region);
+	return compare("write " + std::to_string(region) + " of " + mapped.name, 0, 0);
+}
+
+// To a clone, but not one that makes the background copy.
+Sequence::Complaint Sequence::message(Mapped &mapped)
+{
+	if (!mapped.live || !mapped.live->clone)
+		return std::nullopt;
+
+	CloneState &clone = *mapped.live->clone;
+	std::string text = "hydration_batch_size " + std::to_string(random_.below(9));
+
+	if (random_.one_in(3))
+		text = clone.enabled() ? "disable_hydration" : "hydration_threshold 0";
+	else if (clone.threshold() == 0 && random_.one_in(2))
+		text = "enable_hydration";
+
+	const int error = control_.message(mapped.name, 0, text);
+
+	clone.message(text);
+	return compare("message " + mapped.name + " " + text, error, 0);
+}
+
 std::string Sequence::usage(const Line &line) const
 {
 	if (!line.contents)
@@ -282,13 +369,32 @@ Sequence::Complaint Sequence::check_table(const Mapped &mapped, const Loaded &lo
 		       target.params;
 
 	const Shown status = control_.show(mapped.name, flags);
+
+	if (status.targets.size() != 1)
+		return mapped.name + ": " + kind + " status is missing";
+
+	Complaint complaint = check_status(loaded, flags == 0, status.targets[0].params);
+
+	if (complaint)
+		complaint = mapped.name + ": " + kind + " " + *complaint;
+	return complaint;
+}
+
+Sequence::Complaint Sequence::check_status(const Loaded &loaded, bool active,
+					   const std::string &status) const
+{
 	const std::string wanted = loaded.line ? usage(*loaded.line) : "";
 
-	if (status.targets.size() != 1 || status.targets[0].params != wanted)
-		return mapped.name + ": " + kind + " status is " +
-		       (status.targets.empty() ? "missing" : status.targets[0].params) + ", not " +
-		       wanted;
-	return std::nullopt;
+	if (loaded.clone) {
+		CloneState clone = *loaded.clone;
+
+		// It is told when it is resumed.
+		clone.set_hydrated(active ? metadata_.hydrated.size() : 0);
+		return clone.complain(status);
+	}
+	if (status == wanted)
+		return std::nullopt;
+	return "status is " + status + ", not " + wanted;
 }
 
 Sequence::Complaint Sequence::check(const Mapped &mapped)
@@ -308,7 +414,13 @@ Sequence::Complaint Sequence::step()
 
 	if (!mapped.exists && !random_.one_in(8))
 		return create(mapped);
-	switch (random_.below(20)) {
+	switch (random_.below(24)) {
+	case 20:
+		return message(mapped);
+	case 21:
+	case 22:
+	case 23:
+		return write(mapped);
 	case 0:
 		return create(mapped);
 	case 1:

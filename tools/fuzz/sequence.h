@@ -2,6 +2,7 @@
 #ifndef DMSC_SEQUENCE_H
 #define DMSC_SEQUENCE_H
 
+#include "clone_state.h"
 #include "control.h"
 #include "devices.h"
 #include "random.h"
@@ -10,14 +11,15 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 namespace dmsc
 {
 
-// A random sequence of ioctls to a few mapped devices, some of which are given the same snapshot,
-// next to a model that says what each must return and show.
+// A random sequence of ioctls to a few mapped devices, some of which are given the same snapshot or
+// clone, next to a model that says what each must return and show.
 class Sequence
 {
 public:
@@ -51,11 +53,13 @@ private:
 	};
 	struct Loaded {
 		Target target;
-		// None for an origin.
+		// None for an origin or a clone.
 		std::shared_ptr<Line> line;
+		std::optional<CloneState> clone;
 	};
 	struct Mapped {
 		std::string name;
+		DeviceNumber number;
 		bool exists = false;
 		bool suspended = false;
 		// An inactive table was cleared, and none loaded since.
@@ -69,6 +73,13 @@ private:
 		std::shared_ptr<Line> to;
 	};
 
+	// What is on the metadata device, and where the clone is, what is about to get there.
+	struct Metadata {
+		std::optional<CloneGeometry> geometry;
+		// Regions in the destination.
+		std::set<std::uint64_t> hydrated;
+	};
+
 	using Complaint = std::optional<std::string>;
 
 	Complaint step();
@@ -80,11 +91,19 @@ private:
 	Complaint resume(Mapped &mapped);
 	Complaint rename(Mapped &mapped);
 	Complaint small_buffer(Mapped &mapped);
+	Complaint write(Mapped &mapped);
+	Complaint message(Mapped &mapped);
 	Complaint check(const Mapped &mapped);
 	Complaint check_table(const Mapped &mapped, const Loaded &loaded, std::uint32_t flags);
 
+	// What is to be loaded, and what loading it must return.
+	int make_snapshot(const Mapped &mapped, Loaded &loaded);
+	int make_clone(const Mapped &mapped, Loaded &loaded);
+
 	[[nodiscard]] Pair pair_of(const std::string &cow) const;
 	[[nodiscard]] std::string usage(const Line &line) const;
+	[[nodiscard]] Complaint check_status(const Loaded &loaded, bool active,
+					     const std::string &status) const;
 	void drop(std::optional<Loaded> &loaded);
 	bool may_resume(const Loaded &loaded);
 	void activate(Loaded &loaded);
@@ -96,6 +115,7 @@ private:
 	Random &random_;
 	std::array<Mapped, 3> mapped_;
 	std::vector<std::shared_ptr<Line>> lines_;
+	Metadata metadata_;
 	std::string history_;
 	unsigned int renamed_ = 0;
 };

@@ -29,6 +29,7 @@ struct Table {
 
 constexpr std::string_view kSnapshot = "snapshot-scaled";
 constexpr std::string_view kOrigin = "origin-scaled";
+constexpr std::string_view kClone = "clone-scaled";
 // Device-mapper's own, accepts anything: a neighbour for the others.
 constexpr std::string_view kNeighbour = "error";
 
