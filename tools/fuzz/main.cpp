@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // dmsc-fuzz: do the targets refuse, and accept, what they should?
+#include "clone_images.h"
 #include "fuzzer.h"
 #include "images.h"
 #include "self_test.h"
@@ -10,6 +11,7 @@
 #include <cstdio>
 #include <exception>
 #include <iostream>
+#include <map>
 #include <random>
 
 namespace
@@ -26,6 +28,7 @@ struct Arguments {
 	std::string trouble;
 	bool self_test = false;
 	std::uint64_t images = 0;
+	std::uint64_t clone_images = 0;
 };
 
 void declare(CLI::App &app, Arguments &arguments)
@@ -47,6 +50,10 @@ void declare(CLI::App &app, Arguments &arguments)
 		"--images", arguments.images,
 		"instead, so many damaged COW devices; needs --device origin= and cow=, whose "
 		"contents are lost");
+	app.add_option("--clone-images", arguments.clone_images,
+		       "instead, so many damaged metadata devices of clones; needs --device "
+		       "source=, dest= "
+		       "and meta=, whose contents are lost, and --trouble");
 	app.add_flag("--self-test", arguments.self_test, "check the generator and the oracle");
 }
 
@@ -100,6 +107,30 @@ int images(Arguments &arguments)
 	std::cout << "dmsc-fuzz: seed " << settings.seed << ", " << settings.tries << " images"
 		  << std::endl;
 	return dmsc::try_images(settings, std::cout) ? 0 : 1;
+}
+
+int clone_images(Arguments &arguments)
+{
+	std::map<std::string, std::string> paths;
+
+	for (const std::string &each : arguments.devices) {
+		const dmsc::BlockDevice device = dmsc::open_block_device(each);
+
+		paths[device.name] = device.path;
+	}
+	choose_seed(arguments.settings);
+	std::cout << "dmsc-fuzz: seed " << arguments.settings.seed << ", " << arguments.clone_images
+		  << " clone images" << std::endl;
+	return dmsc::try_clone_images({.seed = arguments.settings.seed,
+				       .first = arguments.settings.first,
+				       .tries = arguments.clone_images,
+				       .trouble = arguments.trouble,
+				       .source = paths.at("source"),
+				       .dest = paths.at("dest"),
+				       .meta = paths.at("meta")},
+				      std::cout)
+		       ? 0
+		       : 1;
 }
 
 int fuzz(Arguments &arguments)
@@ -158,6 +189,8 @@ int main(int argc, char **argv)
 		}
 		if (arguments.self_test)
 			return dmsc::self_test(arguments.corpus, std::cout) ? 0 : 1;
+		if (arguments.clone_images != 0)
+			return clone_images(arguments);
 		return arguments.images != 0 ? images(arguments) : fuzz(arguments);
 	} catch (const std::exception &error) {
 		std::cerr << "dmsc-fuzz: " << error.what() << std::endl;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "self_test.h"
 
+#include "../common/clone_metadata.h"
+#include "clone_image.h"
 #include "clone_state.h"
 #include "corpus.h"
 #include "generator.h"
@@ -19,6 +21,7 @@ namespace
 {
 
 constexpr std::uint64_t kTables = 20000;
+constexpr std::uint64_t kImages = 200;
 
 bool step(std::ostream &out, const char *what, bool passed)
 {
@@ -185,6 +188,98 @@ bool knows_status()
 			      "4 hydration_threshold 5 hydration_batch_size 16 rw");
 }
 
+CloneImageVerdict judge_whole(const CloneImage &image)
+{
+	return judge_clone_image(image.bytes, image.super.geometry);
+}
+
+// Each kind of damage has its effect, on any image that has a place for it.
+bool judges_damage(const CloneDamage &damage, std::ostream &out)
+{
+	std::uint64_t done = 0;
+
+	for (std::uint64_t i = 0; i < kImages; i++) {
+		Random random(2, i);
+		CloneImage image = make_clone_image(random);
+		const Image before = image.bytes;
+
+		if (!damage.apply(random, image))
+			continue;
+
+		const CloneImageVerdict verdict = judge_whole(image);
+		const std::set<Fault> wanted =
+			damage.fault == Fault::core ? std::set<Fault>() : std::set{damage.fault};
+
+		if (verdict.faults != wanted) {
+			out << "# " << damage.name << ": image " << i << '\n';
+			return false;
+		}
+		done += image.bytes != before ? 1 : 0;
+	}
+	// Some may leave what is there already.
+	return done > kImages / 4;
+}
+
+// What dmsc-clone reads there is what a clone must find there.
+bool agrees(const CloneImage &image)
+{
+	const CloneImageVerdict verdict = judge_whole(image);
+	const auto reader = [&image](std::uint64_t position, std::span<std::byte> bytes) {
+		std::ranges::copy(std::span(image.bytes).subspan(position, bytes.size()),
+				  bytes.begin());
+	};
+
+	if (!verdict.faults.empty() && !verdict.sector)
+		return true;
+	if (verdict.fresh)
+		return true;
+
+	const auto metadata = CloneMetadata::read(reader);
+
+	if (verdict.sector)
+		return !metadata.damaged().empty() && metadata.damaged().front() == *verdict.sector;
+	return metadata.damaged().empty() && metadata.bits() == verdict.bits &&
+	       metadata.geometry() == image.super.geometry;
+}
+
+bool judges_images(std::ostream &out)
+{
+	for (std::uint64_t i = 0; i < kImages; i++) {
+		Random random(3, i);
+		CloneImage image = make_clone_image(random);
+		const CloneImageVerdict sound = judge_whole(image);
+
+		if (!sound.faults.empty() || sound.fresh || sound.bits != image.bits ||
+		    open_clone_image(image.bytes, sound) != image.bytes) {
+			out << "# image " << i << '\n';
+			return false;
+		}
+		damage_clone_image(random, image);
+		if (!agrees(image)) {
+			out << "# damaged image " << i << '\n';
+			return false;
+		}
+
+		// What has been opened is whole.
+		const CloneImageVerdict verdict = judge_whole(image);
+
+		if (!verdict.faults.empty() || verdict.fresh)
+			continue;
+		image.bytes = open_clone_image(image.bytes, verdict);
+
+		const CloneImageVerdict again = judge_whole(image);
+
+		if (!again.faults.empty() || again.bits != verdict.bits ||
+		    open_clone_image(image.bytes, again) != image.bytes) {
+			out << "# opened image " << i << '\n';
+			return false;
+		}
+	}
+	return std::ranges::all_of(clone_damages(), [&out](const CloneDamage &damage) {
+		return judges_damage(damage, out);
+	});
+}
+
 } // namespace
 
 bool self_test(const std::vector<std::string> &corpus_files, std::ostream &out)
@@ -210,6 +305,7 @@ bool self_test(const std::vector<std::string> &corpus_files, std::ostream &out)
 	passed &= step(out, "the tables are mixed well", is_mixed(made, devices, out));
 	passed &= step(out, "messages are judged by their forms", judges_messages());
 	passed &= step(out, "a clone's status is known", knows_status());
+	passed &= step(out, "damaged metadata of clones are judged as such", judges_images(out));
 	return passed;
 }
 
