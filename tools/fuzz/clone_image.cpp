@@ -464,8 +464,8 @@ CloneImage make_clone_image(Random &random)
 
 	image.super = make_clone_super(geometry, random_uuid(random), 1 + random.below(1000));
 	image.bits.resize(geometry.regions());
-	for (std::uint64_t i = 0; i < image.bits.size(); i++)
-		image.bits[i] = random.one_in(share) == few;
+	for (auto &&bit : image.bits)
+		bit = random.one_in(share) == few;
 	image.bytes.resize(kCloneImageSectors * kSector);
 	fill(random, std::span(image.bytes).subspan(geometry.needed() * kSector));
 	store_both(image, image.super);
