@@ -281,6 +281,8 @@ static int clone_bitmap_format(struct clone_bitmap *b)
 		r = clone_super_write(b, 1, 1);
 	if (!r)
 		r = clone_super_write(b, 0, 1);
+	/* As after a look at a bitmap: what is loaded is what is on the device by then. */
+	dm_bufio_forget_buffers(b->bufio, 0, clone_bitmap_used_blocks(b));
 	return r;
 }
 
