@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 DESCRIPTION="unit tests: each source file's suite, case by case"
-TIMEOUT=300
+TIMEOUT=400
 KERNELS="debug kcsan"
 
 kunit=$opt/dm-scaled-kunit.ko
@@ -10,7 +10,8 @@ suites=(dm-scaled-cache
 	dm-kcopyd-mq dm-kcopyd-mq-client dm-kcopyd-mq-mem dm-kcopyd-mq-throttle dm-kcopyd-mq-kick
 	dm-kcopyd-mq-gather dm-kcopyd-mq-offload copy-offload copy-offload-nvme
 	dm-snap-scaled dm-snap-origin dm-snap-pending dm-snap-exception dm-snap-store
-	dm-snap-disk dm-snap-log dm-snap-merge dm-clone-bitmap)
+	dm-snap-disk dm-snap-log dm-snap-merge dm-clone-bitmap
+	dm-clone-region)
 
 requires()
 {
