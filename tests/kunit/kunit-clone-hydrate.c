@@ -1,0 +1,1019 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Hydration in the background: which regions are copied, how many at a time, and when. Time, the
+ * copies and the worker are the test's own, but for the last cases.
+ */
+#include <linux/random.h>
+
+#include "kunit-lib.h"
+
+#define dm_table_device_name(table)	"kunit"
+
+#include "dm-clone-scaled.h"
+
+static unsigned long hydrate_jiffies(void);
+static void hydrate_copy(struct clone *clone, unsigned long region, unsigned long nr,
+			 dm_kcopyd_notify_fn fn, void *context);
+static void hydrate_queue(struct clone *clone, unsigned long delay);
+static void hydrate_mod(struct clone *clone, unsigned long delay);
+static void *hydrate_alloc(mempool_t *pool, gfp_t gfp);
+
+#define jiffies					hydrate_jiffies()
+#define clone_copy(clone, region, nr, fn, context) \
+	hydrate_copy(clone, region, nr, fn, context)
+#define queue_delayed_work(wq, work, delay)	hydrate_queue(clone, delay)
+#define mod_delayed_work(wq, work, delay)	hydrate_mod(clone, delay)
+#define mempool_alloc(pool, gfp)		hydrate_alloc(pool, gfp)
+
+#include "dm-clone-hydrate.c"
+
+#undef jiffies
+#undef clone_copy
+#undef queue_delayed_work
+#undef mod_delayed_work
+#undef mempool_alloc
+
+/* A step is of two regions, a batch of 16, and the threshold is 256. */
+#define SHIFT		7
+#define STEP		2
+#define REGIONS		1000UL
+#define SIZE		((sector_t)REGIONS << SHIFT)
+#define MAX_COPIES	512
+#define NOT_QUEUED	ULONG_MAX
+
+/**
+ * struct hydrate_copy - a batch that is being copied
+ * @first:   first region
+ * @nr:      number of them
+ * @fn:      to be called at the end
+ * @context: for @fn
+ */
+struct hydrate_copy {
+	unsigned long first;
+	unsigned long nr;
+	dm_kcopyd_notify_fn fn;
+	void *context;
+};
+
+/**
+ * struct fixture - a clone that is in no table
+ * @test:       the case
+ * @meta:       for the bitmap
+ * @clone:      the clone
+ * @ti:         its target
+ * @source_dev: and devices, if it copies
+ * @dest_dev:   likewise
+ * @now:        jiffies
+ * @delay:      after which the worker is to come, or NOT_QUEUED
+ * @copies:     all that were begun
+ * @nr_copies:  number of them
+ * @done:       so many of them have ended
+ * @made:       the hydrator has been initialized
+ * @real:       it copies, and time passes
+ */
+static struct fixture {
+	struct kunit *test;
+	struct test_disk *meta;
+	struct clone clone;
+	struct dm_target ti;
+	struct dm_dev source_dev;
+	struct dm_dev dest_dev;
+	unsigned long now;
+	unsigned long delay;
+	struct hydrate_copy copies[MAX_COPIES];
+	unsigned int nr_copies;
+	unsigned int done;
+	bool made;
+	bool real;
+} fixture;
+
+static unsigned long hydrate_jiffies(void)
+{
+	return fixture.real ? jiffies : fixture.now;
+}
+
+static void hydrate_copy(struct clone *clone, unsigned long region, unsigned long nr,
+			 dm_kcopyd_notify_fn fn, void *context)
+{
+	struct fixture *f = &fixture;
+
+	if (f->real)
+		clone_copy(clone, region, nr, fn, context);
+	else if (!WARN_ON(f->nr_copies == MAX_COPIES))
+		f->copies[f->nr_copies++] = (struct hydrate_copy) {
+			.first = region,
+			.nr = nr,
+			.fn = fn,
+			.context = context,
+		};
+}
+
+/* Whoever is queued already comes when he was to come. */
+static void hydrate_queue(struct clone *clone, unsigned long delay)
+{
+	if (fixture.real)
+		queue_delayed_work(clone->wq, &clone->hydrator.work, delay);
+	else if (fixture.delay == NOT_QUEUED)
+		fixture.delay = delay;
+}
+
+static void hydrate_mod(struct clone *clone, unsigned long delay)
+{
+	if (fixture.real)
+		mod_delayed_work(clone->wq, &clone->hydrator.work, delay);
+	else
+		fixture.delay = delay;
+}
+
+static void *hydrate_alloc(mempool_t *pool, gfp_t gfp)
+{
+	return ku_may_allocate() ? mempool_alloc(pool, gfp) : NULL;
+}
+
+/*
+ * The clone.
+ */
+
+static struct fixture *setup_clone(struct kunit *test, unsigned int shift, sector_t size)
+{
+	struct fixture *f = &fixture;
+	struct clone *c = &f->clone;
+	char *error;
+
+	f->test = test;
+	f->meta = ku_disk(test, 64, 0);
+	/* Not long before it starts again with zero. */
+	f->now = ULONG_MAX - HZ / 4;
+	f->delay = NOT_QUEUED;
+	f->ti.len = size;
+	c->ti = &f->ti;
+	c->region_shift = shift;
+	c->regions = dm_sector_div_up(size, 1 << shift);
+	c->bitmap = clone_bitmap_create(f->meta->bdev, size, 1 << shift, &error);
+	c->busy = kvcalloc(BITS_TO_LONGS(c->regions), sizeof(long), GFP_KERNEL);
+	c->waiters = clone_waiters_create();
+	c->cpus = alloc_percpu(struct clone_cpu);
+	KUNIT_ASSERT_EQ(test, PTR_ERR_OR_ZERO(c->bitmap), 0);
+	KUNIT_ASSERT_NOT_NULL(test, c->busy);
+	KUNIT_ASSERT_NOT_NULL(test, c->waiters);
+	KUNIT_ASSERT_TRUE(test, !!c->cpus);
+	KUNIT_ASSERT_EQ(test, clone_hydrator_init(c), 0);
+	f->made = true;
+	return f;
+}
+
+/* It is running, but the worker has not come yet. */
+static struct fixture *setup(struct kunit *test)
+{
+	struct fixture *f = setup_clone(test, SHIFT, SIZE);
+
+	clone_hydrator_run(&f->clone);
+	KUNIT_EXPECT_EQ(test, f->delay, 0UL);
+	return f;
+}
+
+/* The same; as much as @threshold is copied at a time, in batches of @batch. */
+static struct fixture *setup_batches(struct kunit *test, unsigned int threshold,
+				     unsigned int batch)
+{
+	struct fixture *f = setup(test);
+
+	f->clone.hydrator.step = CLONE_MAX_STEP;
+	clone_hydrator_set(&f->clone, &threshold, &batch);
+	return f;
+}
+
+/* The worker comes. */
+static void work(struct fixture *f)
+{
+	if (f->delay == NOT_QUEUED)
+		return;
+	f->now += f->delay;
+	f->delay = NOT_QUEUED;
+	clone_hydrate_work(&f->clone.hydrator.work.work);
+}
+
+static unsigned int open_copies(struct fixture *f)
+{
+	return f->nr_copies - f->done;
+}
+
+/* The copy that was begun first ends. */
+static void end_copy(struct fixture *f, int read_err, unsigned long write_err)
+{
+	struct hydrate_copy *copy;
+
+	KUNIT_ASSERT_GT(f->test, open_copies(f), 0U);
+	copy = &f->copies[f->done++];
+	copy->fn(read_err, write_err, copy->context);
+}
+
+static void expect_copy(struct kunit *test, struct fixture *f, unsigned int i,
+			unsigned long first, unsigned long nr)
+{
+	KUNIT_ASSERT_GT(test, f->nr_copies, i);
+	KUNIT_EXPECT_EQ(test, f->copies[i].first, first);
+	KUNIT_EXPECT_EQ(test, f->copies[i].nr, nr);
+}
+
+static long filling(struct fixture *f)
+{
+	unsigned int cpu;
+	long sum = 0;
+
+	for_each_possible_cpu(cpu)
+		sum += per_cpu_ptr(f->clone.cpus, cpu)->filled;
+	return sum;
+}
+
+static bool is_hydrated(struct fixture *f, unsigned long region)
+{
+	return clone_bitmap_test(f->clone.bitmap, region);
+}
+
+static void hydrate(struct fixture *f, unsigned long first, unsigned long last)
+{
+	unsigned long region;
+
+	for (region = first; region < last; region++)
+		clone_bitmap_set(f->clone.bitmap, region);
+}
+
+/* Bios of others. */
+static void others(struct fixture *f, unsigned int begun, unsigned int ended)
+{
+	this_cpu_add(f->clone.cpus->begun, begun);
+	this_cpu_add(f->clone.cpus->ended, ended);
+}
+
+static void hydrate_exit(struct kunit *test)
+{
+	struct fixture *f = &fixture;
+	struct clone *c = &f->clone;
+
+	ku_allow(KU_ALL);
+	if (f->made) {
+		c->hydrator.running = false;
+		while (open_copies(f))
+			end_copy(f, 0, 0);
+		clone_hydrator_stop(c);
+		KUNIT_EXPECT_EQ(test, find_first_bit(c->busy, c->regions), c->regions);
+		KUNIT_EXPECT_EQ(test, filling(f), 0L);
+		KUNIT_EXPECT_EQ(test, c->hydrator.copying, 0UL);
+		KUNIT_EXPECT_EQ(test, c->hydrator.batches.curr_nr, CLONE_MIN_BATCHES);
+		clone_hydrator_exit(c);
+	}
+	ku_client_destroy(test);
+	if (c->wq)
+		destroy_workqueue(c->wq);
+	if (!IS_ERR_OR_NULL(c->bitmap))
+		clone_bitmap_destroy(c->bitmap);
+	free_percpu(c->cpus);
+	clone_waiters_destroy(c->waiters);
+	kvfree(c->busy);
+	memset(f, 0, sizeof(*f));
+	ku_exit(test);
+}
+
+/*
+ * Which regions.
+ */
+
+struct defaults {
+	unsigned int shift;
+	unsigned int threshold;
+	unsigned int batch;
+};
+
+static const struct defaults all_defaults[] = {
+	{ 3, 4096, 256 }, { 7, 256, 16 }, { 11, 16, 1 }, { 12, 8, 1 }, { 15, 1, 1 }, { 21, 1, 1 },
+};
+
+static void defaults_desc(const struct defaults *d, char *desc)
+{
+	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "regions of %u sectors", 1U << d->shift);
+}
+
+KUNIT_ARRAY_PARAM(defaults, all_defaults, defaults_desc);
+
+static void begins_with_defaults(struct kunit *test)
+{
+	const struct defaults *d = test->param_value;
+	struct fixture *f = setup_clone(test, d->shift, (sector_t)REGIONS << d->shift);
+	struct clone_hydrator *h = &f->clone.hydrator;
+
+	KUNIT_EXPECT_EQ(test, h->threshold, d->threshold);
+	KUNIT_EXPECT_EQ(test, h->batch, d->batch);
+	KUNIT_EXPECT_TRUE(test, h->enabled);
+	KUNIT_EXPECT_FALSE(test, h->running);
+	/* One is copied, however large it is. */
+	clone_hydrator_run(&f->clone);
+	work(f);
+	KUNIT_ASSERT_GE(test, f->nr_copies, 1U);
+	KUNIT_EXPECT_EQ(test, f->copies[0].first, 0UL);
+	KUNIT_EXPECT_EQ(test, f->copies[0].nr, max(CLONE_STEP_SECTORS >> d->shift, 1));
+}
+
+static void keeps_to_threshold_and_batch(struct kunit *test)
+{
+	struct fixture *f = setup_batches(test, 7, 3);
+	unsigned int value;
+
+	work(f);
+	expect_copy(test, f, 0, 0, 3);
+	expect_copy(test, f, 1, 3, 3);
+	expect_copy(test, f, 2, 6, 1);
+	KUNIT_EXPECT_EQ(test, f->nr_copies, 3U);
+	KUNIT_EXPECT_EQ(test, filling(f), 7L);
+	KUNIT_EXPECT_EQ(test, f->clone.hydrator.copying, 7UL);
+	KUNIT_EXPECT_TRUE(test, test_bit(6, f->clone.busy));
+	KUNIT_EXPECT_FALSE(test, test_bit(7, f->clone.busy));
+
+	/* The end of one is the begin of the next. */
+	end_copy(f, 0, 0);
+	KUNIT_EXPECT_TRUE(test, is_hydrated(f, 0) && is_hydrated(f, 1) && is_hydrated(f, 2));
+	KUNIT_EXPECT_FALSE(test, is_hydrated(f, 3));
+	expect_copy(test, f, 3, 7, 3);
+	KUNIT_EXPECT_EQ(test, f->nr_copies, 4U);
+	KUNIT_EXPECT_EQ(test, f->delay, NOT_QUEUED);
+
+	/* With less there is nothing to begin until enough has ended. */
+	value = 3;
+	clone_hydrator_set(&f->clone, &value, NULL);
+	KUNIT_EXPECT_EQ(test, f->delay, 0UL);
+	work(f);
+	end_copy(f, 0, 0);
+	KUNIT_EXPECT_EQ(test, f->nr_copies, 4U);
+	end_copy(f, 0, 0);
+	KUNIT_EXPECT_EQ(test, f->nr_copies, 4U);
+	end_copy(f, 0, 0);
+	expect_copy(test, f, 4, 10, 3);
+
+	/* Batches of none are of one. */
+	value = 0;
+	clone_hydrator_set(&f->clone, NULL, &value);
+	KUNIT_EXPECT_EQ(test, f->clone.hydrator.threshold, 3U);
+	end_copy(f, 0, 0);
+	expect_copy(test, f, 5, 13, 1);
+	expect_copy(test, f, 7, 15, 1);
+	KUNIT_EXPECT_EQ(test, f->nr_copies, 8U);
+
+	/* A threshold of none means none. */
+	clone_hydrator_set(&f->clone, &value, NULL);
+	work(f);
+	while (open_copies(f))
+		end_copy(f, 0, 0);
+	KUNIT_EXPECT_EQ(test, f->nr_copies, 8U);
+	value = 1;
+	clone_hydrator_set(&f->clone, &value, NULL);
+	work(f);
+	expect_copy(test, f, 8, 16, 1);
+}
+
+static void skips_what_needs_no_copy(struct kunit *test)
+{
+	struct fixture *f = setup_batches(test, 12, 4);
+
+	hydrate(f, 0, 2);
+	hydrate(f, 5, 7);
+	KUNIT_ASSERT_TRUE(test, clone_region_claim(&f->clone, 9));
+	KUNIT_ASSERT_TRUE(test, clone_region_claim(&f->clone, 14));
+	work(f);
+	expect_copy(test, f, 0, 2, 3);
+	expect_copy(test, f, 1, 7, 2);
+	expect_copy(test, f, 2, 10, 4);
+	expect_copy(test, f, 3, 15, 3);
+	KUNIT_EXPECT_EQ(test, f->nr_copies, 4U);
+	clone_region_release(&f->clone, 9, BLK_STS_IOERR);
+	clone_region_release(&f->clone, 14, BLK_STS_IOERR);
+}
+
+static void goes_round(struct kunit *test)
+{
+	struct fixture *f = setup_batches(test, 4, 4);
+
+	hydrate(f, 10, REGIONS - 2);
+	KUNIT_ASSERT_TRUE(test, clone_region_claim(&f->clone, 2));
+	work(f);
+	expect_copy(test, f, 0, 0, 2);
+	expect_copy(test, f, 1, 3, 2);
+	end_copy(f, 0, 0);
+	end_copy(f, 0, 0);
+	expect_copy(test, f, 2, 5, 2);
+	expect_copy(test, f, 3, 7, 2);
+	/* Meanwhile whoever had that one has failed. */
+	clone_region_release(&f->clone, 2, BLK_STS_IOERR);
+	end_copy(f, 0, 0);
+	expect_copy(test, f, 4, 9, 1);
+	/* The last ones, and the first one that is left. */
+	expect_copy(test, f, 5, REGIONS - 2, 1);
+	end_copy(f, 0, 0);
+	expect_copy(test, f, 6, REGIONS - 1, 1);
+	expect_copy(test, f, 7, 2, 1);
+	KUNIT_EXPECT_EQ(test, f->nr_copies, 8U);
+}
+
+static void ends_when_all_is_hydrated(struct kunit *test)
+{
+	struct fixture *f = setup_batches(test, 4, 4);
+
+	hydrate(f, 0, REGIONS - 4);
+	work(f);
+	expect_copy(test, f, 0, REGIONS - 4, 4);
+	end_copy(f, 0, 0);
+	KUNIT_EXPECT_TRUE(test, clone_bitmap_is_complete(f->clone.bitmap));
+	KUNIT_EXPECT_EQ(test, f->nr_copies, 1U);
+	KUNIT_EXPECT_EQ(test, f->delay, NOT_QUEUED);
+	clone_hydrator_enable(&f->clone, true);
+	work(f);
+	KUNIT_EXPECT_EQ(test, f->nr_copies, 1U);
+	KUNIT_EXPECT_EQ(test, f->delay, NOT_QUEUED);
+}
+
+/* They may fail: so it looks again, without haste. */
+static void waits_for_others_to_fill(struct kunit *test)
+{
+	struct fixture *f = setup_batches(test, 4, 4);
+
+	hydrate(f, 1, REGIONS);
+	KUNIT_ASSERT_TRUE(test, clone_region_claim(&f->clone, 0));
+	work(f);
+	KUNIT_EXPECT_EQ(test, f->nr_copies, 0U);
+	KUNIT_EXPECT_EQ(test, f->delay, (unsigned long)CLONE_RETRY);
+	KUNIT_EXPECT_EQ(test, f->clone.hydrator.copying, 0UL);
+	KUNIT_EXPECT_EQ(test, f->clone.hydrator.batches.curr_nr, CLONE_MIN_BATCHES);
+	clone_region_release(&f->clone, 0, BLK_STS_IOERR);
+	work(f);
+	expect_copy(test, f, 0, 0, 1);
+}
+
+/*
+ * How much.
+ */
+
+static void step_doubles(struct kunit *test)
+{
+	static const unsigned long nr[] = { 2, 2, 4, 8, 16, 16, 16 };
+	struct fixture *f = setup(test);
+	unsigned long first = 0;
+	unsigned int i;
+
+	work(f);
+	for (i = 0; i < ARRAY_SIZE(nr); i++) {
+		expect_copy(test, f, i, first, nr[i]);
+		first += nr[i];
+	}
+	/* As far as the threshold, and then as batches end. */
+	KUNIT_EXPECT_EQ(test, f->clone.hydrator.copying, 256UL);
+	end_copy(f, 0, 0);
+	KUNIT_EXPECT_EQ(test, f->clone.hydrator.copying, 256UL);
+}
+
+/* Others have done something since it was last looked: a little, and then more again. */
+static void step_falls_back(struct kunit *test)
+{
+	struct fixture *f = setup(test);
+	struct clone_hydrator *h = &f->clone.hydrator;
+	unsigned int begun;
+
+	work(f);
+	KUNIT_EXPECT_EQ(test, h->copying, 256UL);
+	others(f, 1, 1);
+	begun = f->nr_copies;
+	/* Each of them, even the last one, is as much as a step. */
+	while (f->done < begun) {
+		KUNIT_EXPECT_EQ(test, f->nr_copies, begun);
+		end_copy(f, 0, 0);
+	}
+	KUNIT_ASSERT_GT(test, f->nr_copies, begun);
+	KUNIT_EXPECT_EQ(test, f->copies[begun].nr, (unsigned long)STEP);
+
+	/* Nothing has happened since. */
+	while (h->copying < 256) {
+		KUNIT_ASSERT_LT(test, f->done, 100U);
+		end_copy(f, 0, 0);
+	}
+}
+
+static void step_does_not_overflow(struct kunit *test)
+{
+	struct fixture *f = setup_batches(test, 1, 1);
+	unsigned int i;
+
+	f->clone.hydrator.step = CLONE_STEP_SECTORS;
+	work(f);
+	for (i = 0; i < 100; i++)
+		end_copy(f, 0, 0);
+	KUNIT_EXPECT_EQ(test, f->clone.hydrator.step, CLONE_MAX_STEP);
+	KUNIT_EXPECT_EQ(test, open_copies(f), 1U);
+}
+
+/*
+ * When.
+ */
+
+/* While bios of others are under way nothing is begun, but for a trickle. */
+static void gives_way(struct kunit *test)
+{
+	struct fixture *f = setup(test);
+	struct clone_hydrator *h = &f->clone.hydrator;
+	unsigned long since = f->now;
+
+	others(f, 2, 1);
+	work(f);
+	expect_copy(test, f, 0, 0, STEP);
+	KUNIT_EXPECT_EQ(test, f->nr_copies, 1U);
+	KUNIT_EXPECT_EQ(test, f->delay, (unsigned long)CLONE_POLL);
+
+	/* It has not ended: it is not due, however long that takes. */
+	f->now += HZ;
+	work(f);
+	KUNIT_EXPECT_EQ(test, f->nr_copies, 1U);
+	KUNIT_EXPECT_EQ(test, f->delay, (unsigned long)CLONE_POLL);
+	others(f, 1, 1);
+	end_copy(f, 0, 0);
+	expect_copy(test, f, 1, STEP, STEP);
+	others(f, 1, 1);
+	end_copy(f, 0, 0);
+	KUNIT_EXPECT_EQ(test, f->nr_copies, 2U);
+	since = f->now;
+	while (f->nr_copies == 2) {
+		KUNIT_ASSERT_LE(test, f->now - since, (unsigned long)HZ);
+		KUNIT_ASSERT_EQ(test, f->delay, (unsigned long)CLONE_POLL);
+		work(f);
+	}
+	expect_copy(test, f, 2, 2 * STEP, STEP);
+	/* 256 sectors, of 2560 a second. */
+	KUNIT_EXPECT_GE(test, f->now - since, (unsigned long)HZ / 10);
+	KUNIT_EXPECT_LE(test, f->now - since, (unsigned long)HZ / 10 + CLONE_POLL);
+	KUNIT_EXPECT_EQ(test, h->copying, (unsigned long)STEP);
+}
+
+/* A large region is a larger part of what is copied in a second. */
+static void trickles_large_regions_more_seldom(struct kunit *test)
+{
+	struct fixture *f = setup_clone(test, 12, 100 << 12);
+	unsigned long since;
+
+	clone_hydrator_run(&f->clone);
+	others(f, 1, 0);
+	work(f);
+	expect_copy(test, f, 0, 0, 1);
+	since = f->now;
+	others(f, 1, 1);
+	end_copy(f, 0, 0);
+	while (f->nr_copies == 1) {
+		KUNIT_ASSERT_LE(test, f->now - since, 3UL * HZ);
+		others(f, 1, 1);
+		work(f);
+	}
+	expect_copy(test, f, 1, 1, 1);
+	KUNIT_EXPECT_GE(test, f->now - since, 4096UL * HZ / 2560);
+	KUNIT_EXPECT_LE(test, f->now - since, 4096UL * HZ / 2560 + CLONE_POLL);
+}
+
+static void goes_on_in_a_pause(struct kunit *test)
+{
+	struct fixture *f = setup(test);
+
+	f->clone.hydrator.trickle_at = f->now + HZ;
+	others(f, 5, 4);
+	work(f);
+	KUNIT_EXPECT_EQ(test, f->nr_copies, 0U);
+	others(f, 0, 1);
+	work(f);
+	KUNIT_ASSERT_GT(test, f->nr_copies, 0U);
+	expect_copy(test, f, 0, 0, STEP);
+	KUNIT_EXPECT_EQ(test, f->delay, NOT_QUEUED);
+}
+
+/* Bios end on other CPUs than they begin on; only sums mean something. */
+static void counts_all_cpus(struct kunit *test)
+{
+	struct fixture *f = setup(test);
+	unsigned int cpu, nr = 0;
+
+	f->clone.hydrator.trickle_at = f->now + HZ;
+	for_each_possible_cpu(cpu) {
+		per_cpu_ptr(f->clone.cpus, cpu)->begun = 100 + cpu;
+		nr += 100 + cpu;
+	}
+	this_cpu_add(f->clone.cpus->ended, nr - 1);
+	work(f);
+	KUNIT_EXPECT_EQ(test, f->nr_copies, 0U);
+	this_cpu_inc(f->clone.cpus->ended);
+	work(f);
+	KUNIT_EXPECT_GT(test, f->nr_copies, 0U);
+}
+
+static void copies_if_it_may(struct kunit *test)
+{
+	struct fixture *f = setup_batches(test, 8, 4);
+	struct clone *c = &f->clone;
+
+	clone_hydrator_enable(c, false);
+	work(f);
+	KUNIT_EXPECT_EQ(test, f->nr_copies, 0U);
+	KUNIT_EXPECT_EQ(test, f->delay, NOT_QUEUED);
+	clone_hydrator_enable(c, true);
+	KUNIT_EXPECT_EQ(test, f->delay, 0UL);
+	work(f);
+	KUNIT_EXPECT_EQ(test, f->nr_copies, 2U);
+
+	/* What is under way ends well. */
+	clone_hydrator_enable(c, false);
+	work(f);
+	end_copy(f, 0, 0);
+	end_copy(f, 0, 0);
+	KUNIT_EXPECT_EQ(test, f->nr_copies, 2U);
+	KUNIT_EXPECT_TRUE(test, is_hydrated(f, 7));
+	clone_hydrator_enable(c, true);
+	work(f);
+	KUNIT_EXPECT_EQ(test, f->nr_copies, 4U);
+
+	/* No region can be hydrated. */
+	c->mode = CLONE_READ_ONLY;
+	end_copy(f, 0, 0);
+	end_copy(f, 0, 0);
+	KUNIT_EXPECT_EQ(test, f->nr_copies, 4U);
+	KUNIT_EXPECT_FALSE(test, is_hydrated(f, 8));
+	KUNIT_EXPECT_EQ(test, f->delay, NOT_QUEUED);
+	c->mode = CLONE_WRITE;
+	clone_hydrator_run(c);
+	work(f);
+	KUNIT_EXPECT_EQ(test, f->nr_copies, 6U);
+}
+
+static void runs_only_while_it_is_in_use(struct kunit *test)
+{
+	struct fixture *f = setup_clone(test, SHIFT, SIZE);
+	struct clone *c = &f->clone;
+	unsigned int value = 4;
+
+	/* A change of what is not in use wakes nobody. */
+	clone_hydrator_set(c, &value, &value);
+	clone_hydrator_enable(c, true);
+	KUNIT_EXPECT_EQ(test, f->delay, NOT_QUEUED);
+	clone_hydrate(c);
+	KUNIT_EXPECT_EQ(test, f->nr_copies, 0U);
+	clone_hydrator_run(c);
+	KUNIT_EXPECT_EQ(test, f->delay, 0UL);
+	work(f);
+	KUNIT_EXPECT_EQ(test, f->nr_copies, 2U);
+	end_copy(f, 0, 0);
+	end_copy(f, 0, 0);
+	while (open_copies(f)) {
+		c->hydrator.running = false;
+		end_copy(f, 0, 0);
+	}
+	clone_hydrator_stop(c);
+	clone_hydrator_enable(c, true);
+	KUNIT_EXPECT_EQ(test, f->delay, NOT_QUEUED);
+	clone_hydrator_run(c);
+	KUNIT_EXPECT_EQ(test, f->delay, 0UL);
+}
+
+struct stop {
+	struct fixture *f;
+	struct completion ended;
+	struct work_struct work;
+};
+
+static void stop_work(struct work_struct *work)
+{
+	struct stop *stop = container_of(work, struct stop, work);
+
+	clone_hydrator_stop(&stop->f->clone);
+	complete(&stop->ended);
+}
+
+static void stop_waits_for_copies(struct kunit *test)
+{
+	struct fixture *f = setup_batches(test, 8, 4);
+	struct stop stop = { .f = f };
+
+	work(f);
+	KUNIT_ASSERT_EQ(test, f->nr_copies, 2U);
+	init_completion(&stop.ended);
+	INIT_WORK_ONSTACK(&stop.work, stop_work);
+	schedule_work(&stop.work);
+	KUNIT_EXPECT_TRUE(test, ku_wait_until(!READ_ONCE(f->clone.hydrator.running)));
+	ku_pause();
+	KUNIT_EXPECT_FALSE(test, completion_done(&stop.ended));
+	end_copy(f, 0, 0);
+	ku_pause();
+	KUNIT_EXPECT_FALSE(test, completion_done(&stop.ended));
+	/* A failed one is not tried again either. */
+	end_copy(f, 1, 0);
+	KUNIT_EXPECT_TRUE(test, wait_for_completion_timeout(&stop.ended, KU_TIMEOUT));
+	flush_work(&stop.work);
+	destroy_work_on_stack(&stop.work);
+	KUNIT_EXPECT_EQ(test, f->nr_copies, 2U);
+	KUNIT_EXPECT_EQ(test, f->delay, NOT_QUEUED);
+	KUNIT_EXPECT_FALSE(test, is_hydrated(f, 4));
+
+	clone_hydrator_run(&f->clone);
+	work(f);
+	expect_copy(test, f, 2, 4, 1);
+}
+
+/* Without memory nothing is claimed; when a batch ends it goes on. */
+static void goes_on_without_memory(struct kunit *test)
+{
+	struct fixture *f = setup_batches(test, 8, 2);
+
+	ku_allow(2);
+	work(f);
+	KUNIT_EXPECT_EQ(test, f->nr_copies, 2U);
+	KUNIT_EXPECT_EQ(test, f->clone.hydrator.copying, 4UL);
+	KUNIT_EXPECT_FALSE(test, test_bit(4, f->clone.busy));
+	end_copy(f, 0, 0);
+	KUNIT_EXPECT_EQ(test, f->nr_copies, 2U);
+	ku_allow(KU_ALL);
+	end_copy(f, 0, 0);
+	KUNIT_EXPECT_EQ(test, f->nr_copies, 6U);
+	expect_copy(test, f, 2, 4, 2);
+}
+
+/*
+ * Failures.
+ */
+
+struct failing {
+	const char *name;
+	int read_err;
+	unsigned long write_err;
+};
+
+static const struct failing failings[] = {
+	{ "source", 1, 0 }, { "destination", 0, 1 }, { "both", 1, 1 },
+};
+
+static void failing_desc(const struct failing *c, char *desc)
+{
+	strscpy(desc, c->name, KUNIT_PARAM_DESC_SIZE);
+}
+
+KUNIT_ARRAY_PARAM(failing, failings, failing_desc);
+
+/* One bad sector costs one region: what has failed together is tried again one by one. */
+static void failed_batch_is_taken_apart(struct kunit *test)
+{
+	const struct failing *c = test->param_value;
+	struct fixture *f = setup_batches(test, 4, 4);
+	unsigned int i;
+
+	work(f);
+	end_copy(f, 0, 0);
+	expect_copy(test, f, 1, 4, 4);
+	end_copy(f, c->read_err, c->write_err);
+	for (i = 4; i < 8; i++)
+		KUNIT_EXPECT_FALSE(test, is_hydrated(f, i));
+	for (i = 0; i < 4; i++)
+		expect_copy(test, f, 2 + i, 4 + i, 1);
+	KUNIT_EXPECT_EQ(test, f->nr_copies, 6U);
+
+	/* The third one of them is the bad one. */
+	end_copy(f, 0, 0);
+	end_copy(f, 0, 0);
+	end_copy(f, c->read_err, c->write_err);
+	end_copy(f, 0, 0);
+	for (i = 4; i < 8; i++)
+		KUNIT_EXPECT_EQ(test, is_hydrated(f, i), i != 6);
+	KUNIT_EXPECT_FALSE(test, test_bit(6, f->clone.busy));
+	/* Behind them there is no reason to be careful, but what ended one by one was little. */
+	for (i = 0; i < 4; i++)
+		expect_copy(test, f, 6 + i, 8 + i, 1);
+	clone_hydrator_enable(&f->clone, false);
+	while (open_copies(f))
+		end_copy(f, 0, 0);
+	clone_hydrator_enable(&f->clone, true);
+	work(f);
+	expect_copy(test, f, 10, 12, 4);
+
+	/* When all others are hydrated that one is tried again. */
+	hydrate(f, 16, REGIONS);
+	end_copy(f, 0, 0);
+	expect_copy(test, f, 11, 6, 1);
+	end_copy(f, 0, 0);
+	KUNIT_EXPECT_TRUE(test, clone_bitmap_is_complete(f->clone.bitmap));
+}
+
+static void pauses_after_failures(struct kunit *test)
+{
+	struct fixture *f = setup_batches(test, 1, 1);
+	unsigned long since = f->now;
+	unsigned int i;
+
+	work(f);
+	/* What succeeds in between begins the count anew. */
+	for (i = 0; i < CLONE_MAX_FAILURES - 1; i++)
+		end_copy(f, 1, 0);
+	end_copy(f, 0, 0);
+	for (i = 0; i < CLONE_MAX_FAILURES - 1; i++)
+		end_copy(f, 0, 1);
+	KUNIT_EXPECT_EQ(test, open_copies(f), 1U);
+	KUNIT_EXPECT_EQ(test, f->delay, NOT_QUEUED);
+	end_copy(f, 0, 1);
+	KUNIT_EXPECT_EQ(test, open_copies(f), 0U);
+	KUNIT_EXPECT_EQ(test, f->delay, (unsigned long)CLONE_RETRY);
+
+	/* Whoever wakes it does not end the pause. */
+	f->now += CLONE_RETRY / 2;
+	clone_hydrator_enable(&f->clone, true);
+	work(f);
+	KUNIT_EXPECT_EQ(test, open_copies(f), 0U);
+	KUNIT_EXPECT_EQ(test, f->delay, (unsigned long)CLONE_RETRY - CLONE_RETRY / 2);
+	work(f);
+	KUNIT_EXPECT_EQ(test, f->now - since, (unsigned long)CLONE_RETRY);
+	KUNIT_EXPECT_EQ(test, open_copies(f), 1U);
+	expect_copy(test, f, 2 * CLONE_MAX_FAILURES, 2 * CLONE_MAX_FAILURES, 1);
+
+	/* And it takes as many until the next one. */
+	for (i = 0; i < CLONE_MAX_FAILURES - 1; i++)
+		end_copy(f, 1, 0);
+	KUNIT_EXPECT_EQ(test, open_copies(f), 1U);
+	end_copy(f, 1, 0);
+	KUNIT_EXPECT_EQ(test, open_copies(f), 0U);
+}
+
+/*
+ * With the engine and a worker.
+ */
+
+#define REAL_SHIFT	3
+#define REAL_SIZE	4093
+
+static struct fixture *setup_real(struct kunit *test, struct test_disk **source,
+				  struct test_disk **dest)
+{
+	struct fixture *f = setup_clone(test, REAL_SHIFT, REAL_SIZE);
+	struct clone *c = &f->clone;
+
+	f->real = true;
+	*source = ku_disk(test, REAL_SIZE, 0);
+	*dest = ku_disk(test, REAL_SIZE, 0);
+	ku_disk_fill(*source, 0, REAL_SIZE, 's');
+	ku_disk_fill(*dest, 0, REAL_SIZE, 'd');
+	test_disk_set(*source, TEST_DISK_IRQ, 0, 100);
+	test_disk_set(*dest, TEST_DISK_IRQ, 0, 100);
+	f->source_dev.bdev = (*source)->bdev;
+	f->dest_dev.bdev = (*dest)->bdev;
+	c->source = &f->source_dev;
+	c->dest = &f->dest_dev;
+	c->hydrator.retry_at = jiffies;
+	c->hydrator.trickle_at = jiffies;
+	c->kcopyd = ku_client(test, 64, NULL);
+	c->wq = alloc_workqueue("kunit-clone", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
+	KUNIT_ASSERT_NOT_NULL(test, c->wq);
+	return f;
+}
+
+static bool is_complete(struct fixture *f)
+{
+	return clone_bitmap_is_complete(f->clone.bitmap);
+}
+
+static void hydrates_all(struct kunit *test)
+{
+	struct test_disk *source, *dest;
+	struct fixture *f = setup_real(test, &source, &dest);
+	unsigned int i, batch = 5;
+
+	clone_hydrator_set(&f->clone, NULL, &batch);
+	test_disk_fail(source, OP_BIT(REQ_OP_READ), 1000, 1, BLK_STS_MEDIUM);
+	clone_hydrator_run(&f->clone);
+	/* All but the one with the bad sector. */
+	KUNIT_EXPECT_TRUE(test, ku_wait_until(clone_bitmap_next_unset(f->clone.bitmap, 0) == 125 &&
+					      clone_bitmap_next_unset(f->clone.bitmap, 126) ==
+					      f->clone.regions));
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(dest, 1000, 8, 'd'));
+	for (i = 0; i < 3; i++) {
+		clone_hydrator_stop(&f->clone);
+		clone_hydrator_run(&f->clone);
+	}
+	test_disk_heal(source);
+	KUNIT_EXPECT_TRUE(test, ku_wait_until(is_complete(f)));
+	clone_hydrator_stop(&f->clone);
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(dest, 0, REAL_SIZE, 's'));
+}
+
+struct rivals {
+	struct fixture *f;
+	struct test_disk *dest;
+	unsigned long *filled;
+	atomic_t wrong;
+};
+
+/* Fills regions of its own accord, as a writer of whole regions does; a few of them fail. */
+static void fill_some(unsigned int cpu, void *arg)
+{
+	struct rivals *r = arg;
+	struct clone *c = &r->f->clone;
+	unsigned int i, dice;
+	unsigned long region;
+
+	for (i = 0; i < 1000; i++) {
+		dice = get_random_u32();
+		region = (dice >> 8) % (c->regions - 1);
+		if (clone_bitmap_test(c->bitmap, region) || !clone_region_claim(c, region))
+			continue;
+		this_cpu_inc(c->cpus->filled);
+		if (test_and_set_bit(region, r->filled))
+			atomic_inc(&r->wrong);
+		if (dice % 8) {
+			ku_disk_fill(r->dest, region << REAL_SHIFT, 1 << REAL_SHIFT, 'w');
+			clone_region_filled(c, region, BLK_STS_OK);
+		} else {
+			clear_bit(region, r->filled);
+			clone_region_filled(c, region, BLK_STS_IOERR);
+		}
+		if (cpu == cpumask_first(cpu_online_mask) && dice % 32 == 1) {
+			clone_hydrator_stop(c);
+			clone_hydrator_run(c);
+		}
+	}
+}
+
+static void rivals_fill_too(struct kunit *test)
+{
+	struct test_disk *source, *dest;
+	struct fixture *f = setup_real(test, &source, &dest);
+	struct rivals rivals = { .f = f, .dest = dest };
+	unsigned long region, by_others = 0;
+	unsigned int threshold = 8, batch = 3;
+
+	rivals.filled = kunit_kcalloc(test, BITS_TO_LONGS(f->clone.regions), sizeof(long),
+				      GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, rivals.filled);
+	clone_hydrator_set(&f->clone, &threshold, &batch);
+	clone_hydrator_run(&f->clone);
+	ku_run_on_cpus(test, fill_some, &rivals);
+	KUNIT_EXPECT_TRUE(test, ku_wait_until(is_complete(f)));
+	clone_hydrator_stop(&f->clone);
+	KUNIT_EXPECT_EQ(test, atomic_read(&rivals.wrong), 0);
+	/* Whoever filled a region was the only one. */
+	for (region = 0; region < f->clone.regions - 1; region++) {
+		bool other = test_bit(region, rivals.filled);
+
+		by_others += other;
+		KUNIT_EXPECT_TRUE(test, ku_disk_holds(dest, region << REAL_SHIFT, 1 << REAL_SHIFT,
+						      other ? 'w' : 's'));
+	}
+	KUNIT_EXPECT_GT(test, by_others, 0UL);
+}
+
+static int hydrate_suite_init(struct kunit_suite *suite)
+{
+	int r;
+
+	r = ku_suite_init(suite);
+	if (r)
+		return r;
+	r = clone_hydrator_module_init();
+	if (r)
+		ku_suite_exit(suite);
+	return r;
+}
+
+static void hydrate_suite_exit(struct kunit_suite *suite)
+{
+	clone_hydrator_module_exit();
+	ku_suite_exit(suite);
+}
+
+static struct kunit_case hydrate_cases[] = {
+	KUNIT_CASE_PARAM(begins_with_defaults, defaults_gen_params),
+	KUNIT_CASE(keeps_to_threshold_and_batch),
+	KUNIT_CASE(skips_what_needs_no_copy),
+	KUNIT_CASE(goes_round),
+	KUNIT_CASE(ends_when_all_is_hydrated),
+	KUNIT_CASE(waits_for_others_to_fill),
+	KUNIT_CASE(step_doubles),
+	KUNIT_CASE(step_falls_back),
+	KUNIT_CASE(step_does_not_overflow),
+	KUNIT_CASE(gives_way),
+	KUNIT_CASE(trickles_large_regions_more_seldom),
+	KUNIT_CASE(goes_on_in_a_pause),
+	KUNIT_CASE(counts_all_cpus),
+	KUNIT_CASE(copies_if_it_may),
+	KUNIT_CASE(runs_only_while_it_is_in_use),
+	KUNIT_CASE(stop_waits_for_copies),
+	KUNIT_CASE(goes_on_without_memory),
+	KUNIT_CASE_PARAM(failed_batch_is_taken_apart, failing_gen_params),
+	KUNIT_CASE(pauses_after_failures),
+	KUNIT_CASE(hydrates_all),
+	KUNIT_CASE(rivals_fill_too),
+	{}
+};
+
+static struct kunit_suite hydrate_suite = {
+	.name = "dm-clone-hydrate",
+	.suite_init = hydrate_suite_init,
+	.suite_exit = hydrate_suite_exit,
+	.init = ku_init,
+	.exit = hydrate_exit,
+	.test_cases = hydrate_cases,
+};
+
+kunit_test_suite(hydrate_suite);
