@@ -4,10 +4,10 @@
  *
  * Neighbouring regions are copied together, in batches, of which several are under way. The end of
  * one starts the next. How much is copied at a time is found out: it begins with a little and
- * doubles with each batch, as long as nobody else does I/O. As soon as somebody does, no batch is
- * begun, and it begins with a little again when there is a pause; so a user's I/O never has much
- * of ours to wait for. If there is no pause a small batch is copied now and then all the same, as
- * there is no point in a clone that never becomes complete.
+ * doubles when a batch has ended, as long as nobody else does I/O. As soon as somebody does, no
+ * batch is begun, and it begins with a little again when there is a pause; so a user's I/O never
+ * has much of ours to wait for. If there is no pause a small batch is copied now and then all the
+ * same, as there is no point in a clone that never becomes complete.
  *
  * A batch that fails is tried again region by region, so that one bad sector costs one region.
  */
@@ -49,8 +49,8 @@ struct clone_batch {
 static struct kmem_cache *clone_batch_slab;
 
 /*
- * Whether bios of others are under way. Any that have been since the last call make the next
- * batches small.
+ * Whether bios of others are under way. These, and any that have been since the last call, make
+ * the next batches small.
  */
 static bool clone_others_are_busy(struct clone *clone)
 {
@@ -67,22 +67,38 @@ static bool clone_others_are_busy(struct clone *clone)
 	for_each_possible_cpu(cpu)
 		begun += READ_ONCE(per_cpu_ptr(clone->cpus, cpu)->begun);
 
-	if (begun != h->begun)
+	if (begun != h->begun || begun != ended)
 		h->step = CLONE_STEP_SECTORS;
 	h->begun = begun;
 	return begun != ended;
 }
 
-/* Regions that may be copied in addition; one, if none is being copied, whatever its size. */
+/* Regions that make a step; one at least, whatever its size. */
+static unsigned long clone_step_regions(struct clone *clone)
+{
+	return max_t(unsigned long, clone->hydrator.step >> clone->region_shift, 1);
+}
+
+/* Regions that may be copied in addition. */
 static unsigned long clone_allowance(struct clone *clone)
 {
 	struct clone_hydrator *h = &clone->hydrator;
-	unsigned long step = max_t(unsigned long, h->step >> clone->region_shift, 1);
-	unsigned long limit = min_t(unsigned long, h->threshold, step);
+	unsigned long limit = min_t(unsigned long, h->threshold, clone_step_regions(clone));
 
 	lockdep_assert_held(&h->lock);
 
 	return limit > h->copying ? limit - h->copying : 0;
+}
+
+/* A batch ends well. Only those that were begun with the present step say something about it. */
+static void clone_step_up(struct clone *clone)
+{
+	struct clone_hydrator *h = &clone->hydrator;
+
+	lockdep_assert_held(&h->lock);
+
+	if (h->copying <= clone_step_regions(clone))
+		h->step = min_t(sector_t, 2 * h->step, CLONE_MAX_STEP);
 }
 
 /*
@@ -180,7 +196,6 @@ static struct clone_batch *clone_next_batch(struct clone *clone)
 	}
 	h->copying += batch->nr;
 	this_cpu_add(clone->cpus->filled, batch->nr);
-	h->step = min_t(sector_t, 2 * h->step, CLONE_MAX_STEP);
 	return batch;
 }
 
@@ -218,11 +233,13 @@ static void clone_batch_copied(int read_err, unsigned long write_err, void *cont
 		clone_region_filled(clone, first + i, status);
 
 	mutex_lock(&h->lock);
-	h->copying -= nr;
-	if (unlikely(status))
+	if (unlikely(status)) {
 		clone_batch_failed(clone, first, nr);
-	else
+	} else {
 		h->failures = 0;
+		clone_step_up(clone);
+	}
+	h->copying -= nr;
 	if (!h->copying)
 		wake_up(&h->idle);
 	mutex_unlock(&h->lock);
