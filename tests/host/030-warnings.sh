@@ -7,7 +7,14 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 make KVER="$kver" O="$out/static" W=1 KCFLAGS=-Werror module test-modules
-make KVER="$kver" O="$out/static-copy" W=1 \
-	KCFLAGS="-Werror -DDM_SCALED_BLK_COPY -include $top/tests/host/blk-copy.h" module
-nm "$out/static-copy/$kver/module/dm-scaled.o" | grep ' copy_offload_blk$' > /dev/null ||
-	fail "copies by the block layer have not been compiled"
+# The two files that are then different.
+dir=$out/static-copy
+rm -rf "$dir"
+mkdir -p "$dir"
+ln -s "$top"/{Kbuild,*.[ch]} "$dir/"
+make -C "$(kernel_headers "$kver")" M="$dir" W=1 \
+	KCFLAGS="-Werror -DDM_SCALED_BLK_COPY -include $top/tests/host/blk-copy.h" copy-offload.o copy-offload-blk.o
+for symbol in "copy-offload-blk.o [TDR] copy_offload_blk" "copy-offload.o U copy_offload_blk"; do
+	read -r file regex <<< "$symbol"
+	nm "$dir/$file" | grep -E " $regex\$" > /dev/null || fail "$file has no $regex: it was not compiled for that"
+done

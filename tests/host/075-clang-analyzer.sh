@@ -28,7 +28,7 @@ accepted=(
 
 modules=$out/static/$kver/module
 mkdir -p "$out/static"
-make KVER="$kver" O="$out/static" module test-modules > "$out/static/build.log" 2>&1 ||
+make KVER="$kver" O="$out/static" W=1 KCFLAGS=-Werror module test-modules > "$out/static/build.log" 2>&1 ||
 	fail "does not compile, see $out/static/build.log"
 cd "$(kernel_headers "$kver")"
 

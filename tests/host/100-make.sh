@@ -20,9 +20,9 @@ ko=$dir/out/$kver/module/dm-scaled.ko
 find . | sort | diff "$dir/before" - || fail "O= did not keep the source folder clean"
 
 # No header that changed is missed.
-touch dm-scaled-cache.h
+touch dm-snap-bucket.h
 make KVER="$kver" O="$dir/out" C=1 module > "$dir/log" 2>&1
-grep -q 'CC \[M\].*dm-scaled-cache.o' "$dir/log" || fail "not rebuilt after a change"
+grep -q 'CC \[M\].*dm-snap-pending.o' "$dir/log" || fail "not rebuilt after a change"
 grep -q '^  CHECK' "$dir/log" || fail "C=1 was not passed on"
 
 make KVER="$kver" O="$dir/out" INSTALL_MOD_PATH="$dir/root" install

@@ -86,7 +86,8 @@ sparse()
 	done
 	shift
 	mkdir -p "$out/static"
-	make KVER="$kver" O="$out/static" C=2 CF="${warnings[*]}" "${targets[@]}" 2>&1 | tee "$log"
+	# With the flags of those who look for warnings, so that nothing has to be compiled again.
+	make KVER="$kver" O="$out/static" W=1 KCFLAGS=-Werror C=2 CF="${warnings[*]}" "${targets[@]}" 2>&1 | tee "$log"
 	for file in "$@"; do
 		grep -q "CHECK .*/${file##*/}\$" "$log" || fail "$file was not checked"
 	done
