@@ -3,7 +3,9 @@
 
 #include "../common/little_endian.h"
 
+#include <algorithm>
 #include <array>
+#include <cstddef>
 #include <stdexcept>
 
 namespace dmsc
@@ -53,6 +55,9 @@ std::vector<Entry> read_entries(const File &log)
 		Entry entry;
 
 		log.read(position, head);
+		// QEMU was killed before it wrote this one, which it counts already.
+		if (std::ranges::all_of(head, [](std::byte byte) { return byte == std::byte{0}; }))
+			break;
 		const std::uint64_t flags = load_little_endian(head, 16, 8);
 
 		entry.target = load_little_endian(head, 0, 8) * block;

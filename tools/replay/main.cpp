@@ -153,6 +153,9 @@ void Replay::cut()
 {
 	std::size_t durable = 0;
 
+	// Of the last write, if nothing follows, perhaps not all is in the log.
+	if (!entries_.empty() && entries_.back().bytes > 0)
+		entries_.pop_back();
 	for (std::size_t i = 0; i < entries_.size(); i++)
 		if (entries_[i].barrier())
 			durable = i + 1;
