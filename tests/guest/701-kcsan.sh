@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
-# shellcheck source=tests/guest/snap.sh
-. "$lib/snap.sh"
+# shellcheck source=tests/guest/clone.sh
+. "$lib/clone.sh"
 # shellcheck source=tests/guest/kcopyd.sh
 . "$lib/kcopyd.sh"
 DESCRIPTION="everything at once in few chunks, watched by KCSAN, which finds no data race in our code"
@@ -34,6 +34,17 @@ poke()
 	dmsetup table > /dev/null
 	module_param snapshot_cow_threshold $((1 + RANDOM % 32))
 	module_param snapshot_copy_throttle $((RANDOM % 2 ? 100 : 60))
+}
+
+# The same of a clone.
+poke_clone()
+{
+	dmsetup status origin > /dev/null
+	dmsetup message origin 0 hydration_threshold $((RANDOM % 20))
+	dmsetup reload origin --table "$(dmsetup table origin)"
+	dmsetup suspend origin
+	dmsetup resume origin
+	dmsetup message origin 0 hydration_threshold 64
 }
 
 # CPUs go and come back until the end.
@@ -70,7 +81,7 @@ second_client()
 
 run_test()
 {
-	local before pids=() pid reports cpu cases second second_cow
+	local before pids=() pid reports cpu cases second second_cow source dest meta
 
 	log_mark
 	# It is off until now, so that the machine comes up soon; and it takes a dense sample of the accesses.
@@ -91,6 +102,9 @@ run_test()
 	module_param kcopyd_subjob_size_kb 4
 	load_options=(--max-io 65536 --threads 16)
 	integrity_under_load 4 64 128
+	dm_remove origin
+	clone_devices 4 discard=1
+	clone_load_and 8 "" poke_clone
 	for pid in "${pids[@]}"; do
 		kill "$pid"
 		wait "$pid" || true
