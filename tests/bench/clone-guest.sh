@@ -29,10 +29,10 @@ clone_make()
 
 is_complete()
 {
-	local line
+	local fields
 
-	line=$(dmsetup status clone)
-	[[ $line =~ \ ([0-9]+)/([0-9]+)\ [0-9]+\ [0-9] && ${BASH_REMATCH[1]} == "${BASH_REMATCH[2]}" ]]
+	read -ra fields < <(dmsetup status clone)
+	[[ ${fields[6]%/*} == "${fields[6]#*/}" ]]
 }
 
 # hydrate TARGET REGION [ARGUMENT...]: prints how long it takes
