@@ -486,7 +486,6 @@ static void step_doubles(struct kunit *test)
 static void step_falls_back(struct kunit *test)
 {
 	struct fixture *f = setup(test);
-	struct clone_hydrator *h = &f->clone.hydrator;
 	unsigned int begun;
 
 	work(f);
