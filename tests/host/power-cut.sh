@@ -26,6 +26,8 @@ start()
 
 	shift
 	rm -f "$dir/log" "$dir/pid"
+	# Not later, by what runs in the background: cut() would take what the last VM has printed for this one's.
+	true > "$dir/out"
 	truncate -s 16G "$dir/log"
 	disk="-blockdev $disk -blockdev $log -blockdev driver=blklogwrites,node-name=power,file=image,log=log"
 	disk+=",log-sector-size=512,log-super-update-interval=1"
