@@ -5,7 +5,7 @@
  */
 #include <linux/random.h>
 
-#include "kunit-lib.h"
+#include "kunit-clone.h"
 
 #define dm_table_device_name(table)	"kunit"
 
@@ -138,7 +138,6 @@ static struct fixture *setup_clone(struct kunit *test, unsigned int shift, secto
 {
 	struct fixture *f = &fixture;
 	struct clone *c = &f->clone;
-	char *error;
 
 	f->test = test;
 	f->meta = ku_disk(test, 64, 0);
@@ -147,16 +146,7 @@ static struct fixture *setup_clone(struct kunit *test, unsigned int shift, secto
 	f->delay = NOT_QUEUED;
 	f->ti.len = size;
 	c->ti = &f->ti;
-	c->region_shift = shift;
-	c->regions = dm_sector_div_up(size, 1 << shift);
-	c->bitmap = clone_bitmap_create(f->meta->bdev, size, 1 << shift, &error);
-	c->busy = kvcalloc(BITS_TO_LONGS(c->regions), sizeof(long), GFP_KERNEL);
-	c->waiters = clone_waiters_create();
-	c->cpus = alloc_percpu(struct clone_cpu);
-	KUNIT_ASSERT_EQ(test, PTR_ERR_OR_ZERO(c->bitmap), 0);
-	KUNIT_ASSERT_NOT_NULL(test, c->busy);
-	KUNIT_ASSERT_NOT_NULL(test, c->waiters);
-	KUNIT_ASSERT_TRUE(test, !!c->cpus);
+	ku_clone_make(test, c, f->meta, shift);
 	KUNIT_ASSERT_EQ(test, clone_hydrator_init(c), 0);
 	f->made = true;
 	return f;
@@ -266,11 +256,7 @@ static void hydrate_exit(struct kunit *test)
 	ku_client_destroy(test);
 	if (c->wq)
 		destroy_workqueue(c->wq);
-	if (!IS_ERR_OR_NULL(c->bitmap))
-		clone_bitmap_destroy(c->bitmap);
-	free_percpu(c->cpus);
-	clone_waiters_destroy(c->waiters);
-	kvfree(c->busy);
+	ku_clone_destroy(c);
 	memset(f, 0, sizeof(*f));
 	ku_exit(test);
 }

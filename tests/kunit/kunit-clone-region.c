@@ -7,7 +7,7 @@
 #include <linux/random.h>
 #include <linux/sched/task.h>
 
-#include "kunit-lib.h"
+#include "kunit-clone.h"
 
 struct clone_bio;
 
@@ -325,7 +325,6 @@ static struct fixture *setup_size(struct kunit *test, unsigned int shift, sector
 {
 	struct fixture *f = &fixture;
 	struct clone *c = &f->clone;
-	char *error;
 
 	f->source = ku_disk(test, size, 0);
 	f->dest = ku_disk(test, size, 0);
@@ -343,18 +342,9 @@ static struct fixture *setup_size(struct kunit *test, unsigned int shift, sector
 	c->ti = &f->ti;
 	c->source = &f->source_dev;
 	c->dest = &f->dest_dev;
-	c->region_shift = shift;
-	c->regions = dm_sector_div_up(size, 1 << shift);
 	c->passdown = true;
 	c->kcopyd = ku_client(test, 4, NULL);
-	c->bitmap = clone_bitmap_create(f->meta->bdev, size, 1 << shift, &error);
-	c->busy = kvcalloc(BITS_TO_LONGS(c->regions), sizeof(long), GFP_KERNEL);
-	c->waiters = clone_waiters_create();
-	c->cpus = alloc_percpu(struct clone_cpu);
-	KUNIT_ASSERT_EQ(test, PTR_ERR_OR_ZERO(c->bitmap), 0);
-	KUNIT_ASSERT_NOT_NULL(test, c->busy);
-	KUNIT_ASSERT_NOT_NULL(test, c->waiters);
-	KUNIT_ASSERT_TRUE(test, !!c->cpus);
+	ku_clone_make(test, c, f->meta, shift);
 	return f;
 }
 
@@ -480,11 +470,7 @@ static void region_exit(struct kunit *test)
 	}
 	ku_client_destroy(test);
 	soon(!atomic_read(&f->in_flight));
-	if (!IS_ERR_OR_NULL(c->bitmap))
-		clone_bitmap_destroy(c->bitmap);
-	free_percpu(c->cpus);
-	clone_waiters_destroy(c->waiters);
-	kvfree(c->busy);
+	ku_clone_destroy(c);
 	memset(f, 0, sizeof(*f));
 	ku_exit(test);
 }
