@@ -2,6 +2,8 @@
 # shellcheck shell=bash
 # shellcheck source=tests/guest/snap.sh
 . "$lib/snap.sh"
+# shellcheck source=tests/guest/fuzz.sh
+. "$lib/fuzz.sh"
 DESCRIPTION="generated tables, messages and sequences of ioctls: what is refused, accepted and shown is as documented"
 TIMEOUT=600
 SELDOM="stock"
@@ -50,7 +52,7 @@ kmemleak_scan()
 
 run_test()
 {
-	local devices=() name before hotplug level status=0 mark i
+	local devices=() name before hotplug status=0 i
 
 	devices+=(--device "origin=$(nullb_create size=64 discard=1)")
 	devices+=(--device "cow=$(nullb_create size=32 discard=1)")
@@ -73,28 +75,21 @@ run_test()
 	dm_create keep "0 8 snapshot-scaled $name /dev/loop6 N 8"
 	dm_create keep-origin "0 8 origin-scaled $name"
 
-	# So that all goes faster: the kernel looks for modules with the names of targets that do not exist, a refusal
-	# is two lines on a slow console, and tables wait for grace periods.
+	# The kernel looks for modules with the names of targets that do not exist, which takes long.
 	hotplug=$(< /proc/sys/kernel/modprobe)
-	level=$(cut -f 1 /proc/sys/kernel/printk)
-	mark=$(dmesg | grep -o 'dm-scaled-test: mark-.*' | tail -n 1)
 	echo > /proc/sys/kernel/modprobe
-	dmesg -n 1
-	echo 1 > /sys/kernel/rcu_expedited
+	fuzz_begin
 	# Whatever is allocated once, at first use.
 	dmsc-fuzz "${devices[@]}" --trouble "$lib/trouble" --seed 1 --tries 50
 	before=$(ours_alive)
 	echo "in use by the module itself: $before"
 	[[ ! -e /sys/kernel/debug/kmemleak ]] || echo clear > /sys/kernel/debug/kmemleak
 
-	dmsc-fuzz "${devices[@]}" --trouble "$lib/trouble" --corpus "$lib/../fuzz/tables.txt" \
-		--tries "$(long_or "$(slow_or 1000 10000)" "$(slow_or 250 700)")" ${SEED:+--seed "$SEED"} || status=$?
-	echo 0 > /sys/kernel/rcu_expedited
-	dmesg -n "$level"
+	fuzz "${devices[@]}" --trouble "$lib/trouble" --corpus "$lib/../fuzz/tables.txt" \
+		--tries "$(long_or "$(slow_or 1000 10000)" "$(slow_or 250 700)")" || status=$?
 	echo "$hotplug" > /proc/sys/kernel/modprobe
-	# The fuzzer has read all of the log, of which little is left; for the runner, it begins here.
-	echo "$mark" > /dev/kmsg
-	assert_eq "$status" 0 "exit code of dmsc-fuzz"
+	fuzz_log_read
+	fuzz_end "$status"
 
 	for ((i = 0; i < 40; i++)); do
 		! settled || break

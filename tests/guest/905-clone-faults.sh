@@ -7,11 +7,6 @@
 DESCRIPTION="a clone whose metadata device, destination or source fails, and recovers"
 SELDOM=debug
 
-mode()
-{
-	dmsetup status clone | awk '{ print $NF }'
-}
-
 # durable DEVICE SECTOR: a write with FUA
 durable()
 {
@@ -41,7 +36,7 @@ run_test()
 	put /dev/mapper/clone 160 8 b
 	tables low_meta writes
 	assert_fails durable /dev/mapper/clone 240
-	assert_eq "$(mode)" ro
+	assert_eq "$(clone_mode clone)" ro
 	events=$(events clone)
 	((events >= 1)) || fail "no event"
 	assert_holds /dev/mapper/clone 80 8 a
@@ -62,7 +57,7 @@ run_test()
 	tables low_meta ok
 	dmsetup suspend clone
 	dmsetup resume clone
-	assert_eq "$(mode)" rw
+	assert_eq "$(clone_mode clone)" rw
 	put /dev/mapper/clone 320 8 e
 	durable /dev/mapper/clone 400
 	dm_remove clone
@@ -76,10 +71,10 @@ run_test()
 	put /dev/mapper/clone 480 8 f
 	tables low_meta writes
 	assert_fails durable /dev/mapper/clone 500
-	assert_eq "$(mode)" ro
+	assert_eq "$(clone_mode clone)" ro
 	tables low_meta ok
 	dm_reload clone "$(clone_table 8 1 no_hydration)"
-	assert_eq "$(mode)" rw
+	assert_eq "$(clone_mode clone)" rw
 	assert_holds /dev/mapper/clone 480 8 f
 	sync /dev/mapper/clone
 	dm_remove clone
@@ -95,7 +90,7 @@ run_test()
 	tables low_dest ok
 	dmsetup suspend clone
 	dmsetup resume clone
-	assert_eq "$(mode)" rw
+	assert_eq "$(clone_mode clone)" rw
 	assert_holds /dev/mapper/clone 560 8 g
 
 	# The source fails: writes of parts of regions do, those of whole ones need it not.
@@ -104,7 +99,7 @@ run_test()
 	assert_fails get /dev/mapper/clone 800 8
 	put /dev/mapper/clone 880 8 h
 	assert_holds /dev/mapper/clone 880 8 h
-	assert_eq "$(mode)" rw
+	assert_eq "$(clone_mode clone)" rw
 	dmsetup message clone 0 enable_hydration
 	sleep 1
 	tables low_source ok

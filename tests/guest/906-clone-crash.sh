@@ -46,11 +46,10 @@ load()
 # look: what is on the replayed disk. The destination was full of "g", which nobody may ever see.
 look()
 {
-	local i seen='' magic
+	local i seen=''
 
 	below "$replayed"
-	magic=$(dd if="$meta" bs=1 skip=8 count=15 status=none | tr -d '\0')
-	if [[ $magic == dm-clone-scaled ]]; then
+	if has_metadata "$meta"; then
 		dmsc-clone check "$meta" || [[ $(dd if="$meta" bs=4096 skip=1 count=1 status=none | tr -d '\0' | wc -c) == 0 ]] ||
 			fail "the metadata is damaged"
 	fi

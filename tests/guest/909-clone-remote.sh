@@ -141,7 +141,7 @@ remote()
 	dmsetup message clone 0 enable_hydration
 	arguments=64
 	sleep 2
-	assert_eq "$(dmsetup status clone | awk '{ print $NF }')" rw
+	assert_eq "$(clone_mode clone)" rw
 	assert_eq "$(hydrated clone)" 2
 
 	# And all is as if it had never been away.

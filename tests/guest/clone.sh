@@ -25,6 +25,12 @@ meta_clear()
 	dd if=/dev/zero of="${1:-$meta}" bs=4k count=2 oflag=direct status=none
 }
 
+# has_metadata DEVICE: it has been the metadata device of one of our clones
+has_metadata()
+{
+	[[ $(dd if="$1" bs=1 skip=8 count=15 status=none | tr -d '\0') == dm-clone-scaled ]]
+}
+
 # clone_create NAME REGION [ARGUMENT...]: of the devices that clone_devices() has made
 clone_create()
 {
@@ -44,6 +50,12 @@ clone_table()
 clone_status()
 {
 	dmsetup status "$1" | cut -d' ' -f"$(($2 + 3))"
+}
+
+# clone_mode NAME: rw, ro or Fail
+clone_mode()
+{
+	dmsetup status "$1" | awk '{ print $NF }'
 }
 
 # hydrated NAME: number of regions that are

@@ -52,7 +52,7 @@ dm_create s "0 $size linear $disk 0"
 dm_create d "0 $size linear $disk $size"
 dm_create m "0 2048 linear $disk $((2 * size))"
 source=/dev/mapper/s dest=/dev/mapper/d meta=/dev/mapper/m
-if [[ $(dd if="$meta" bs=1 skip=8 count=15 status=none | tr -d '\0') == dm-clone-scaled ]]; then
+if has_metadata "$meta"; then
 	"$opt/tools/dmsc-clone" check "$meta"
 fi
 clone_create clone 8 1 no_hydration
