@@ -33,8 +33,7 @@ kernel_scripts()
 {
 	local archive name dir
 
-	archive=$(printf '%s\n' /usr/src/linux-source-*.tar.xz | sort -V | tail -n 1)
-	[[ -r $archive ]] || fail "no linux-source package"
+	archive=$(kernel_source)
 	name=$(basename "$archive" .tar.xz)
 	dir=$cache/scripts/$name-$(stat -c %Y-%s "$archive")
 	if [[ ! -d $dir ]]; then
