@@ -1,38 +1,22 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# clone-guest.sh ROUNDS GB: the part of clone.sh that runs in the VM. Leaves results.csv, a line for each measurement:
-# what,round,target,value,unit.
+# clone-guest.sh ROUNDS GB: the part of clone.sh that runs in the VM.
 set -euo pipefail
 # shellcheck source=tests/guest/lib.sh
 . "$(dirname "$0")/../guest/lib.sh"
-
-elapsed()
-{
-	awk -v a="$1" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.4f", b - a }'
-}
-
-# result WHAT TARGET VALUE UNIT
-result()
-{
-	echo "$1,$round,$2,$3,$4" | tee -a /results/results.csv
-}
+# shellcheck source=tests/guest/clone.sh
+. "$lib/clone.sh"
+# shellcheck source=tests/bench/turns-guest.sh
+. "$(dirname "$0")/turns-guest.sh"
 
 # clone_make TARGET REGION [ARGUMENT...]: a new one
 clone_make()
 {
-	local target=$1
+	local clone_target=${names[$1]}
 
 	shift
-	dd if=/dev/zero of="$meta" bs=4k count=2 oflag=direct status=none
-	dm_create clone "0 $size ${names[$target]} $meta $dest $source $*"
-}
-
-is_complete()
-{
-	local fields
-
-	read -ra fields < <(dmsetup status clone)
-	[[ ${fields[6]%/*} == "${fields[6]#*/}" ]]
+	meta_clear
+	clone_create clone "$@"
 }
 
 # hydrate TARGET REGION [ARGUMENT...]: prints how long it takes
@@ -42,7 +26,7 @@ hydrate()
 
 	clone_make "$@"
 	begin=$EPOCHREALTIME
-	until is_complete; do
+	until is_hydrated clone; do
 		sleep 0.02
 	done
 	elapsed "$begin"
@@ -63,6 +47,15 @@ best_of_stock()
 	done | tee /dev/stderr | sort -n | head -n 1
 }
 
+# hydrate_all REGION THRESHOLD BATCH TARGET: stock with these settings, ours as it is
+hydrate_all()
+{
+	local settings=(0 4 hydration_threshold "$2" hydration_batch_size "$3")
+
+	[[ $4 == stock ]] || settings=()
+	result "all hydrated: regions of $1" "$4" "$(hydrate "$4" "$1" ${settings[@]+"${settings[@]}"})" seconds
+}
+
 measure_hydration()
 {
 	local region best
@@ -70,11 +63,7 @@ measure_hydration()
 	for region in 8 128; do
 		read -ra best <<< "$(best_of_stock "$region")"
 		echo "regions of $region sectors: stock's best are ${best[*]:1}, of threshold and batch size"
-		for ((round = 1; round <= rounds; round++)); do
-			result "all hydrated, regions of $region" stock "$(hydrate stock "$region" 0 4 \
-				hydration_threshold "${best[1]}" hydration_batch_size "${best[2]}")" seconds
-			result "all hydrated, regions of $region" ours "$(hydrate ours "$region")" seconds
-		done
+		in_turns "$rounds" hydrate_all "$region" "${best[@]:1}"
 	done
 }
 
@@ -92,16 +81,10 @@ user_p99()
 	' /tmp/user.json | sort -n | tail -n 1
 }
 
-measure_users()
+users()
 {
-	local target
-
-	for ((round = 1; round <= rounds; round++)); do
-		for target in stock ours; do
-			result "p99 of a user, no hydration" $target "$(user_p99 $target 8 1 no_hydration)" us
-			result "p99 of a user, hydration" $target "$(user_p99 $target 8)" us
-		done
-	done
+	result "p99 of a user without hydration" "$1" "$(user_p99 "$1" 8 1 no_hydration)" us
+	result "p99 of a user during hydration" "$1" "$(user_p99 "$1" 8)" us
 }
 
 # commit TARGET REGIONS: how long a flush takes when so many have been hydrated
@@ -119,16 +102,10 @@ commit()
 	dm_remove clone
 }
 
-measure_commits()
+commits()
 {
-	local target
-
-	for ((round = 1; round <= rounds; round++)); do
-		for target in stock ours; do
-			result "commit of 1 region" $target "$(commit $target 1)" seconds
-			result "commit of 1000000 regions" $target "$(commit $target 1000000)" seconds
-		done
-	done
+	result "commit of 1 region" "$1" "$(commit "$1" 1)" seconds
+	result "commit of 1000000 regions" "$1" "$(commit "$1" 1000000)" seconds
 }
 
 available()
@@ -139,23 +116,19 @@ available()
 	awk '/^MemAvailable/ { print $2 * 1024 }' /proc/meminfo
 }
 
-# Of regions of 4 KiB, all of the device's; per region.
-measure_memory()
+# memory TARGET: of regions of 4 KiB, all of the device's; per region
+memory()
 {
-	local target before
+	local before
 
-	for ((round = 1; round <= rounds; round++)); do
-		for target in stock ours; do
-			before=$(available)
-			clone_make $target 8 1 no_hydration
-			result "memory of a region" $target "$(awk -v a="$before" -v b="$(available)" -v n=$((size / 8)) \
-				'BEGIN { print (a - b) * 8 / n }')" bits
-			dm_remove clone
-		done
-	done
+	before=$(available)
+	clone_make "$1" 8 1 no_hydration
+	result "memory of a region" "$1" "$(awk -v a="$before" -v b="$(available)" -v n=$((size / 8)) \
+		'BEGIN { print (a - b) * 8 / n }')" bits
+	dm_remove clone
 }
 
-rounds=$1 gb=$2 round=1
+rounds=$1 gb=$2
 declare -A names=([stock]=clone [ours]=clone-scaled)
 load_module
 modprobe dm-persistent-data
@@ -166,12 +139,12 @@ source=$(nullb_create size=$((gb * 1024)) blocksize=4096 memory_backed=0 discard
 dest=$(nullb_create size=$((gb * 1024)) blocksize=4096 memory_backed=0 discard=1)
 size=$(sectors "$source")
 measure_hydration
-measure_commits
+in_turns "$rounds" commits
 source=$(nullb_create size=$((gb * 1024)) blocksize=4096 memory_backed=0 irqmode=2 completion_nsec=80000)
 dest=$(nullb_create size=$((gb * 1024)) blocksize=4096 memory_backed=0 irqmode=2 completion_nsec=80000 discard=1)
-measure_users
+in_turns "$rounds" users
 source=$(nullb_create size=$((32 * 1024)) blocksize=4096 memory_backed=0)
 dest=$(nullb_create size=$((32 * 1024)) blocksize=4096 memory_backed=0)
 size=$(sectors "$source")
-measure_memory
+in_turns "$rounds" memory
 unload_module

@@ -7,6 +7,8 @@
 set -euo pipefail
 # shellcheck source=tests/vm/lib.sh
 . "$(dirname "$0")/../vm/lib.sh"
+# shellcheck source=tests/bench/turns.sh
+. "$(dirname "$0")/turns.sh"
 
 "$top/scripts/install-deps.sh" ${KVER:+"linux-headers-$KVER"}
 kver=$(default_kver)
@@ -18,17 +20,4 @@ quiet_make "$dir/build.log" KVER="$kver" module
 "$top/tests/vm/run" --kernel "$kver" --cpus "${CPUS:-4}" --out "$dir" --timeout 7200 \
 	-- bash /opt/dm-scaled/tests/bench/clone-guest.sh "${ROUNDS:-5}" "${GB:-8}"
 
-# values WHAT TARGET: of all rounds, in their order
-values()
-{
-	awk -F, -v w="$1" -v t="$2" '$1 == w && $3 == t { print $4 }' "$dir/results.csv"
-}
-
-printf '%-34s %12s %12s %14s\n' '' stock dm-scaled 'stock / ours'
-while IFS=, read -r what unit; do
-	# The ratio is the median of those of the rounds.
-	printf '%-34s %12.6g %12.6g %14.2f\n' "$what, $unit" "$(values "$what" stock | median)" \
-		"$(values "$what" ours | median)" \
-		"$(paste <(values "$what" stock) <(values "$what" ours) | awk '$2 { print $1 / $2 }' | median)"
-done < <(awk -F, '!seen[$1]++ { print $1 "," $5 }' "$dir/results.csv")
-echo "medians of ${ROUNDS:-5} rounds; all of them: $dir/results.csv"
+turns_table "$dir/results.csv" "${ROUNDS:-5}"

@@ -1,15 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# persist-guest.sh ROUNDS EXCEPTIONS MERGED: the part of persist.sh that runs in the VM. Leaves results.csv, a line for
-# each measurement: what,round,target,seconds.
+# persist-guest.sh ROUNDS EXCEPTIONS MERGED: the part of persist.sh that runs in the VM.
 set -euo pipefail
 # shellcheck source=tests/guest/lib.sh
 . "$(dirname "$0")/../guest/lib.sh"
-
-seconds()
-{
-	awk -v a="$1" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.3f", b - a }'
-}
+# shellcheck source=tests/bench/turns-guest.sh
+. "$(dirname "$0")/turns-guest.sh"
 
 is_merged()
 {
@@ -19,7 +15,7 @@ is_merged()
 	[[ ${usage%%/*} == "${usage##* }" ]]
 }
 
-# activate TARGET ROUND: a snapshot with many exceptions
+# activate TARGET: a snapshot with many exceptions
 activate()
 {
 	local begin target=snapshot
@@ -27,11 +23,11 @@ activate()
 	[[ $1 == stock ]] || target="snapshot-scaled"
 	begin=$EPOCHREALTIME
 	dm_create s "0 $size $target $origin $cow P 8"
-	echo "activate,$2,$1,$(seconds "$begin")" >> /results/results.csv
+	result activate "$1" "$(elapsed "$begin")" seconds
 	dm_remove s
 }
 
-# merge TARGET ROUND: scattered chunks
+# merge TARGET: scattered chunks
 merge()
 {
 	local begin target=snapshot-merge
@@ -43,7 +39,7 @@ merge()
 	until is_merged; do
 		sleep 0.05
 	done
-	echo "merge,$2,$1,$(seconds "$begin")" >> /results/results.csv
+	result merge "$1" "$(elapsed "$begin")" seconds
 	dm_remove m
 }
 
@@ -55,12 +51,6 @@ origin=$(nullb_create size=$((exceptions / 128 + 8)) blocksize=4096 memory_backe
 cow=$(nullb_create size=$((exceptions / 256 + exceptions / 65536 + 8)) blocksize=4096)
 size=$(blockdev --getsz "$origin")
 dmsc-cow "$cow" --exceptions "$exceptions"
-for ((round = 1; round <= rounds; round++)); do
-	activate stock "$round"
-	activate ours "$round"
-done
-for ((round = 1; round <= rounds; round++)); do
-	merge stock "$round"
-	merge ours "$round"
-done
+in_turns "$rounds" activate
+in_turns "$rounds" merge
 unload_module

@@ -6,6 +6,8 @@
 set -euo pipefail
 # shellcheck source=tests/vm/lib.sh
 . "$(dirname "$0")/../vm/lib.sh"
+# shellcheck source=tests/bench/turns.sh
+. "$(dirname "$0")/turns.sh"
 
 "$top/scripts/install-deps.sh" ${KVER:+"linux-headers-$KVER"}
 kver=$(default_kver)
@@ -16,16 +18,4 @@ quiet_make "$dir/build.log" KVER="$kver" module tools
 "$top/tests/vm/run" --kernel "$kver" --cpus "${CPUS:-4}" --out "$dir" --timeout 3600 \
 	-- bash /opt/dm-scaled/tests/bench/persist-guest.sh "${ROUNDS:-5}" "${EXCEPTIONS:-1000000}" "${MERGED:-10000}"
 
-# seconds WHAT TARGET: of all rounds, in their order
-seconds()
-{
-	awk -F, -v w="$1" -v t="$2" '$1 == w && $3 == t { print $4 }' "$dir/results.csv"
-}
-
-printf '%-10s %12s %12s %14s\n' seconds stock dm-scaled 'stock / ours'
-for what in activate merge; do
-	# The ratio is the median of those of the rounds.
-	printf '%-10s %12.3f %12.3f %14.2f\n' $what "$(seconds $what stock | median)" "$(seconds $what ours | median)" \
-		"$(paste <(seconds $what stock) <(seconds $what ours) | awk '{ print $1 / $2 }' | median)"
-done
-echo "medians of ${ROUNDS:-5} rounds; all of them: $dir/results.csv"
+turns_table "$dir/results.csv" "${ROUNDS:-5}"
