@@ -79,15 +79,21 @@ static unsigned long clone_step_regions(struct clone *clone)
 	return max_t(unsigned long, clone->hydrator.step >> clone->region_shift, 1);
 }
 
-/* Regions that may be copied in addition. */
-static unsigned long clone_allowance(struct clone *clone)
+/*
+ * Regions that the next batch may have, 0 for none now. Whole batches: were as little begun as has
+ * just ended, small ones would make small ones forever.
+ */
+static unsigned long clone_batch_room(struct clone *clone)
 {
 	struct clone_hydrator *h = &clone->hydrator;
 	unsigned long limit = min_t(unsigned long, h->threshold, clone_step_regions(clone));
+	unsigned long nr = min_t(unsigned long, limit, max(h->batch, 1U));
 
 	lockdep_assert_held(&h->lock);
 
-	return limit > h->copying ? limit - h->copying : 0;
+	if (h->next >= h->careful && h->next < h->careful_end)
+		nr = min(nr, 1UL);
+	return limit >= h->copying + nr ? nr : 0;
 }
 
 /* A batch ends well. Only those that were begun with the present step say something about it. */
@@ -149,8 +155,6 @@ static void clone_find_batch(struct clone *clone, struct clone_batch *batch, uns
 
 	lockdep_assert_held(&h->lock);
 
-	if (h->next >= h->careful && h->next < h->careful_end)
-		most = 1;
 	batch->clone = clone;
 	batch->nr = clone_claim_run(clone, h->next, most, &batch->first);
 	/* Once around. */
@@ -180,7 +184,7 @@ static struct clone_batch *clone_next_batch(struct clone *clone)
 		return NULL;
 	}
 
-	most = min_t(unsigned long, clone_allowance(clone), max(h->batch, 1U));
+	most = clone_batch_room(clone);
 	if (!most)
 		return NULL;
 	/* If there is none, some are under way, and the end of each leads here. */
