@@ -43,6 +43,7 @@
 
 #include "copy-engine.h"
 #include "test-compat.h"
+#include "test-line.h"
 
 #define LINE_MAX	512
 #define RESULT_SIZE	(256 * 1024)
@@ -613,8 +614,10 @@ bad_stats:
  * The line.
  */
 
-static int parse_word(struct bench_params *p, const char *key, char *value)
+static int parse_word(void *context, const char *key, char *value)
 {
+	struct bench_params *p = context;
+
 	if (!strcmp(key, "engine")) {
 		p->engine = copy_engine_find(value);
 		return p->engine ? 0 : -EINVAL;
@@ -649,23 +652,10 @@ static int parse_word(struct bench_params *p, const char *key, char *value)
 
 static int parse_line(struct bench_params *p, char *line)
 {
-	char *word;
-	int r;
+	int r = test_line_parse(line, parse_word, p);
 
-	while ((word = strsep(&line, " \t\n"))) {
-		char *value = word;
-		char *key;
-
-		if (!*word)
-			continue;
-		key = strsep(&value, "=");
-		if (!value)
-			return -EINVAL;
-		r = parse_word(p, key, value);
-		if (r)
-			return r;
-	}
-
+	if (r)
+		return r;
 	if (!p->src || !p->dst || cpumask_empty(p->cpus))
 		return -EINVAL;
 	if (!in_range(p->size_kb, 1, 1 << 20) || !in_range(p->depth, 1, 1 << 16))

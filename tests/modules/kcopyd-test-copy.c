@@ -57,9 +57,7 @@ static void case_copy_sizes(struct kt *t)
 	unsigned int i;
 	void *kc;
 
-	if (!kt_vols(t, 1, 20000))
-		return;
-	kc = kt_client(t, NULL);
+	kc = kt_vols_client(t, 1, 20000);
 	if (!kc)
 		return;
 
@@ -84,9 +82,7 @@ static void case_copy_dests(struct kt *t)
 	unsigned int nr, i, j;
 	void *kc;
 
-	if (!kt_vols(t, DM_KCOPYD_MAX_REGIONS, 6000))
-		return;
-	kc = kt_client(t, NULL);
+	kc = kt_vols_client(t, DM_KCOPYD_MAX_REGIONS, 6000);
 	if (!kc)
 		return;
 
@@ -113,9 +109,7 @@ static void case_copy_same_device(struct kt *t)
 	unsigned int i, j;
 	void *kc;
 
-	if (!kt_vols(t, 1, 20480))
-		return;
-	kc = kt_client(t, NULL);
+	kc = kt_vols_client(t, 1, 20480);
 	if (!kc)
 		return;
 
@@ -145,9 +139,7 @@ static void case_copy_nothing(struct kt *t)
 	struct kt_result res = { .read_err = 1 };
 	void *kc;
 
-	if (!kt_vols(t, 1, 128))
-		return;
-	kc = kt_client(t, NULL);
+	kc = kt_vols_client(t, 1, 128);
 	if (!kc)
 		return;
 
@@ -171,9 +163,7 @@ static void case_copy_regions(struct kt *t)
 	unsigned int i, j;
 	void *kc;
 
-	if (!kt_vols(t, 4, 8192))
-		return;
-	kc = kt_client(t, NULL);
+	kc = kt_vols_client(t, 4, 8192);
 	if (!kc)
 		return;
 
@@ -216,9 +206,7 @@ static void case_copy_many(struct kt *t)
 	unsigned int how, i;
 	void *kc;
 
-	if (!kt_vols(t, 2, nr * area))
-		return;
-	kc = kt_client(t, NULL);
+	kc = kt_vols_client(t, 2, nr * area);
 	if (!kc)
 		return;
 
@@ -287,9 +275,7 @@ static void case_copy_chain(struct kt *t)
 	unsigned int i, j;
 	void *kc;
 
-	if (!kt_vols(t, 1, nr * length * 8))
-		return;
-	kc = kt_client(t, NULL);
+	kc = kt_vols_client(t, 1, nr * length * 8);
 	b = kc ? kt_batch_create(t, kc, nr) : NULL;
 	if (!b)
 		goto out;
@@ -332,9 +318,7 @@ static void case_cpu_caller(struct kt *t)
 	unsigned int i;
 	void *kc;
 
-	if (!kt_vols(t, 1, 128))
-		return;
-	kc = kt_client(t, NULL);
+	kc = kt_vols_client(t, 1, 128);
 	if (!kc)
 		return;
 
@@ -626,9 +610,7 @@ static void case_zero_sizes(struct kt *t)
 	unsigned int i;
 	void *kc;
 
-	if (!kt_vols(t, 2, 20000))
-		return;
-	kc = kt_client(t, NULL);
+	kc = kt_vols_client(t, 2, 20000);
 	if (!kc)
 		return;
 
@@ -658,6 +640,11 @@ static bool zero_disks(struct kt *t, unsigned int nr, const unsigned int *limits
 	return true;
 }
 
+static void *zero_client(struct kt *t, unsigned int nr, const unsigned int *limits)
+{
+	return zero_disks(t, nr, limits) ? kt_client(t, NULL) : NULL;
+}
+
 static unsigned int count_ops(struct test_disk *td, enum req_op op)
 {
 	unsigned int nr = 0;
@@ -676,9 +663,7 @@ static void case_zero_command(struct kt *t)
 	unsigned int i;
 	void *kc;
 
-	if (!zero_disks(t, ARRAY_SIZE(limits), limits))
-		return;
-	kc = kt_client(t, NULL);
+	kc = zero_client(t, ARRAY_SIZE(limits), limits);
 	if (!kc)
 		return;
 
@@ -701,9 +686,7 @@ static void case_zero_mixed(struct kt *t)
 	unsigned int i;
 	void *kc;
 
-	if (!zero_disks(t, ARRAY_SIZE(limits), limits))
-		return;
-	kc = kt_client(t, NULL);
+	kc = zero_client(t, ARRAY_SIZE(limits), limits);
 	if (!kc)
 		return;
 
@@ -722,9 +705,7 @@ static void case_zero_unsupported(struct kt *t)
 	unsigned int i;
 	void *kc;
 
-	if (!zero_disks(t, ARRAY_SIZE(limits), limits))
-		return;
-	kc = kt_client(t, NULL);
+	kc = zero_client(t, ARRAY_SIZE(limits), limits);
 	if (!kc)
 		return;
 

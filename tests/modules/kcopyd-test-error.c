@@ -33,9 +33,7 @@ static void case_error_read(struct kt *t)
 	unsigned int i;
 	void *kc;
 
-	if (!kt_vols(t, 2, 2048))
-		return;
-	kc = kt_client(t, NULL);
+	kc = kt_vols_client(t, 2, 2048);
 	if (!kc)
 		return;
 
@@ -76,9 +74,7 @@ static void write_errors(struct kt *t, bool zero)
 	unsigned int nr, bad, i;
 	void *kc;
 
-	if (!kt_vols(t, DM_KCOPYD_MAX_REGIONS, 4096))
-		return;
-	kc = kt_client(t, NULL);
+	kc = kt_vols_client(t, DM_KCOPYD_MAX_REGIONS, 4096);
 	if (!kc)
 		return;
 
@@ -134,9 +130,7 @@ static void case_error_write_all(struct kt *t)
 	unsigned int m, i;
 	void *kc;
 
-	if (!kt_vols(t, DM_KCOPYD_MAX_REGIONS, 256))
-		return;
-	kc = kt_client(t, NULL);
+	kc = kt_vols_client(t, DM_KCOPYD_MAX_REGIONS, 256);
 	if (!kc)
 		return;
 
@@ -176,9 +170,7 @@ static void case_error_ignore(struct kt *t)
 	struct kt_result res;
 	void *kc;
 
-	if (!kt_vols(t, 2, LONG_JOB + 128))
-		return;
-	kc = kt_client(t, NULL);
+	kc = kt_vols_client(t, 2, LONG_JOB + 128);
 	if (!kc)
 		return;
 
@@ -284,9 +276,7 @@ static void case_error_seq_stops(struct kt *t)
 	unsigned int i;
 	void *kc;
 
-	if (!kt_vols(t, 1, LONG_JOB))
-		return;
-	kc = kt_client(t, NULL);
+	kc = kt_vols_client(t, 1, LONG_JOB);
 	if (!kc || test_disk_record(t->dst[0].td, 4096))
 		goto out;
 
@@ -315,9 +305,7 @@ static void case_error_beyond_end(struct kt *t)
 	struct kt_result res;
 	void *kc;
 
-	if (!kt_vols(t, 2, 1024))
-		return;
-	kc = kt_client(t, NULL);
+	kc = kt_vols_client(t, 2, 1024);
 	if (!kc)
 		return;
 
@@ -439,9 +427,7 @@ static void case_error_random(struct kt *t)
 	unsigned int round, i, d;
 	void *kc;
 
-	if (!kt_vols(t, 3, RANDOM_JOBS * RANDOM_AREA))
-		return;
-	kc = kt_client(t, NULL);
+	kc = kt_vols_client(t, 3, RANDOM_JOBS * RANDOM_AREA);
 	if (!kc)
 		return;
 

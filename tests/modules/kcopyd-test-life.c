@@ -423,9 +423,7 @@ static void case_flush_ended(struct kt *t)
 	unsigned int nr, i;
 	void *kc;
 
-	if (!kt_vols(t, 1, nr_cpu_ids * each * 8))
-		return;
-	kc = kt_client(t, NULL);
+	kc = kt_vols_client(t, 1, nr_cpu_ids * each * 8);
 	b = kc ? kt_batch_create(t, kc, nr_cpu_ids * each) : NULL;
 	if (!b)
 		goto out;
@@ -459,9 +457,7 @@ static void case_flush_idle(struct kt *t)
 	unsigned int i;
 	void *kc;
 
-	if (!kt_vols(t, 1, nr_cpu_ids * 8))
-		return;
-	kc = kt_client(t, NULL);
+	kc = kt_vols_client(t, 1, nr_cpu_ids * 8);
 	b = kc ? kt_batch_create(t, kc, nr_cpu_ids) : NULL;
 	if (!b)
 		goto out;
@@ -517,9 +513,7 @@ static void case_flush_load(struct kt *t)
 	unsigned int i, j;
 	void *kc;
 
-	if (!kt_vols(t, 1, 64 * 8))
-		return;
-	kc = kt_client(t, NULL);
+	kc = kt_vols_client(t, 1, 64 * 8);
 	b = kc ? kt_batch_create(t, kc, 64) : NULL;
 	if (!b)
 		goto out;
@@ -587,9 +581,7 @@ static void destroy_with_held(struct kt *t, bool writes, sector_t count)
 	struct kt_batch *b;
 	void *kc;
 
-	if (!kt_vols(t, 1, nr_cpu_ids * each * count))
-		return;
-	kc = kt_client(t, NULL);
+	kc = kt_vols_client(t, 1, nr_cpu_ids * each * count);
 	b = kc ? kt_batch_create(t, kc, nr_cpu_ids * each) : NULL;
 	if (!b) {
 		kt_client_destroy(t, kc);

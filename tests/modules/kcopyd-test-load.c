@@ -407,9 +407,7 @@ static void case_memory_seq(struct kt *t)
 	unsigned int round;
 	void *kc;
 
-	if (!kt_vols(t, 1, nr * SEQ_COUNT))
-		return;
-	kc = kt_client(t, NULL);
+	kc = kt_vols_client(t, 1, nr * SEQ_COUNT);
 	b = kc ? kt_batch_create(t, kc, nr) : NULL;
 	if (!b)
 		goto out;
@@ -597,9 +595,7 @@ static void case_memory_fair(struct kt *t)
 	unsigned int i;
 	void *kc;
 
-	if (!kt_vols(t, 1, nr_large * HELD_COUNT + nr_small * 8))
-		return;
-	kc = kt_client(t, NULL);
+	kc = kt_vols_client(t, 1, nr_large * HELD_COUNT + nr_small * 8);
 	small = kc ? kt_batch_create(t, kc, nr_small) : NULL;
 	large = small ? kt_batch_create(t, kc, nr_large) : NULL;
 	if (!large || !hog_start(t, &h))

@@ -35,6 +35,7 @@
 #include <linux/workqueue.h>
 
 #include "kcopyd-test.h"
+#include "test-line.h"
 
 #define KT_LOG_SIZE	(256 * 1024)
 #define KT_LINE_MAX	1024
@@ -434,6 +435,11 @@ bool kt_vols(struct kt *t, unsigned int nr_dst, sector_t sectors)
 	}
 
 	return true;
+}
+
+void *kt_vols_client(struct kt *t, unsigned int nr_dst, sector_t sectors)
+{
+	return kt_vols(t, nr_dst, sectors) ? kt_client(t, NULL) : NULL;
 }
 
 void kt_disks_set(struct kt *t, enum test_disk_how how, unsigned int min_us,
@@ -841,8 +847,10 @@ static int parse_dst(struct kt_params *p, char *value)
 	return 0;
 }
 
-static int parse_word(struct kt_params *p, char *key, char *value)
+static int parse_word(void *context, const char *key, char *value)
 {
+	struct kt_params *p = context;
+
 	if (!strcmp(key, "engine")) {
 		p->engine = copy_engine_find(value);
 		return p->engine ? 0 : -EINVAL;
@@ -871,23 +879,10 @@ static int parse_word(struct kt_params *p, char *key, char *value)
 
 static int parse_line(struct kt_params *p, char *line)
 {
-	char *word;
-	int r;
+	int r = test_line_parse(line, parse_word, p);
 
-	while ((word = strsep(&line, " \t\n"))) {
-		char *value = word;
-		char *key;
-
-		if (!*word)
-			continue;
-		key = strsep(&value, "=");
-		if (!value)
-			return -EINVAL;
-		r = parse_word(p, key, value);
-		if (r)
-			return r;
-	}
-
+	if (r)
+		return r;
 	p->real = p->src || p->nr_dst;
 	if (p->real && (!p->src || !p->nr_dst))
 		return -EINVAL;

@@ -171,6 +171,8 @@ void kt_client_destroy(struct kt *t, void *kc);
 bool kt_add_source(struct kt *t, const struct test_disk_params *params);
 bool kt_add_disk(struct kt *t, const struct test_disk_params *params);
 bool kt_vols(struct kt *t, unsigned int nr_dst, sector_t sectors);
+/* The same and then a client without throttle; NULL if either failed. */
+void *kt_vols_client(struct kt *t, unsigned int nr_dst, sector_t sectors);
 void kt_disks_set(struct kt *t, enum test_disk_how how, unsigned int min_us,
 		  unsigned int max_us);
 void kt_put_vols(struct kt *t);
