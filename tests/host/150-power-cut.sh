@@ -21,7 +21,7 @@ for ((i = 0; i < cuts; i++)); do
 	action=${actions[i % 3]}
 	cut "cut $i, $action" power-cut.sh "$target" "$sum" "$count" "$action"
 	if [[ $action == fresh ]]; then
-		sum=$(sed -n 's/^sum //p' "$dir/out")
+		sum=$(printed '^sum ' | sed 's/sum //')
 	fi
 	# A merge puts the counter back to what it was.
 	count=${count:-0}

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 # VMs whose power fails. A test that sources this makes the VM's disk, $dir/disk. What runs in the VM prints "loading"
-# when its power may fail, and "durable COUNT" for what must not be lost; its output is in $dir/out.
+# when its power may fail, and "durable COUNT" for what must not be lost; its output is in $dir/vm/output.log.
 # shellcheck source=tests/host/lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -25,9 +25,7 @@ start()
 	local device="write-cache=on,request-merging=off"
 
 	shift
-	rm -f "$dir/log" "$dir/pid"
-	# Not later, by what runs in the background: cut() would take what the last VM has printed for this one's.
-	true > "$dir/out"
+	rm -rf "$dir/log" "$dir/pid" "$dir/vm"
 	truncate -s 16G "$dir/log"
 	disk="-blockdev $disk -blockdev $log -blockdev driver=blklogwrites,node-name=power,file=image,log=log"
 	disk+=",log-sector-size=512,log-super-update-interval=1"
@@ -37,10 +35,27 @@ start()
 	vm=$!
 }
 
-# broken WHAT: shows what the VM did, and ends.
+# printed PATTERN: lines of what runs in the VM
+printed()
+{
+	grep -aE "$1" "$dir/vm/output.log" 2> /dev/null || true
+}
+
+# broken WHAT: shows what the VM did, keeps what is left of it, and ends.
 broken()
 {
-	tail -n 40 "$dir/out" "$dir/err" "$dir/vm/console.log"
+	local kept=$out/check/${0##*/}
+
+	kept=${kept%.sh}.vm
+	rm -rf "$kept"
+	mkdir -p "$kept"
+	cp "$dir/out" "$dir/err" "$dir/vm"/*.log "$kept/" || true
+	wc -c "$kept"/*
+	tail -n 20 "$kept/output.log" || true
+	tail -n 1 "$dir/err"
+	# If it hangs: who waits for what.
+	grep -aA 12 -E 'task:(bash|fio|dd|dmsetup|kworker)' "$kept/console.log" |
+		grep -aE 'task:|\]  [_a-z]' | head -n 150 || true
 	fail "$*"
 }
 
@@ -52,7 +67,7 @@ cut()
 	shift
 	cp --sparse=always "$dir/disk" "$dir/left"
 	start "$@"
-	until grep -q '^loading' "$dir/out"; do
+	until [[ $(printed '^loading') ]]; do
 		kill -0 "$vm" 2> /dev/null || broken "$name: it ended before its power was cut"
 		sleep 0.1
 	done
@@ -60,9 +75,9 @@ cut()
 	kill -9 "$(< "$dir/pid")"
 	! wait "$vm" || broken "$name: it has come to its end"
 	! grep -qaEf "$top/tests/guest/trouble" "$dir/vm/console.log" || broken "$name: the kernel had trouble"
-	! grep -q FAILED "$dir/out" || broken "$name: failed"
-	count=$(sed -n 's/^durable //p' "$dir/out" | tail -n 1)
-	echo "$name: $(grep '^seen' "$dir/out" || true), durable ${count:-nothing}, $("$out/tools/dmsc-replay" --cut \
+	[[ ! $(printed FAILED) ]] || broken "$name: failed"
+	count=$(printed '^durable ' | sed -n '$s/durable //p')
+	echo "$name: $(printed '^seen'), durable ${count:-nothing}, $("$out/tools/dmsc-replay" --cut \
 		--log "$dir/log" --to "$dir/left" --seed "$RANDOM")"
 	mv "$dir/left" "$dir/disk"
 }
