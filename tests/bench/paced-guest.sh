@@ -16,12 +16,12 @@ FLUSH_MS=$flush_ms
 window=${WINDOW:-1000} ramp=${RAMP:-300}
 # First writes of each job under blktrace.
 trace_ios=150
-# What "fill" writes before: few enough that it does not take long.
-fill_kb=1024
+# Where each job writes if all of that has to be written or discarded before: so little that it does not take long.
+used_kb=1024
 
 measure()
 {
-	local dir=$1 phase=$2 args=() devices=() device other='' load
+	local dir=$1 phase=$2 args=() devices=() device other='' load i
 
 	# The first is the one whose I/Os count. There is no udev: nodes of device-mapper are not links.
 	for device in "$bench_dev" /dev/nullb0 /dev/nullb1; do
@@ -29,12 +29,21 @@ measure()
 		[[ " ${devices[*]} " == *" $device "* ]] || devices+=("$device")
 	done
 	args=(--rw="$rw" --time_based --runtime="$((window + 2 * ramp))ms" --ramp_time="${ramp}ms" --lat_percentiles=1)
-	if [[ $before == fill ]]; then
-		args+=(--size="${fill_kb}k")
-		run_load "$cpus" /tmp/fill.json --size="${fill_kb}k"
-	fi
-	[[ $before != discard || $bench_dev != */clone ]] || blkdiscard "$bench_dev"
+	((!rate)) || args+=(--rate_iops="$rate")
+	case $before in
+	fill)
+		args+=(--size="${used_kb}k")
+		run_load "$cpus" /tmp/fill.json --size="${used_kb}k" ;;
+	discard)
+		[[ $bench_dev != */clone ]] || blkdiscard "$bench_dev" ;;
+	discard-used)
+		args+=(--size="${used_kb}k")
+		for ((i = 0; i < cpus; i++)); do
+			blkdiscard -o $((i * (disk_gb * 1024 / cpus) << 20)) -l "${used_kb}K" "$bench_dev"
+		done ;;
+	esac
 	"$opt/pace" on
+	[[ ! $hydrates ]] || dmsetup message "$bench_dev" 0 enable_hydration
 	if [[ $before == cow ]]; then
 		# Somewhat longer than what is measured.
 		bench_dev=/dev/mapper/origin run_load "$cpus" /tmp/cow.json --rw=randwrite --time_based \
@@ -46,6 +55,7 @@ measure()
 	"$opt/pace" measure "$phase" $((ramp + 100)) "$window" "$dir/window.json" "${devices[@]}"
 	wait $load $other
 	"$opt/pace" off
+	[[ ! $hydrates ]] || dmsetup status "$bench_dev" > "$dir/status"
 }
 
 engine()

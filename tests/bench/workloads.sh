@@ -11,12 +11,15 @@
 #   irqmode    of null_blk: 0 completes at once on the CPU that submits, 1 by softirq, 2 after latency_ns by a timer
 #   depth      I/Os of each job at a time
 #   rw         what fio does, in 4 KiB, each block once
+#   rate       I/Os of each job in a second; 0: as many as there can be
 #   before     "fill": all blocks are written once before; "cow": others write to the origin meanwhile; "discard": all
-#              regions of a clone are hydrated before
-# Of device clone, chunk is the size of its regions, of which the background hydrates none.
+#              regions of a clone are hydrated before; "discard-used": those that are used
+#   hydrates   the background hydrates a clone meanwhile
+# Of device clone, chunk is the size of its regions.
 all_workloads=(cow cow-16k cow-64k cow-2-snapshots cow-4-snapshots cow-softirq cow-80us rewrite snapshot-write
 	snapshot-write-partial snapshot-read snapshot-read-cow engine cow-persistent snapshot-write-persistent
-	cow-persistent-flush cow-persistent-depth-1 snapshot-write-persistent-depth-1 clone-4k clone-64k clone-hydrated)
+	cow-persistent-flush cow-persistent-depth-1 snapshot-write-persistent-depth-1 clone-4k clone-64k clone-hydrated
+	clone-used clone-used-hydrating)
 
 # run_name WORKLOAD CPUS [ROUND]: the folder of a run
 run_name()
@@ -30,6 +33,7 @@ describe_workload()
 {
 	targets=(stock ours)
 	device=origin chunk=8 snapshots=1 store=N flush_ms=0 irqmode=0 latency_ns=10000 depth=16 rw=randwrite before=''
+	rate=0 hydrates=''
 	case $1 in
 	cow) targets=(raw linear stock ours) ;;
 	cow-16k) chunk=32 ;;
@@ -52,6 +56,10 @@ describe_workload()
 	clone-4k) device=clone ;;
 	clone-64k) device=clone chunk=128 ;;
 	clone-hydrated) device=clone before=discard targets=(linear stock ours) ;;
+	clone-used) device=clone irqmode=2 latency_ns=80000 depth=4 rate=800 before=discard-used ;;
+	clone-used-hydrating)
+		describe_workload clone-used
+		hydrates=y ;;
 	*)
 		echo "no workload $1; there are: ${all_workloads[*]}" >&2
 		return 1 ;;
