@@ -3,6 +3,8 @@
  * Copies that are left to the device: which ones, together with which others, and what becomes of
  * those that it does not make.
  */
+#include <linux/sched.h>
+
 #include "kunit-copier.h"
 #include "kunit-engine.h"
 
@@ -67,14 +69,19 @@ static void copy(struct kunit *test, struct offload *o, sector_t from, sector_t 
 	dm_kcopyd_mq_copy(o->kc, &source, 1, &dest, 0, ku_copy_done, o->copies[o->nr++]);
 }
 
-/* Copies page @i to page @to[i]; the worker does not run before all are submitted. */
+/*
+ * Copies page @i to page @to[i]. The worker does not run before all are submitted, even if that
+ * takes so long, on a busy machine, that it is woken meanwhile.
+ */
 static void copy_pages(struct kunit *test, struct offload *o, const unsigned int *to,
 		       unsigned int nr)
 {
 	unsigned int i;
 
+	sched_set_fifo_low(current);
 	for (i = 0; i < nr; i++)
 		copy(test, o, i * PAGE, to[i] * PAGE, PAGE);
+	sched_set_normal(current, 0);
 	for (i = 0; i < nr; i++)
 		ku_expect_copy(test, o->copies[i], 0, 0);
 	for (i = 0; i < nr; i++)
@@ -94,7 +101,7 @@ static void device_copies(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, test_disk_nr_records(o->td), 0);
 }
 
-/* Those that the worker finds together; it starts when this thread sleeps. */
+/* Those that the worker finds together. */
 static void neighbours_share_a_request(struct kunit *test)
 {
 	static const unsigned int to[] = { 2, 0, 1, 7, 3, 8, 20 };
