@@ -93,16 +93,18 @@ struct ku {
 	struct dm_kcopyd_mq_client *kc;
 };
 
-/* Waits until @cond holds; false after KU_TIMEOUT. */
-#define ku_wait_until(cond)						\
+/* Waits until @cond holds; false after @timeout, in jiffies. */
+#define ku_wait_for(cond, timeout)					\
 ({									\
-	unsigned long __end = jiffies + KU_TIMEOUT;			\
+	unsigned long __end = jiffies + (timeout);			\
 	bool __ok;							\
 									\
 	while (!(__ok = (cond)) && time_before(jiffies, __end))		\
-		usleep_range(500, 1000);				\
+		usleep_range(100, 200);					\
 	__ok;								\
 })
+
+#define ku_wait_until(cond)	ku_wait_for(cond, KU_TIMEOUT)
 
 /* Long enough for what is not to happen to have happened. */
 static inline void ku_pause(void)

@@ -26,16 +26,7 @@
 #define NEAR_SIZE	4096
 /* What is lost is waited for only so long. */
 #define SOON		(10 * HZ)
-
-#define kr_soon(cond)							\
-({									\
-	unsigned long __until = jiffies + SOON;				\
-	bool __is;							\
-									\
-	while (!(__is = (cond)) && time_before(jiffies, __until))	\
-		usleep_range(100, 200);					\
-	__is;								\
-})
+#define kr_soon(cond)	ku_wait_for(cond, SOON)
 
 /**
  * struct kr_bio - a bio as a clone gets it
