@@ -5,9 +5,10 @@
  * Neighbouring regions are copied together, in batches, of which several are under way. The end of
  * one starts the next. How much is copied at a time is found out: it begins with a little and
  * doubles when a batch has ended, as long as nobody else does I/O. As soon as somebody does, no
- * batch is begun, and it begins with a little again when there is a pause; so a user's I/O never
- * has much of ours to wait for. If there is no pause a small batch is copied now and then all the
- * same, as there is no point in a clone that never becomes complete.
+ * batch is begun, and in the next pause it begins with a little again, which stays so until the
+ * pause has lasted for a while; so a user's I/O never has much of ours to wait for. If there is no
+ * pause a small batch is copied now and then all the same, as there is no point in a clone that
+ * never becomes complete.
  *
  * A batch that fails is tried again region by region, so that one bad sector costs one region.
  */
@@ -24,7 +25,9 @@
 /* Where the doubling ends. */
 #define CLONE_MAX_STEP		((sector_t)1 << 40)
 /* Sectors that are copied at a time when others have just done I/O. */
-#define CLONE_STEP_SECTORS	256
+#define CLONE_STEP_SECTORS	64
+/* How long nobody else must have done any before more is copied at a time. */
+#define CLONE_CALM		max(2, HZ / 50)
 /* Sectors a second that are copied while others do I/O all the time. */
 #define CLONE_TRICKLE_SECTORS	2560
 /* How soon to look for a pause of theirs. */
@@ -67,8 +70,10 @@ static bool clone_others_are_busy(struct clone *clone)
 	for_each_possible_cpu(cpu)
 		begun += READ_ONCE(per_cpu_ptr(clone->cpus, cpu)->begun);
 
-	if (begun != h->begun || begun != ended)
+	if (begun != h->begun || begun != ended) {
 		h->step = CLONE_STEP_SECTORS;
+		h->calm_at = jiffies + CLONE_CALM;
+	}
 	h->begun = begun;
 	return begun != ended;
 }
@@ -103,7 +108,7 @@ static void clone_step_up(struct clone *clone)
 
 	lockdep_assert_held(&h->lock);
 
-	if (h->copying <= clone_step_regions(clone))
+	if (h->copying <= clone_step_regions(clone) && time_after_eq(jiffies, h->calm_at))
 		h->step = min_t(sector_t, 2 * h->step, CLONE_MAX_STEP);
 }
 
@@ -291,6 +296,7 @@ int clone_hydrator_init(struct clone *clone)
 	h->step = CLONE_STEP_SECTORS;
 	h->retry_at = jiffies;
 	h->trickle_at = jiffies;
+	h->calm_at = jiffies;
 	return mempool_init_slab_pool(&h->batches, CLONE_MIN_BATCHES, clone_batch_slab);
 }
 

@@ -67,6 +67,7 @@ struct clone_cpu {
  * @begun:     bios mapped when it was last looked
  * @retry_at:  jiffies; nothing is begun before
  * @trickle_at: jiffies; when a small batch is due although others do I/O
+ * @calm_at:   jiffies; @step does not grow before, as others have done I/O
  * @idle:      woken when @copying becomes 0
  */
 struct clone_hydrator {
@@ -86,6 +87,7 @@ struct clone_hydrator {
 	unsigned long begun;
 	unsigned long retry_at;
 	unsigned long trickle_at;
+	unsigned long calm_at;
 	wait_queue_head_t idle;
 };
 

@@ -33,9 +33,9 @@ static void *hydrate_alloc(mempool_t *pool, gfp_t gfp);
 #undef mod_delayed_work
 #undef mempool_alloc
 
-/* A step is of two regions, a batch of 16, and the threshold is 256. */
+/* A step is of one region, which is twice as large, a batch of 16, and the threshold is 256. */
 #define SHIFT		7
-#define STEP		2
+#define STEP		1
 #define REGIONS		1000UL
 #define SIZE		((sector_t)REGIONS << SHIFT)
 #define MAX_COPIES	512
@@ -467,7 +467,7 @@ static void speed_up(struct kunit *test, struct fixture *f)
 
 static void step_doubles(struct kunit *test)
 {
-	static const unsigned long nr[] = { 2, 4, 8, 16 };
+	static const unsigned long nr[] = { 1, 1, 2, 4, 8, 16 };
 	struct fixture *f = setup(test);
 	unsigned long first = 0;
 	unsigned int i;
@@ -491,7 +491,7 @@ static void step_doubles(struct kunit *test)
 static void step_falls_back(struct kunit *test)
 {
 	struct fixture *f = setup(test);
-	unsigned int begun;
+	unsigned int i, begun;
 
 	work(f);
 	speed_up(test, f);
@@ -505,7 +505,12 @@ static void step_falls_back(struct kunit *test)
 	KUNIT_ASSERT_GT(test, f->nr_copies, begun);
 	KUNIT_EXPECT_EQ(test, f->copies[begun].nr, (unsigned long)STEP);
 
-	/* Nothing has happened since. */
+	/* Nothing has happened since, but not for long. */
+	for (i = 0; i < 5; i++) {
+		end_copy(f, 0, 0);
+		KUNIT_EXPECT_EQ(test, f->clone.hydrator.copying, (unsigned long)STEP);
+	}
+	f->now += CLONE_CALM;
 	speed_up(test, f);
 }
 
@@ -557,9 +562,9 @@ static void gives_way(struct kunit *test)
 		work(f);
 	}
 	expect_copy(test, f, 2, 2 * STEP, STEP);
-	/* 256 sectors, of 2560 a second. */
-	KUNIT_EXPECT_GE(test, f->now - since, (unsigned long)HZ / 10);
-	KUNIT_EXPECT_LE(test, f->now - since, (unsigned long)HZ / 10 + CLONE_POLL);
+	/* 128 sectors, of 2560 a second. */
+	KUNIT_EXPECT_GE(test, f->now - since, (unsigned long)HZ / 20);
+	KUNIT_EXPECT_LE(test, f->now - since, (unsigned long)HZ / 20 + CLONE_POLL);
 	KUNIT_EXPECT_EQ(test, h->copying, (unsigned long)STEP);
 }
 
@@ -871,6 +876,7 @@ static struct fixture *setup_real(struct kunit *test, struct test_disk **source,
 	c->dest = &f->dest_dev;
 	c->hydrator.retry_at = jiffies;
 	c->hydrator.trickle_at = jiffies;
+	c->hydrator.calm_at = jiffies;
 	c->kcopyd = ku_client(test, 64, NULL);
 	c->wq = alloc_workqueue("kunit-clone", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
 	KUNIT_ASSERT_NOT_NULL(test, c->wq);
