@@ -43,9 +43,10 @@
 #define WQ_PERCPU			0
 #endif
 
-static inline struct workqueue_struct *dm_scaled_alloc_percpu_wq(const char *name)
+static inline struct workqueue_struct *dm_scaled_alloc_percpu_wq(const char *name,
+								 unsigned int flags)
 {
-	return alloc_workqueue("%s", WQ_MEM_RECLAIM | WQ_PERCPU, 0, name);
+	return alloc_workqueue("%s", WQ_MEM_RECLAIM | WQ_PERCPU | flags, 0, name);
 }
 
 /* 6.8: host-aware devices are gone, a zoned device is host-managed. */

@@ -268,7 +268,8 @@ static void clone_hydrate(struct clone *clone)
 		mutex_unlock(&h->lock);
 		if (!batch)
 			return;
-		clone_copy(clone, batch->first, batch->nr, clone_batch_copied, batch);
+		clone_copy(clone, clone->background, batch->first, batch->nr, clone_batch_copied,
+			   batch);
 	}
 }
 

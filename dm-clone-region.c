@@ -149,8 +149,8 @@ blk_status_t clone_region_filled(struct clone *clone, unsigned long region, blk_
 	return status;
 }
 
-void clone_copy(struct clone *clone, unsigned long region, unsigned long nr,
-		dm_kcopyd_notify_fn fn, void *context)
+void clone_copy(struct clone *clone, struct dm_kcopyd_mq_client *kcopyd, unsigned long region,
+		unsigned long nr, dm_kcopyd_notify_fn fn, void *context)
 {
 	struct dm_io_region from = {
 		.bdev = clone->source->bdev,
@@ -160,7 +160,7 @@ void clone_copy(struct clone *clone, unsigned long region, unsigned long nr,
 	struct dm_io_region to = from;
 
 	to.bdev = clone->dest->bdev;
-	dm_kcopyd_mq_copy(clone->kcopyd, &from, 1, &to, 0, fn, context);
+	dm_kcopyd_mq_copy(kcopyd, &from, 1, &to, 0, fn, context);
 }
 
 /*
@@ -275,7 +275,7 @@ static int clone_fill(struct clone *clone, struct bio *bio, unsigned long region
 		return DM_MAPIO_REMAPPED;
 	}
 
-	clone_copy(clone, region, 1, clone_copied, cb);
+	clone_copy(clone, clone->kcopyd, region, 1, clone_copied, cb);
 	return DM_MAPIO_SUBMITTED;
 }
 

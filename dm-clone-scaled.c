@@ -248,11 +248,13 @@ static int clone_alloc(struct clone *clone)
 		return -ENOMEM;
 	}
 	clone->kcopyd = dm_kcopyd_mq_client_create(&dm_kcopyd_mq_throttle);
-	if (IS_ERR(clone->kcopyd)) {
+	clone->background = dm_kcopyd_mq_client_create_background(&dm_kcopyd_mq_throttle);
+	if (IS_ERR(clone->kcopyd) || IS_ERR(clone->background)) {
 		ti->error = "No memory for the copy engine";
-		return PTR_ERR(clone->kcopyd);
+		return -ENOMEM;
 	}
 	dm_kcopyd_mq_client_offload(clone->kcopyd, clone->source->bdev, clone->dest->bdev);
+	dm_kcopyd_mq_client_offload(clone->background, clone->source->bdev, clone->dest->bdev);
 	return 0;
 }
 
@@ -261,6 +263,9 @@ static void clone_free(struct clone *clone)
 {
 	struct dm_target *ti = clone->ti;
 
+	/* What it has copied wakes bios that are the other's. */
+	if (!IS_ERR_OR_NULL(clone->background))
+		dm_kcopyd_mq_client_destroy(clone->background);
 	if (!IS_ERR_OR_NULL(clone->kcopyd))
 		dm_kcopyd_mq_client_destroy(clone->kcopyd);
 	if (clone->wq)

@@ -101,7 +101,8 @@ struct clone_hydrator {
  * @region_shift: log2 of a region's sectors
  * @regions:      number of them
  * @mode:         what may be done; changes under @commit_lock
- * @kcopyd:       copies, and runs what has to be done after a completion
+ * @kcopyd:       copies what a bio waits for, and runs what has to be done after a completion
+ * @background:   copies what nobody waits for, at the lowest priority
  * @waiters:      bios that wait for a region that somebody is filling
  * @cpus:         per CPU
  * @meta:         metadata device
@@ -130,6 +131,7 @@ struct clone {
 	unsigned long regions;
 	enum clone_mode mode;
 	struct dm_kcopyd_mq_client *kcopyd;
+	struct dm_kcopyd_mq_client *background;
 	struct clone_waiters *waiters;
 	struct clone_cpu __percpu *cpus;
 
@@ -260,6 +262,7 @@ blk_status_t clone_region_filled(struct clone *clone, unsigned long region, blk_
 /**
  * clone_copy() - copy neighbouring regions to the destination
  * @clone:   the clone
+ * @kcopyd:  one of its two engines
  * @region:  the first one; all are the caller's, by clone_region_claim()
  * @nr:      number of them
  * @fn:      called at the end, see dm_kcopyd_mq_copy()
@@ -267,8 +270,8 @@ blk_status_t clone_region_filled(struct clone *clone, unsigned long region, blk_
  *
  * Context: process context.
  */
-void clone_copy(struct clone *clone, unsigned long region, unsigned long nr,
-		dm_kcopyd_notify_fn fn, void *context);
+void clone_copy(struct clone *clone, struct dm_kcopyd_mq_client *kcopyd, unsigned long region,
+		unsigned long nr, dm_kcopyd_notify_fn fn, void *context);
 
 /**
  * clone_map() - map a bio

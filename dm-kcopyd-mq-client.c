@@ -88,8 +88,14 @@ static void kmq_run_list(struct dm_kcopyd_mq_client *kc, struct llist_node *list
 static void kmq_work(struct work_struct *work)
 {
 	struct kmq_cpu *kcc = container_of(work, struct kmq_cpu, work);
+	bool background = kcc->kc->background;
+	int nice = task_nice(current);
 	unsigned int rounds = 0;
 	struct llist_node *list;
+
+	/* The work item does not hold up others of this CPU, see WQ_CPU_INTENSIVE. */
+	if (background)
+		set_user_nice(current, MAX_NICE);
 
 	WRITE_ONCE(kcc->task, current);
 	WRITE_ONCE(kcc->running, true);
@@ -114,6 +120,9 @@ static void kmq_work(struct work_struct *work)
 	}
 	/* Pairs with the acquire in dm_kcopyd_mq_client_flush(). */
 	smp_store_release(&kcc->task, NULL);
+
+	if (background)
+		set_user_nice(current, nice);
 }
 
 /* Jobs that the throttle held back ask again, oldest first. */
@@ -198,7 +207,8 @@ static unsigned int kmq_sub_job_sectors(void)
 	return round_up(kb << (10 - SECTOR_SHIFT), PAGE_SECTORS);
 }
 
-struct dm_kcopyd_mq_client *dm_kcopyd_mq_client_create(struct dm_kcopyd_mq_throttle *throttle)
+static struct dm_kcopyd_mq_client *kmq_client_create(struct dm_kcopyd_mq_throttle *throttle,
+						     bool background)
 {
 	struct dm_kcopyd_mq_client *kc;
 	int cpu, r = -ENOMEM;
@@ -208,6 +218,7 @@ struct dm_kcopyd_mq_client *dm_kcopyd_mq_client_create(struct dm_kcopyd_mq_throt
 		return ERR_PTR(-ENOMEM);
 
 	kc->throttle = throttle;
+	kc->background = background;
 	kc->sub_job_size = kmq_sub_job_sectors();
 	init_completion(&kc->drained);
 	spin_lock_init(&kc->delay_lock);
@@ -226,7 +237,7 @@ struct dm_kcopyd_mq_client *dm_kcopyd_mq_client_create(struct dm_kcopyd_mq_throt
 		kcc->cpu = cpu;
 	}
 
-	kc->wq = dm_scaled_alloc_percpu_wq("kcopyd-mq");
+	kc->wq = dm_scaled_alloc_percpu_wq("kcopyd-mq", background ? WQ_CPU_INTENSIVE : 0);
 	if (!kc->wq)
 		goto bad_wq;
 
@@ -256,7 +267,19 @@ bad_cpus:
 	kfree(kc);
 	return ERR_PTR(r);
 }
+
+struct dm_kcopyd_mq_client *dm_kcopyd_mq_client_create(struct dm_kcopyd_mq_throttle *throttle)
+{
+	return kmq_client_create(throttle, false);
+}
 EXPORT_SYMBOL_DM_SCALED(dm_kcopyd_mq_client_create);
+
+struct dm_kcopyd_mq_client *
+dm_kcopyd_mq_client_create_background(struct dm_kcopyd_mq_throttle *throttle)
+{
+	return kmq_client_create(throttle, true);
+}
+EXPORT_SYMBOL_DM_SCALED(dm_kcopyd_mq_client_create_background);
 
 void dm_kcopyd_mq_client_destroy(struct dm_kcopyd_mq_client *kc)
 {

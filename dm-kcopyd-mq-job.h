@@ -127,6 +127,7 @@ struct kmq_reserve {
  * @sub_job_size: sectors that a job copies at once
  * @throttle:     or NULL
  * @offload:      disk that copies by itself, or NULL
+ * @background:   its workers have the lowest priority
  * @refs:         one for each job, prepared callback and held item
  * @drained:      completed when @refs is gone
  * @jobs:         jobs for when memory is exhausted
@@ -144,6 +145,7 @@ struct dm_kcopyd_mq_client {
 	unsigned int sub_job_size;
 	struct dm_kcopyd_mq_throttle *throttle;
 	struct copy_offload *offload;
+	bool background;
 	struct percpu_ref refs;
 	struct completion drained;
 	mempool_t jobs;

@@ -95,6 +95,17 @@ struct dm_kcopyd_mq_item {
 struct dm_kcopyd_mq_client *dm_kcopyd_mq_client_create(struct dm_kcopyd_mq_throttle *throttle);
 
 /**
+ * dm_kcopyd_mq_client_create_background() - create a client for copies that nobody waits for
+ * @throttle: throttle to obey, or NULL
+ *
+ * Its writes and callbacks run at the lowest priority: whoever else wants the CPU comes first.
+ *
+ * Return: the client, or ERR_PTR(-ENOMEM).
+ */
+struct dm_kcopyd_mq_client *
+dm_kcopyd_mq_client_create_background(struct dm_kcopyd_mq_throttle *throttle);
+
+/**
  * dm_kcopyd_mq_client_destroy() - wait for everything submitted, then free the client
  * @kc: the client; the caller no longer submits to it
  *

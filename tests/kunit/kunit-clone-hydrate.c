@@ -12,15 +12,16 @@
 #include "dm-clone-scaled.h"
 
 static unsigned long hydrate_jiffies(void);
-static void hydrate_copy(struct clone *clone, unsigned long region, unsigned long nr,
-			 dm_kcopyd_notify_fn fn, void *context);
+static void hydrate_copy(struct clone *clone, struct dm_kcopyd_mq_client *kcopyd,
+			 unsigned long region, unsigned long nr, dm_kcopyd_notify_fn fn,
+			 void *context);
 static void hydrate_queue(struct clone *clone, unsigned long delay);
 static void hydrate_mod(struct clone *clone, unsigned long delay);
 static void *hydrate_alloc(mempool_t *pool, gfp_t gfp);
 
 #define jiffies					hydrate_jiffies()
-#define clone_copy(clone, region, nr, fn, context) \
-	hydrate_copy(clone, region, nr, fn, context)
+#define clone_copy(clone, kcopyd, region, nr, fn, context) \
+	hydrate_copy(clone, kcopyd, region, nr, fn, context)
 #define queue_delayed_work(wq, work, delay)	hydrate_queue(clone, delay)
 #define mod_delayed_work(wq, work, delay)	hydrate_mod(clone, delay)
 #define mempool_alloc(pool, gfp)		hydrate_alloc(pool, gfp)
@@ -92,13 +93,14 @@ static unsigned long hydrate_jiffies(void)
 	return fixture.real ? jiffies : fixture.now;
 }
 
-static void hydrate_copy(struct clone *clone, unsigned long region, unsigned long nr,
-			 dm_kcopyd_notify_fn fn, void *context)
+static void hydrate_copy(struct clone *clone, struct dm_kcopyd_mq_client *kcopyd,
+			 unsigned long region, unsigned long nr, dm_kcopyd_notify_fn fn,
+			 void *context)
 {
 	struct fixture *f = &fixture;
 
 	if (f->real)
-		clone_copy(clone, region, nr, fn, context);
+		clone_copy(clone, kcopyd, region, nr, fn, context);
 	else if (!WARN_ON(f->nr_copies == MAX_COPIES))
 		f->copies[f->nr_copies++] = (struct hydrate_copy) {
 			.first = region,
@@ -878,6 +880,7 @@ static struct fixture *setup_real(struct kunit *test, struct test_disk **source,
 	c->hydrator.trickle_at = jiffies;
 	c->hydrator.calm_at = jiffies;
 	c->kcopyd = ku_client(test, 64, NULL);
+	c->background = c->kcopyd;
 	c->wq = alloc_workqueue("kunit-clone", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
 	KUNIT_ASSERT_NOT_NULL(test, c->wq);
 	return f;

@@ -4,6 +4,7 @@
  * memory, the CPU on which a job stays, jobs that the throttle holds back.
  */
 #include <linux/kthread.h>
+#include <linux/sched/task.h>
 
 #include "kunit-lib.h"
 #include "kunit-engine.h"
@@ -123,6 +124,47 @@ static void items_run_in_the_order_they_come(struct kunit *test)
 		KUNIT_ASSERT_TRUE(test, item_wait(items[i]));
 		KUNIT_EXPECT_EQ(test, items[i]->number, i);
 		KUNIT_EXPECT_EQ(test, items[i]->cpu, raw_smp_processor_id());
+	}
+}
+
+struct nice_item {
+	struct dm_kcopyd_mq_item item;
+	struct task_struct *worker;
+	int nice;
+	struct completion ended;
+};
+
+static void nice_item_run(struct dm_kcopyd_mq_item *item)
+{
+	struct nice_item *ni = container_of(item, struct nice_item, item);
+
+	ni->nice = task_nice(current);
+	ni->worker = get_task_struct(current);
+	complete(&ni->ended);
+}
+
+/* Only a client for the background has workers of low priority, who get their own back. */
+static void background_has_low_priority(struct kunit *test)
+{
+	static const int nices[] = { 0, MAX_NICE };
+	struct dm_kcopyd_mq_client *kc;
+	unsigned int i, cpu;
+
+	for (i = 0; i < ARRAY_SIZE(nices); i++) {
+		struct nice_item ni = { .item.fn = nice_item_run };
+
+		kc = i ? dm_kcopyd_mq_client_create_background(NULL) :
+			 dm_kcopyd_mq_client_create(NULL);
+		KUNIT_ASSERT_FALSE(test, IS_ERR(kc));
+		init_completion(&ni.ended);
+		cpu = dm_kcopyd_mq_hold(kc);
+		dm_kcopyd_mq_queue_item(kc, &ni.item, cpu);
+		wait_for_completion(&ni.ended);
+		dm_kcopyd_mq_release(kc);
+		dm_kcopyd_mq_client_destroy(kc);
+		KUNIT_EXPECT_EQ(test, ni.nice, nices[i]);
+		KUNIT_EXPECT_EQ(test, task_nice(ni.worker), 0);
+		put_task_struct(ni.worker);
 	}
 }
 
@@ -371,6 +413,7 @@ static void throttled_job_starts_in_the_end(struct kunit *test)
 static struct kunit_case client_cases[] = {
 	KUNIT_CASE_PARAM(sub_job_size_has_limits, subjob_gen_params),
 	KUNIT_CASE(items_run_in_the_order_they_come),
+	KUNIT_CASE(background_has_low_priority),
 	KUNIT_CASE(worker_goes_on_after_many_rounds),
 	KUNIT_CASE(prepared_callback_is_given_its_errors),
 	KUNIT_CASE(flush_waits_for_callbacks),

@@ -26,7 +26,7 @@ static int kick_init(struct kunit *test)
 
 	if (!p)
 		return -ENOMEM;
-	p->kc.wq = dm_scaled_alloc_percpu_wq("kunit-kick");
+	p->kc.wq = dm_scaled_alloc_percpu_wq("kunit-kick", 0);
 	if (!p->kc.wq)
 		return -ENOMEM;
 	INIT_WORK(&p->kcc.work, part_work);
