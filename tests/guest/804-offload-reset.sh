@@ -12,6 +12,12 @@ requires()
 	need_test_module dm-copy-bench
 }
 
+# An eighth of the origin.
+has_copied()
+{
+	(($(snap_usage snap0 | cut -d/ -f1) > 40 * 2048 / 8))
+}
+
 run_test()
 {
 	local disk dir n pid
@@ -47,14 +53,13 @@ run_test()
 	dm_remove keep
 	rmmod dm_copy_bench
 
-	# Pulled out.
+	# Pulled out, while there is much left to copy.
 	disk=$(nvme_disk pull)
-	integrity_start 16 17
+	integrity_start 40 41
 	checker_start --load $model "${snaps[@]}" --allow-snapshot-errors --allow-origin-errors --hang-timeout 120 \
 		--no-verify
-	sleep 2
+	wait_for 60 has_copied
 	echo 1 > "/sys/block/${disk#/dev/}/device/device/remove"
-	sleep 2
 	wait_for 30 is_invalid snap0
 	checker_stop
 	assert_fails get /dev/mapper/snap0 0 8
