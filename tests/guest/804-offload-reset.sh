@@ -15,7 +15,7 @@ requires()
 # An eighth of the origin.
 has_copied()
 {
-	(($(snap_usage snap0 | cut -d/ -f1) > 40 * 2048 / 8))
+	(($(cows snap0) > 40 * 256 / 8))
 }
 
 run_test()

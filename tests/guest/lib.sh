@@ -297,6 +297,11 @@ run_fio()
 
 # --- cleaning up, called by the runner
 
+dm_names()
+{
+	dmsetup ls | awk '!/^No devices/ { print $1 }'
+}
+
 cleanup_devices()
 {
 	local dir cpu n
@@ -307,11 +312,11 @@ cleanup_devices()
 	# Our test kernels have their programs on an ext4 disk.
 	awk '$2 != "/" && ($3 == "ext4" || $3 == "xfs") { print $2 }' /proc/mounts | xargs -r umount
 	# Removing one waits for its I/O to those below, which a test that failed may have left suspended.
-	dmsetup ls | awk '!/^No devices/ { print $1 }' | xargs -rn1 dmsetup resume 2>/dev/null || true
+	dm_names | xargs -rn1 dmsetup resume 2>/dev/null || true
 	# Devices stand on one another: take what can be taken until nothing is left.
 	for n in 1 2 3 4 5 6 7 8; do
-		dmsetup ls | grep -q '^No devices' && break
-		dmsetup ls | awk '!/^No devices/ { print $1 }' | xargs -rn1 dmsetup remove 2>/dev/null || true
+		[[ $(dm_names) ]] || break
+		dm_names | xargs -rn1 dmsetup remove 2>/dev/null || true
 		((n < 4)) || sleep 0.5
 	done
 	dmsetup ls | grep -q '^No devices' || { dmsetup ls; return 1; }

@@ -65,6 +65,8 @@ struct order_item {
 	unsigned int number;
 	unsigned int again;	/* times that it queues itself */
 	unsigned int cpu;
+	int nice;
+	struct task_struct **worker;	/* whoever runs it, with a reference, if asked for */
 	bool slow;
 	struct completion ended;
 };
@@ -75,6 +77,9 @@ static void item_run(struct dm_kcopyd_mq_item *item)
 	struct dm_kcopyd_mq_client *kc = oi->kc;
 
 	oi->cpu = raw_smp_processor_id();
+	oi->nice = task_nice(current);
+	if (oi->worker)
+		*oi->worker = get_task_struct(current);
 	if (oi->again) {
 		oi->again--;
 		dm_kcopyd_mq_queue_item(kc, item, oi->cpu);
@@ -127,44 +132,27 @@ static void items_run_in_the_order_they_come(struct kunit *test)
 	}
 }
 
-struct nice_item {
-	struct dm_kcopyd_mq_item item;
-	struct task_struct *worker;
-	int nice;
-	struct completion ended;
-};
-
-static void nice_item_run(struct dm_kcopyd_mq_item *item)
-{
-	struct nice_item *ni = container_of(item, struct nice_item, item);
-
-	ni->nice = task_nice(current);
-	ni->worker = get_task_struct(current);
-	complete(&ni->ended);
-}
-
 /* Only a client for the background has workers of low priority, who get their own back. */
 static void background_has_low_priority(struct kunit *test)
 {
 	static const int nices[] = { 0, MAX_NICE };
 	struct dm_kcopyd_mq_client *kc;
-	unsigned int i, cpu;
+	struct task_struct *worker;
+	struct order_item *oi;
+	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(nices); i++) {
-		struct nice_item ni = { .item.fn = nice_item_run };
-
 		kc = i ? dm_kcopyd_mq_client_create_background(NULL) :
 			 dm_kcopyd_mq_client_create(NULL);
 		KUNIT_ASSERT_FALSE(test, IS_ERR(kc));
-		init_completion(&ni.ended);
-		cpu = dm_kcopyd_mq_hold(kc);
-		dm_kcopyd_mq_queue_item(kc, &ni.item, cpu);
-		wait_for_completion(&ni.ended);
-		dm_kcopyd_mq_release(kc);
+		oi = item(test, kc);
+		oi->worker = &worker;
+		dm_kcopyd_mq_queue_item(kc, &oi->item, dm_kcopyd_mq_hold(kc));
+		KUNIT_ASSERT_TRUE(test, item_wait(oi));
 		dm_kcopyd_mq_client_destroy(kc);
-		KUNIT_EXPECT_EQ(test, ni.nice, nices[i]);
-		KUNIT_EXPECT_EQ(test, task_nice(ni.worker), 0);
-		put_task_struct(ni.worker);
+		KUNIT_EXPECT_EQ(test, oi->nice, nices[i]);
+		KUNIT_EXPECT_EQ(test, task_nice(worker), 0);
+		put_task_struct(worker);
 	}
 }
 
