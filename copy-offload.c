@@ -54,7 +54,6 @@ static const struct copy_offload_ops *const copy_offload_providers[] = {
 static DEFINE_MUTEX(copy_offload_lock);	/* protects the list, and who uses what is in it */
 static LIST_HEAD(copy_offload_disks);
 static bool copy_offload_off;
-static struct dentry *copy_offload_dir;
 
 /*
  *------------------------------------------------------------
@@ -514,13 +513,7 @@ static const struct file_operations copy_offload_fops = {
 	.release = single_release,
 };
 
-void copy_offload_init(void)
+void copy_offload_init(struct dentry *dir)
 {
-	copy_offload_dir = debugfs_create_dir(DM_SCALED_UNIQUE_NAME("dm-scaled"), NULL);
-	debugfs_create_file("offload", 0600, copy_offload_dir, NULL, &copy_offload_fops);
-}
-
-void copy_offload_exit(void)
-{
-	debugfs_remove_recursive(copy_offload_dir);
+	debugfs_create_file("offload", 0600, dir, NULL, &copy_offload_fops);
 }

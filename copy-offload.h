@@ -312,7 +312,12 @@ void copy_offload_count_not(struct copy_offload *co, enum copy_offload_why why);
 extern const struct copy_offload_ops copy_offload_nvme;
 extern const struct copy_offload_ops copy_offload_blk;
 
-void copy_offload_init(void);
-void copy_offload_exit(void);
+struct dentry;
+
+/**
+ * copy_offload_init() - create the debugfs file
+ * @dir: directory of the module, which its owner removes
+ */
+void copy_offload_init(struct dentry *dir);
 
 #endif /* COPY_OFFLOAD_H */

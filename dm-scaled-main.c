@@ -4,6 +4,7 @@
  */
 #define DM_MSG_PREFIX "scaled"
 
+#include <linux/debugfs.h>
 #include <linux/module.h>
 #include <linux/string.h>
 
@@ -11,7 +12,10 @@
 #include "copy-offload.h"
 #include "dm-clone-scaled.h"
 #include "dm-kcopyd-mq.h"
+#include "dm-scaled-delay.h"
 #include "dm-snap-scaled.h"
+
+static struct dentry *dm_scaled_debugfs;
 
 static char *takeover = "";
 module_param(takeover, charp, 0444);
@@ -62,7 +66,9 @@ static int __init dm_scaled_init(void)
 		return r;
 	}
 
-	copy_offload_init();
+	dm_scaled_debugfs = debugfs_create_dir("dm-scaled", NULL);
+	dm_scaled_delay_init(dm_scaled_debugfs);
+	copy_offload_init(dm_scaled_debugfs);
 	r = dm_snap_scaled_init(whose.snapshot);
 	if (r)
 		goto bad_snap;
@@ -74,7 +80,8 @@ static int __init dm_scaled_init(void)
 bad_clone:
 	dm_snap_scaled_exit();
 bad_snap:
-	copy_offload_exit();
+	debugfs_remove_recursive(dm_scaled_debugfs);
+	dm_scaled_delay_exit();
 	dm_kcopyd_mq_exit();
 	return r;
 }
@@ -83,7 +90,8 @@ static void __exit dm_scaled_exit(void)
 {
 	dm_clone_scaled_exit();
 	dm_snap_scaled_exit();
-	copy_offload_exit();
+	debugfs_remove_recursive(dm_scaled_debugfs);
+	dm_scaled_delay_exit();
 	dm_kcopyd_mq_exit();
 }
 

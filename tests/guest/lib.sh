@@ -149,6 +149,38 @@ log_trouble()
 	fi | grep -Ef "$lib/trouble"
 }
 
+# --- delay points of debug builds, see dm-scaled-delay.h
+
+delays=/sys/kernel/debug/dm-scaled/delay
+
+# For requires(): a test that needs delay points.
+requires_delays()
+{
+	[[ -e $delays ]] || skip "the module has no delay points"
+}
+
+# delay_set NAME MILLISECONDS [PER_THOUSAND [COUNT]]
+delay_set()
+{
+	echo "$*" > "$delays"
+}
+
+# delay_waited NAME: how many hits of a point that was set have waited, or are waiting.
+delay_waited()
+{
+	awk -v name="$1" '$1 == name { n += $(NF - 1) } END { print n + 0 }' "$delays"
+}
+
+delay_was_hit()
+{
+	(($(delay_waited "$1")))
+}
+
+delays_off()
+{
+	[[ ! -e $delays ]] || echo off > "$delays"
+}
+
 # Objects of a slab cache that are in use; the VM must run with slab_nomerge to have it alone.
 slab_objects()
 {
@@ -306,6 +338,7 @@ cleanup_devices()
 {
 	local dir cpu n
 
+	delays_off
 	for cpu in /sys/devices/system/cpu/cpu[1-9]*/online; do
 		[[ $(< "$cpu") == 1 ]] || echo 1 > "$cpu"
 	done
