@@ -36,27 +36,27 @@ static LIST_HEAD(clones);
  */
 
 /*
- * Only one device has clones of a metadata device: the active one, and tables that wait. None of
- * its tables has two, as each would write its own regions' bits over those of the other one.
+ * Only one mapped device has clones of a metadata device: its active table, and the one that is
+ * loaded. See dm-scaled-devices.h.
  */
 static int clone_register(struct clone *clone)
 {
-	struct mapped_device *md = dm_table_get_md(clone->ti->table);
-	struct clone *other;
-	int r = 0;
+	int r;
+
+	clone->uses[0].bdev = clone->meta->bdev;
+	clone->uses[0].role = DM_SCALED_META;
+	clone->uses[1].bdev = clone->dest->bdev;
+	clone->uses[1].role = DM_SCALED_DEST;
+	clone->uses[2].bdev = clone->source->bdev;
+	clone->uses[2].role = DM_SCALED_SOURCE;
+	r = dm_scaled_devices_use(clone->ti, clone->uses, ARRAY_SIZE(clone->uses));
+	if (r)
+		return r;
 
 	mutex_lock(&clone_registry_lock);
-	list_for_each_entry(other, &clones, list)
-		if (other->meta->bdev == clone->meta->bdev &&
-		    (other->ti->table == clone->ti->table ||
-		     dm_table_get_md(other->ti->table) != md))
-			r = -EBUSY;
-	if (r)
-		clone->ti->error = "Metadata device is in use by another clone";
-	else
-		list_add(&clone->list, &clones);
+	list_add(&clone->list, &clones);
 	mutex_unlock(&clone_registry_lock);
-	return r;
+	return 0;
 }
 
 /* The one that knows which regions are hydrated. */
@@ -77,6 +77,7 @@ static void clone_unregister(struct clone *clone)
 	mutex_lock(&clone_registry_lock);
 	list_del(&clone->list);
 	mutex_unlock(&clone_registry_lock);
+	dm_scaled_devices_release(clone->uses, ARRAY_SIZE(clone->uses));
 }
 
 /*

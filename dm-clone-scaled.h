@@ -22,6 +22,7 @@
 #include "compat.h"
 #include "dm-clone-bitmap.h"
 #include "dm-kcopyd-mq.h"
+#include "dm-scaled-devices.h"
 
 struct clone_waiters;
 
@@ -96,6 +97,7 @@ struct clone_hydrator {
  * @ti:           the target
  * @dest:         destination
  * @source:       source
+ * @uses:         of these three devices
  * @bitmap:       which regions are hydrated
  * @busy:         bit for each region: somebody is filling it, and nobody else may
  * @region_shift: log2 of a region's sectors
@@ -125,6 +127,7 @@ struct clone {
 	struct dm_target *ti;
 	struct dm_dev *dest;
 	struct dm_dev *source;
+	struct dm_scaled_use uses[3];
 	struct clone_bitmap *bitmap;
 	unsigned long *busy;
 	unsigned int region_shift;

@@ -13,6 +13,7 @@
 #include <linux/rculist.h>
 #include <linux/slab.h>
 
+#include "dm-scaled-devices.h"
 #include "dm-snap-scaled.h"
 
 #define SNAP_ORIGIN_HASH_BITS	6
@@ -27,12 +28,14 @@ static DEFINE_HASHTABLE(snap_origins, SNAP_ORIGIN_HASH_BITS);
  * struct snap_origin_target - an origin target
  * @ti:     the target
  * @dev:    its device
+ * @use:    of @dev
  * @origin: the origin
  * @list:   in snap_origin.origins, unless suspended
  */
 struct snap_origin_target {
 	struct dm_target *ti;
 	struct dm_dev *dev;
+	struct dm_scaled_use use;
 	struct snap_origin *origin;
 	struct list_head list;
 };
@@ -315,6 +318,12 @@ static int snap_origin_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 		goto bad_device;
 	}
 
+	o->use.bdev = o->dev->bdev;
+	o->use.role = DM_SCALED_ORIGIN;
+	r = dm_scaled_devices_use(ti, &o->use, 1);
+	if (r)
+		goto bad_use;
+
 	mutex_lock(&snap_registry_lock);
 	o->origin = snap_origin_get(o->dev->bdev);
 	mutex_unlock(&snap_registry_lock);
@@ -331,6 +340,8 @@ static int snap_origin_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 	return 0;
 
 bad_origin:
+	dm_scaled_devices_release(&o->use, 1);
+bad_use:
 	dm_put_device(ti, o->dev);
 bad_device:
 	kfree(o);
@@ -346,6 +357,7 @@ static void snap_origin_dtr(struct dm_target *ti)
 	snap_origin_put(o->origin);
 	mutex_unlock(&snap_registry_lock);
 
+	dm_scaled_devices_release(&o->use, 1);
 	dm_put_device(ti, o->dev);
 	kfree(o);
 }

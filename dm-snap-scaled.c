@@ -255,6 +255,16 @@ static int snap_get_origin(struct snap_target *t, const char *path)
 	return dm_get_device(ti, path, DM_SCALED_MODE_READ, &t->origin_dev);
 }
 
+static int snap_use_devices(struct snap_target *t)
+{
+	t->uses[0].bdev = t->origin_dev->bdev;
+	t->uses[0].role = DM_SCALED_ORIGIN;
+	t->uses[1].bdev = t->cow_dev->bdev;
+	t->uses[1].role = DM_SCALED_COW;
+	t->uses[1].origin = t->origin_dev->bdev;
+	return dm_scaled_devices_use(t->ti, t->uses, ARRAY_SIZE(t->uses));
+}
+
 static void snap_merge_presuspend(struct dm_target *ti);
 
 static bool snap_is_merge(const struct dm_target *ti)
@@ -318,9 +328,12 @@ static int snap_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 	r = snap_check_devices(t);
 	if (r)
 		goto bad_devices;
-	r = snap_target_register(t);
+	r = snap_use_devices(t);
 	if (r)
 		goto bad_devices;
+	r = snap_target_register(t);
+	if (r)
+		goto bad_register;
 	/* If the snapshot is going to be handed over the size comes with it. */
 	if (t->chunk_size) {
 		r = dm_set_target_max_io_len(ti, t->chunk_size);
@@ -338,6 +351,8 @@ static int snap_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 
 bad_size:
 	snap_target_unregister(t);
+bad_register:
+	dm_scaled_devices_release(t->uses, ARRAY_SIZE(t->uses));
 bad_devices:
 	dm_put_device(ti, t->cow_dev);
 bad_cow:
@@ -354,6 +369,7 @@ static void snap_dtr(struct dm_target *ti)
 	struct snap_target *t = ti->private;
 
 	snap_target_unregister(t);
+	dm_scaled_devices_release(t->uses, ARRAY_SIZE(t->uses));
 	dm_put_device(ti, t->cow_dev);
 	dm_put_device(ti, t->origin_dev);
 	if (t->merge)

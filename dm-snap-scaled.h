@@ -21,6 +21,7 @@
 
 #include "compat.h"
 #include "dm-kcopyd-mq.h"
+#include "dm-scaled-devices.h"
 #include "dm-snap-exception.h"
 #include "dm-snap-log.h"
 #include "dm-snap-store.h"
@@ -122,6 +123,7 @@ struct snap_origin {
  * @ti:         the target
  * @origin_dev: origin device
  * @cow_dev:    COW device
+ * @uses:       of both devices
  * @snap:       the snapshot; NULL while another target still has it, or has had it
  * @origin:     the origin
  * @merge:      of a target that merges, else NULL
@@ -139,6 +141,7 @@ struct snap_target {
 	struct dm_target *ti;
 	struct dm_dev *origin_dev;
 	struct dm_dev *cow_dev;
+	struct dm_scaled_use uses[2];
 	struct dm_snapshot *snap;
 	struct snap_origin *origin;
 	struct snap_merge *merge;

@@ -77,10 +77,10 @@ run_test()
 		0 8 $clone_target $meta $dest $source 8
 		8 8 $clone_target $meta $dest $source 8
 	EOF
-	assert_match "$(log_since)" "in use by another clone"
+	assert_match "$(log_since)" "Metadata device is in use already"
 	meta_clear
 	clone_create clone 8 1 no_hydration
-	refused "in use by another clone" "$meta $dest $source 8"
+	refused "Metadata device is in use already" "$meta $dest $source 8"
 	dmsetup reload clone --table "$(clone_table 8)"
 	dmsetup reload clone --table "$(clone_table 8 1 no_hydration)"
 	put /dev/mapper/clone 80 8
