@@ -11,12 +11,35 @@
 #include <linux/blkdev.h>
 #include <linux/crc32.h>
 #include <linux/device-mapper.h>
+#include <linux/lockdep.h>
+#include <linux/spinlock.h>
+/* With PREEMPT_RT it needs linux/spinlock.h, which it does not include. */
+#include <linux/local_lock.h>
 #include <linux/version.h>
 #include <linux/workqueue.h>
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0)
 #error "dm-scaled needs Linux 6.1 or later"
 #endif
+
+/*
+ * PREEMPT_RT. There a spinlock_t or local_lock_t is a lock that sleeps, spin_lock_irq() leaves
+ * interrupts on, and interrupt handlers, softirqs and timers are threads. So with PREEMPT_RT
+ *
+ * - "interrupts off" in a comment on a lock means that the lock's holder is not interrupted by
+ *   another user of the lock. It is asserted by dm_scaled_assert_irqs_off();
+ * - the holder of a lock may be preempted, but it stays on its CPU. Data of a CPU need a lock of
+ *   their own even if that CPU alone uses them;
+ * - nothing waits in a loop for the holder of a lock: the holder may have the lower priority, and
+ *   never run again. A reader that finds a sequence count odd takes the writers' lock;
+ * - no spinlock_t is taken, and nothing is allocated or freed, with preemption disabled or between
+ *   local_irq_save() and local_irq_restore().
+ */
+static inline void dm_scaled_assert_irqs_off(void)
+{
+	if (!IS_ENABLED(CONFIG_PREEMPT_RT))
+		lockdep_assert_irqs_disabled();
+}
 
 /*
  * The unit tests compile the sources once more: nothing is exported, and what is known to the

@@ -129,7 +129,7 @@ static bool copy_offload_normalize(struct copy_offload_limits *l)
 	l->command = min_t(unsigned int, l->command, COPY_OFFLOAD_MAX_SECTORS);
 	l->range = rounddown(min(l->range, l->command), l->align);
 	most = (u64)l->range * l->ranges;
-	l->command = rounddown(min_t(u64, l->command, most), l->align);
+	l->command = round_down(min_t(u64, l->command, most), l->align);
 	if (l->command < max_t(unsigned int, COPY_OFFLOAD_MIN_SECTORS, l->align))
 		return false;
 	l->ranges = min(l->ranges, l->command / l->align);

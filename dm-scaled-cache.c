@@ -2,7 +2,6 @@
 /*
  * Slab caches with free objects at hand on each CPU.
  */
-#include <linux/local_lock.h>
 #include <linux/percpu.h>
 
 #include "compat.h"

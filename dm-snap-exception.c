@@ -16,9 +16,10 @@
  * A lone exception takes 32 bytes with its group; 256 that do not follow each other take 8 to 16
  * bytes each. A look-up is a walk along a short list and a binary search.
  *
- * Readers take no lock. A group's sequence count tells a reader that the array changed under it. An
- * array that is full is replaced by a larger copy of the group; the old one is marked as replaced,
- * and freed after a grace period.
+ * Readers take no lock. A group's sequence count tells a reader that the array changed under it.
+ * With PREEMPT_RT a reader that sees a change under way waits for the lock that the writer holds.
+ * An array that is full is replaced by a larger copy of the group; the old one is marked as
+ * replaced, and freed after a grace period.
  */
 #define DM_MSG_PREFIX "snap-exception"
 
@@ -74,7 +75,8 @@ struct snap_exception_group {
 /**
  * struct snap_exception_lock - lock for adding to some of the lists
  * @lock: taken with interrupts off: a look-up in an interrupt handler, or under a lock that such a
- *        handler takes, must not wait for an addition that was interrupted
+ *        handler takes, must not wait for an addition that was interrupted. Look-ups take it with
+ *        PREEMPT_RT only, see exceptions_wait()
  */
 struct snap_exception_lock {
 	spinlock_t lock;	/* for adding to some of the lists */
@@ -141,6 +143,28 @@ static unsigned int group_hash(const struct snap_exceptions *et, u64 number)
 	return hash_64(number, et->hash_bits);
 }
 
+static spinlock_t *exceptions_lock(struct snap_exceptions *et, unsigned int list)
+{
+	return &et->locks[list & (BIT(LOCK_BITS) - 1)].lock;
+}
+
+/*
+ * Lets the writer make progress that has begun to change a group of @list. With PREEMPT_RT the
+ * writer may have been preempted by the reader. Taking the writer's lock lends it the reader's
+ * priority. A seqcount_spinlock_t would do the same, but has a pointer to the lock in each group.
+ */
+static void exceptions_wait(struct snap_exceptions *et, unsigned int list)
+{
+	unsigned long flags;
+
+	if (IS_ENABLED(CONFIG_PREEMPT_RT)) {
+		spin_lock_irqsave(exceptions_lock(et, list), flags);
+		spin_unlock_irqrestore(exceptions_lock(et, list), flags);
+	} else {
+		cpu_relax();
+	}
+}
+
 bool snap_exception_lookup(struct snap_exceptions *et, u64 old, u64 *new)
 {
 	u64 number = old >> GROUP_BITS;
@@ -166,7 +190,7 @@ restart:
 
 		if (unlikely(seq & 1 || read_seqcount_retry(&g->seq, seq) ||
 			     nr == GROUP_REPLACED)) {
-			cpu_relax();
+			exceptions_wait(et, list);
 			goto restart;
 		}
 
@@ -271,7 +295,7 @@ int snap_exception_add(struct snap_exceptions *et, u64 old, u64 new,
 	u64 number = old >> GROUP_BITS;
 	unsigned int offset = old & (GROUP_CHUNKS - 1);
 	unsigned int list = group_hash(et, number);
-	spinlock_t *lock = &et->locks[list & (BIT(LOCK_BITS) - 1)].lock;
+	spinlock_t *lock = exceptions_lock(et, list);
 	struct snap_exception_group __rcu **head = &et->groups[list], **link = head;
 	struct snap_exception_group *g, *bigger;
 	unsigned long flags;
@@ -354,7 +378,7 @@ int snap_exception_remove(struct snap_exceptions *et, u64 old,
 	u64 number = old >> GROUP_BITS;
 	unsigned int offset = old & (GROUP_CHUNKS - 1);
 	unsigned int list = group_hash(et, number), i;
-	spinlock_t *lock = &et->locks[list & (BIT(LOCK_BITS) - 1)].lock;
+	spinlock_t *lock = exceptions_lock(et, list);
 	struct snap_exception_group __rcu **link = &et->groups[list];
 	struct snap_exception_group *g;
 	unsigned long flags;

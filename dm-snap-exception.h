@@ -51,7 +51,7 @@ void snap_exceptions_exit(struct snap_exceptions *et);
  * @new:  set to the chunk of the COW device if there is one
  *
  * An exception that was added before the call is found. Waits, for a few hundred instructions, for
- * an addition next to @old that is under way on another CPU.
+ * an addition next to @old that is under way on another CPU. With PREEMPT_RT it sleeps meanwhile.
  *
  * Context: any but NMI.
  * Return: true if there is an exception.
@@ -62,8 +62,7 @@ bool snap_exception_lookup(struct snap_exceptions *et, u64 old, u64 *new);
  * snap_exception_room() - get the memory that adding an exception may need
  *
  * It is got by whoever is going to cause an exception, who can wait for it, and not when the chunk
- * has
- * been copied: then a write is waiting which memory may be waiting for.
+ * has been copied: then a write is waiting which memory may be waiting for.
  *
  * Context: process context, may sleep; no I/O is needed to get memory.
  * Return: what is to be given to snap_exception_add(), or to kfree(), or NULL.

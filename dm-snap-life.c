@@ -53,7 +53,7 @@ int snap_check_devices(struct snap_target *t)
 		*error = "Chunk size too small: must be a multiple of the logical block sizes";
 		return -EINVAL;
 	}
-	if (bdev_nr_sectors(cow) / t->chunk_size >= 1ULL << SNAP_NEW_CHUNK_BITS) {
+	if (bdev_nr_sectors(cow) >> __ffs(t->chunk_size) >= 1ULL << SNAP_NEW_CHUNK_BITS) {
 		*error = "COW device has too many chunks: chunk size must be larger";
 		return -EINVAL;
 	}

@@ -5,6 +5,7 @@
 #include <linux/mm.h>
 #include <linux/percpu.h>
 
+#include "compat.h"
 #include "dm-snap-disk.h"
 #include "dm-snap-store.h"
 
@@ -101,7 +102,7 @@ bool snap_store_alloc(struct snap_store *store, u64 *chunk)
 	struct snap_batch *batch = this_cpu_ptr(store->batches);
 	bool got;
 
-	lockdep_assert_irqs_disabled();
+	dm_scaled_assert_irqs_off();
 
 	spin_lock(&batch->lock);
 	if (batch->next == batch->end)
@@ -166,7 +167,8 @@ int snap_store_init(struct snap_store *store, struct block_device *cow, unsigned
 	snap_store_set_used(store, 0, NULL, 0);
 	spin_lock_init(&store->lock);
 	/* Near the end of a small device there should be more to do than to steal. */
-	store->batch_size = clamp_t(u64, snap_store_capacity(store) / (4 * num_possible_cpus()),
+	store->batch_size = clamp_t(u64, div_u64(snap_store_capacity(store),
+						 4 * num_possible_cpus()),
 				    1, persistent ? SNAP_BATCH_PERSISTENT : SNAP_BATCH_CHUNKS);
 
 	store->batches = alloc_percpu(struct snap_batch);

@@ -52,11 +52,21 @@ kernel_root()
 # Where modules for a kernel are built, whether or not it is there.
 kernel_headers()
 {
-	if [[ -e $cache/kernels/$1/lib/modules/$1/build ]]; then
-		echo "$cache/kernels/$1/lib/modules/$1/build"
-	else
-		echo "/lib/modules/$1/build"
-	fi
+	local dir
+
+	for dir in "$cache"/{kernels,headers}/"$1"; do
+		if [[ -e $dir/lib/modules/$1/build/Makefile ]]; then
+			echo "$dir/lib/modules/$1/build"
+			return
+		fi
+	done
+	echo "/lib/modules/$1/build"
+}
+
+# The version of Debian's kernel with PREEMPT_RT that belongs to a stock one.
+rt_kver()
+{
+	echo "${1%-amd64}-rt-amd64"
 }
 
 # The kernel's sources, as Debian packs them.
@@ -69,11 +79,12 @@ kernel_source()
 	echo "$archive"
 }
 
-# What kind of kernel a version is: a variant of tests/vm/kernel, or stock.
+# What kind of kernel a version is: a variant of tests/vm/kernel, rt, or stock.
 kernel_variant()
 {
 	case $1 in
 	*-dmscaled-*) echo "${1##*-dmscaled-}" ;;
+	*-rt-*) echo rt ;;
 	*) echo stock ;;
 	esac
 }
@@ -140,5 +151,36 @@ fetch_kernel()
 	depmod -b "$tmp/root" "$kver"
 	rm -rf "$cache/kernels/$kver"
 	mv "$tmp/root" "$cache/kernels/$kver"
+	rm -rf "$tmp"
+}
+
+# fetch_headers KVER [OPTION...]: unpacks the headers of a kernel that are not installed into the cache, for
+# kernel_headers. Options are those of apt-get, for headers of another architecture. Their build scripts are the
+# installed ones, which run here.
+fetch_headers()
+{
+	local kver=$1 dir=$cache/headers/$1 tmp common file
+	local build=usr/src/linux-headers-$kver
+
+	shift
+	[[ ! -e $dir/$build/Makefile ]] || return 0
+	tmp=$(mktemp -d)
+	echo "fetching linux-headers-$kver" >&2
+	(
+		cd "$tmp"
+		apt-get -qq -o APT::Sandbox::User=root "$@" download "linux-headers-$kver"
+		common=$(dpkg-deb -f linux-headers-*.deb Depends | grep -o 'linux-headers-[^ ,]*-common[^ ,]*')
+		apt-get -qq -o APT::Sandbox::User=root "$@" download "$common"
+	) >&2 || die "no package linux-headers-$kver"
+	for file in "$tmp"/*.deb; do
+		dpkg -x "$file" "$tmp/root"
+	done
+	# Both name each other and the scripts by where they would be installed.
+	sed -i "s,/usr/src,$dir/usr/src," "$tmp/root/$build/Makefile"
+	mkdir -p "$tmp/root/usr/lib" "$cache/headers"
+	ln -s /usr/lib/linux-kbuild-* "$tmp/root/usr/lib/"
+	ln -sfn "$dir/$build" "$tmp/root/lib/modules/$kver/build"
+	rm -rf "$dir"
+	mv "$tmp/root" "$dir"
 	rm -rf "$tmp"
 }
