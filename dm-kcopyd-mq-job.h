@@ -73,7 +73,7 @@ enum kmq_state {
  * @lazy:    @lazy_node is in use
  * @lazy_since: jiffies when it was put to use
  * @hasty:   how often not to be lazy, as it would only cost time
- * @backoff: what @hasty was set to when being lazy last cost time
+ * @backoff: what @hasty was last set to: doubles when being lazy has cost time, halves when not
  * @lazy_node: in the list of those to be kicked when the CPU has nothing better to do
  * @cpu:     number of the CPU
  *

@@ -11,7 +11,8 @@
  *
  * A submitter that does not sleep, but computes or polls for its completions, must not be waited
  * for. A timer finds it out, starts the worker, and from then on workers are woken at once: for
- * some time, which doubles each time that the timer finds it out again.
+ * some time, which doubles each time that the timer finds it out again, and halves each time that
+ * the submitter turns out to have slept: one that does both now and then is not tried at each turn.
  */
 #include <linux/jiffies.h>
 #include <linux/percpu.h>
@@ -46,10 +47,12 @@ static DEFINE_PER_CPU(struct task_struct *, kmq_lazy_thread);
  */
 static void kmq_judge(struct kmq_cpu *kcc)
 {
-	unsigned int backoff = 0;
+	unsigned int backoff = READ_ONCE(kcc->backoff);
 
 	if (jiffies - READ_ONCE(kcc->lazy_since) >= KMQ_LAZY_TICKS)
-		backoff = clamp(READ_ONCE(kcc->backoff) * 2, KMQ_MIN_BACKOFF, KMQ_MAX_BACKOFF);
+		backoff = clamp(backoff * 2, KMQ_MIN_BACKOFF, KMQ_MAX_BACKOFF);
+	else
+		backoff = backoff > KMQ_MIN_BACKOFF ? backoff / 2 : 0;
 	WRITE_ONCE(kcc->backoff, backoff);
 	WRITE_ONCE(kcc->hasty, backoff);
 }

@@ -74,7 +74,9 @@ static const struct judgement judgements[] = {
 	{ KMQ_LAZY_TICKS, 1024, 2048 },
 	{ KMQ_LAZY_TICKS, 32768, 65536 },
 	{ KMQ_LAZY_TICKS, 65536, 65536 },
-	{ KMQ_LAZY_TICKS - 1, 65536, 0 },
+	{ KMQ_LAZY_TICKS - 1, 65536, 32768 },
+	{ 0, 16, 8 },
+	{ 0, 8, 0 },
 };
 
 static void judgement_desc(const struct judgement *j, char *desc)
@@ -85,7 +87,10 @@ static void judgement_desc(const struct judgement *j, char *desc)
 
 KUNIT_ARRAY_PARAM(judgement, judgements, judgement_desc);
 
-/* Each time that being lazy costs time, there is twice as long no laziness. */
+/*
+ * Each time that being lazy costs time, there is twice as long no laziness; each time that it does
+ * not, half as long.
+ */
 static void learns(struct kunit *test)
 {
 	const struct judgement *j = test->param_value;
