@@ -40,11 +40,13 @@
 /**
  * struct clone_batch - neighbouring regions that are copied together
  * @clone: whose
+ * @ticket: starts its copy
  * @first: the first one
  * @nr:    number of them
  */
 struct clone_batch {
 	struct clone *clone;
+	struct dm_kcopyd_mq_ticket ticket;
 	unsigned long first;
 	unsigned long nr;
 };
@@ -256,7 +258,16 @@ static void clone_batch_copied(int read_err, unsigned long write_err, void *cont
 	clone_hydrate(clone);
 }
 
-/* Starts as many batches as may be under way. */
+/* Called late if there has been no job. */
+static void clone_batch_copy(struct dm_kcopyd_mq_item *item)
+{
+	struct clone_batch *batch = container_of(item, struct clone_batch, ticket.item);
+
+	clone_copy(batch->clone, batch->clone->background, &batch->ticket, batch->first, batch->nr,
+		   clone_batch_copied, batch);
+}
+
+/* Starts as many batches as may be under way. A worker is here, too: nothing is waited for. */
 static void clone_hydrate(struct clone *clone)
 {
 	struct clone_hydrator *h = &clone->hydrator;
@@ -268,8 +279,9 @@ static void clone_hydrate(struct clone *clone)
 		mutex_unlock(&h->lock);
 		if (!batch)
 			return;
-		clone_copy(clone, clone->background, batch->first, batch->nr, clone_batch_copied,
-			   batch);
+		batch->ticket.item.fn = clone_batch_copy;
+		if (dm_kcopyd_mq_reserve(clone->background, &batch->ticket))
+			clone_batch_copy(&batch->ticket.item);
 	}
 }
 

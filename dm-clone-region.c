@@ -149,8 +149,9 @@ blk_status_t clone_region_filled(struct clone *clone, unsigned long region, blk_
 	return status;
 }
 
-void clone_copy(struct clone *clone, struct dm_kcopyd_mq_client *kcopyd, unsigned long region,
-		unsigned long nr, dm_kcopyd_notify_fn fn, void *context)
+void clone_copy(struct clone *clone, struct dm_kcopyd_mq_client *kcopyd,
+		struct dm_kcopyd_mq_ticket *ticket, unsigned long region, unsigned long nr,
+		dm_kcopyd_notify_fn fn, void *context)
 {
 	struct dm_io_region from = {
 		.bdev = clone->source->bdev,
@@ -160,7 +161,7 @@ void clone_copy(struct clone *clone, struct dm_kcopyd_mq_client *kcopyd, unsigne
 	struct dm_io_region to = from;
 
 	to.bdev = clone->dest->bdev;
-	dm_kcopyd_mq_copy(kcopyd, &from, 1, &to, 0, fn, context);
+	dm_kcopyd_mq_copy_with(kcopyd, ticket, &from, 1, &to, 0, fn, context);
 }
 
 /*
@@ -255,6 +256,14 @@ static void clone_copied(int read_err, unsigned long write_err, void *context)
 	clone_submit(bio, clone_map_dest(clone, bio, cb->region));
 }
 
+/* Copies the region; called late if there has been no job. */
+static void clone_copy_for(struct dm_kcopyd_mq_item *item)
+{
+	struct clone_bio *cb = container_of(item, struct clone_bio, ticket.item);
+
+	clone_copy(cb->clone, cb->clone->kcopyd, &cb->ticket, cb->region, 1, clone_copied, cb);
+}
+
 /* The region is the bio's to fill. */
 static int clone_fill(struct clone *clone, struct bio *bio, unsigned long region)
 {
@@ -275,7 +284,9 @@ static int clone_fill(struct clone *clone, struct bio *bio, unsigned long region
 		return DM_MAPIO_REMAPPED;
 	}
 
-	clone_copy(clone, clone->kcopyd, region, 1, clone_copied, cb);
+	cb->ticket.item.fn = clone_copy_for;
+	if (dm_kcopyd_mq_reserve(clone->kcopyd, &cb->ticket))
+		clone_copy_for(&cb->ticket.item);
 	return DM_MAPIO_SUBMITTED;
 }
 

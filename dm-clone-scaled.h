@@ -167,6 +167,7 @@ enum clone_bio_state {
 /**
  * struct clone_bio - data of each bio that a clone maps
  * @item:   goes on with it, in the engine's worker; or its place among those that wait for a commit
+ * @ticket: starts the copy of its region
  * @clone:  whose
  * @region: that it waits for, or fills
  * @state:  what its end means
@@ -176,6 +177,7 @@ enum clone_bio_state {
  */
 struct clone_bio {
 	struct dm_kcopyd_mq_item item;
+	struct dm_kcopyd_mq_ticket ticket;
 	struct clone *clone;
 	unsigned long region;
 	enum clone_bio_state state;
@@ -266,15 +268,17 @@ blk_status_t clone_region_filled(struct clone *clone, unsigned long region, blk_
  * clone_copy() - copy neighbouring regions to the destination
  * @clone:   the clone
  * @kcopyd:  one of its two engines
+ * @ticket:  from dm_kcopyd_mq_reserve() with @kcopyd
  * @region:  the first one; all are the caller's, by clone_region_claim()
  * @nr:      number of them
  * @fn:      called at the end, see dm_kcopyd_mq_copy()
  * @context: for @fn
  *
- * Context: process context.
+ * Context: process context, any thread: waits for nothing.
  */
-void clone_copy(struct clone *clone, struct dm_kcopyd_mq_client *kcopyd, unsigned long region,
-		unsigned long nr, dm_kcopyd_notify_fn fn, void *context);
+void clone_copy(struct clone *clone, struct dm_kcopyd_mq_client *kcopyd,
+		struct dm_kcopyd_mq_ticket *ticket, unsigned long region, unsigned long nr,
+		dm_kcopyd_notify_fn fn, void *context);
 
 /**
  * clone_map() - map a bio

@@ -4,6 +4,8 @@
  */
 #define DM_MSG_PREFIX "kcopyd-mq"
 
+#include <linux/debug_locks.h>
+#include <linux/lockdep.h>
 #include <linux/module.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
@@ -85,6 +87,19 @@ static void kmq_run_list(struct dm_kcopyd_mq_client *kc, struct llist_node *list
 	blk_finish_plug(&plug);
 }
 
+#ifdef CONFIG_LOCKDEP
+static struct lock_class_key kmq_worker_key;
+/* Held by a worker while it runs items. */
+static struct lockdep_map kmq_worker_map = STATIC_LOCKDEP_MAP_INIT("kmq_worker", &kmq_worker_key);
+
+void dm_kcopyd_mq_may_wait(void)
+{
+	/* In a map function that a bio of the worker's has got to the target below may wait. */
+	WARN_ONCE(debug_locks && lock_is_held(&kmq_worker_map) && !current->bio_list,
+		  "a worker of the copy engine is about to wait");
+}
+#endif
+
 static void kmq_work(struct work_struct *work)
 {
 	struct kmq_cpu *kcc = container_of(work, struct kmq_cpu, work);
@@ -102,7 +117,9 @@ static void kmq_work(struct work_struct *work)
 	for (;;) {
 		list = llist_del_all(&kcc->items);
 		if (list) {
+			lock_map_acquire(&kmq_worker_map);
 			kmq_run_list(kcc->kc, list);
+			lock_map_release(&kmq_worker_map);
 			if (++rounds < KMQ_MAX_ROUNDS)
 				continue;
 		}
@@ -169,6 +186,7 @@ void dm_kcopyd_mq_client_flush(struct dm_kcopyd_mq_client *kc)
 	struct kmq_marker marker;
 	int cpu;
 
+	dm_kcopyd_mq_may_wait();
 	marker.item.fn = kmq_marker_run;
 	for_each_possible_cpu(cpu) {
 		struct kmq_cpu *kcc = per_cpu_ptr(kc->cpus, cpu);
@@ -283,6 +301,7 @@ EXPORT_SYMBOL_DM_SCALED(dm_kcopyd_mq_client_create_background);
 
 void dm_kcopyd_mq_client_destroy(struct dm_kcopyd_mq_client *kc)
 {
+	dm_kcopyd_mq_may_wait();
 	percpu_ref_kill(&kc->refs);
 	wait_for_completion(&kc->drained);
 	/* For whoever is still in kmq_push(), or dropping the last reference. */

@@ -68,7 +68,6 @@ enum kmq_state {
  * @work:    runs the items on this CPU
  * @kc:      the client
  * @task:    thread that runs @work at the moment
- * @spare:   job whose callback is running, kept for a job that the callback submits; @task only
  * @submitter: who last submitted something on this CPU; only compared
  * @lazy:    @lazy_node is in use
  * @lazy_since: jiffies when it was put to use
@@ -86,7 +85,6 @@ struct kmq_cpu {
 	struct work_struct work;
 	struct dm_kcopyd_mq_client *kc;
 	struct task_struct *task;
-	struct kmq_job *spare;
 	struct task_struct *submitter;
 	bool lazy;
 	unsigned long lazy_since;
@@ -131,13 +129,17 @@ struct kmq_reserve {
  * @refs:         one for each job, prepared callback and held item
  * @drained:      completed when @refs is gone
  * @jobs:         jobs for when memory is exhausted
+ * @parked:       tickets that wait for a job, oldest first, by item.node; under @park_lock. Looked at
+ *                without it by who gives back a job of @jobs
+ * @parked_last:  the youngest of them; under @park_lock
+ * @park_lock:    nests inside nothing; not taken while memory lasts
  * @bios:         bios for the second and later destinations
  * @reserve:      pages for when memory is exhausted
  * @delay_lock:   protects @delayed
  * @delayed:      jobs that the throttle holds back, oldest first, by kmq_job.list
  * @delay_work:   gives them another try
  *
- * All but @reserve, @delayed and @jobs is read-only between creation and destruction.
+ * All but @reserve, @delayed, @parked and @jobs is read-only between creation and destruction.
  */
 struct dm_kcopyd_mq_client {
 	struct kmq_cpu __percpu *cpus;
@@ -149,9 +151,13 @@ struct dm_kcopyd_mq_client {
 	struct percpu_ref refs;
 	struct completion drained;
 	mempool_t jobs;
+	struct dm_kcopyd_mq_ticket *parked;
 	struct bio_set bios;
 
 	struct kmq_reserve reserve;
+
+	spinlock_t park_lock;	/* protects @parked, @parked_last */
+	struct dm_kcopyd_mq_ticket *parked_last;
 
 	spinlock_t delay_lock;	/* protects @delayed */
 	struct list_head delayed;
@@ -174,6 +180,8 @@ struct dm_kcopyd_mq_client {
  * @read_err:   first job: a segment could not be read
  * @write_err:  first job: destinations, a bit for each, to which a segment was not written
  * @failed:     destinations that failed to write the segment; OFFLOADED: the device did not copy
+ * @unwritten:  destinations that there were no bios for: written when the present writes are back
+ * @own_dest:   destination that @bio writes to
  * @unsupported: destinations that refused REQ_OP_WRITE_ZEROES
  * @writes:     writes of the segment that have not come back; used with several destinations
  * @fn:         callback
@@ -194,7 +202,7 @@ struct dm_kcopyd_mq_client {
  * @vecs:       @inline_vecs, or an array of the client's sub-job size
  * @source:     first job: what to copy
  * @dests:      first job: where to
- * @bio:        reads, then writes to the first destination
+ * @bio:        reads, then writes to @own_dest
  *
  * Between submission and callback a job and its helpers are touched by its CPU's worker and by the
  * completions of its own bios, never by two of them at a time; so nothing here needs a lock. Only
@@ -217,6 +225,8 @@ struct kmq_job {
 	unsigned long write_err;
 	unsigned long failed;
 	unsigned long unsupported;
+	unsigned long unwritten;
+	unsigned int own_dest;
 	atomic_t writes;
 
 	dm_kcopyd_notify_fn fn;
@@ -252,7 +262,7 @@ struct kmq_job {
  * @direct: set to true if the job may be submitted in the context of the caller, false if it comes
  *          from a reserve and must be left to the worker, which has no current->bio_list
  *
- * Context: process context; waits for another job to end if there is no memory.
+ * Context: process context, but not a worker; waits for another job to end if there is no memory.
  * Return: a job whose contents are undefined, but for @inline_vecs' pages: there are none.
  */
 struct kmq_job *kmq_job_alloc(struct dm_kcopyd_mq_client *kc, bool *direct);
@@ -266,8 +276,20 @@ struct kmq_job *kmq_job_alloc(struct dm_kcopyd_mq_client *kc, bool *direct);
 struct kmq_job *kmq_job_try_alloc(void);
 
 /**
+ * kmq_job_reserve() - get a job for a ticket, or have it wait for one
+ * @kc:     the client, held by the caller for this job
+ * @ticket: gets the job; or @item is run, on @cpu, when it has got one
+ *
+ * Context: process context, does not sleep.
+ * Return: true if @ticket has a job.
+ */
+bool kmq_job_reserve(struct dm_kcopyd_mq_client *kc, struct dm_kcopyd_mq_ticket *ticket);
+
+/**
  * kmq_job_free() - return a job
  * @job: without pages
+ *
+ * If tickets wait for a job, one of them gets it.
  *
  * Context: process context, does not sleep.
  */
@@ -373,7 +395,7 @@ struct llist_node *kmq_gather_copies(struct llist_node *list);
  * kmq_gather_writes() - write what has been read, several copies at once where they allow it
  * @list: what a worker is about to run
  *
- * Context: a worker, under a plug. Does not sleep for long: see kmq_write_segment().
+ * Context: a worker, under a plug. May sleep as a bio's submitter may.
  * Return: what is left to be run.
  */
 struct llist_node *kmq_gather_writes(struct llist_node *list);
@@ -428,7 +450,7 @@ struct kmq_job *kmq_ready_to_gather(struct llist_node *node);
  * kmq_write_segment() - write what was read, when it is this segment's turn
  * @job: the job, with followers in @gather whose pages @vecs has, too
  *
- * Context: a worker. May sleep for a bio, but not for long.
+ * Context: a worker. May sleep as a bio's submitter may.
  */
 void kmq_write_segment(struct kmq_job *job);
 

@@ -10,7 +10,7 @@
  *
  * Under memory exhaustion a job is taken from the client's mempool, and its pages from the client's
  * reserve, all that it needs at once. Whoever gives memory back completes the reserves first, and
- * then serves the jobs that wait, oldest first. A job holds reserved pages only while it has I/O in
+ * then serves the tickets that wait for a job, and the jobs that wait for pages, oldest first. A job holds reserved pages only while it has I/O in
  * flight, so that they always come back.
  */
 #include <linux/cpu.h>
@@ -22,6 +22,7 @@
 #include "compat.h"
 #include "dm-kcopyd-mq-job.h"
 #include "dm-scaled-cache.h"
+#include "dm-scaled-delay.h"
 
 #define KMQ_MAGAZINE_PAGES	128
 #define KMQ_MIN_JOBS		16
@@ -105,30 +106,89 @@ struct kmq_job *kmq_job_try_alloc(void)
 struct kmq_job *kmq_job_alloc(struct dm_kcopyd_mq_client *kc, bool *direct)
 {
 	struct kmq_job *job = kmq_job_try_alloc();
-	struct kmq_cpu *kcc;
 
-	if (likely(job)) {
-		*direct = true;
+	*direct = job;
+	if (likely(job))
 		return job;
-	}
-
-	/*
-	 * A worker that waited for a job could wait for one that itself has to end. Its callback
-	 * may have the job that has just ended.
-	 */
-	*direct = false;
-	kcc = raw_cpu_ptr(kc->cpus);
-	if (READ_ONCE(kcc->task) == current && kcc->spare) {
-		job = kcc->spare;
-		kcc->spare = NULL;
-		return job;
-	}
+	dm_kcopyd_mq_may_wait();
 	return mempool_alloc(&kc->jobs, GFP_NOIO);
+}
+
+static struct dm_kcopyd_mq_ticket *kmq_next_ticket(const struct dm_kcopyd_mq_ticket *ticket)
+{
+	struct dm_kcopyd_mq_item *item;
+
+	if (!ticket->item.node.next)
+		return NULL;
+	item = llist_entry(ticket->item.node.next, struct dm_kcopyd_mq_item, node);
+	return container_of(item, struct dm_kcopyd_mq_ticket, item);
+}
+
+static void kmq_park(struct dm_kcopyd_mq_client *kc, struct dm_kcopyd_mq_ticket *ticket)
+{
+	ticket->item.node.next = NULL;
+	spin_lock(&kc->park_lock);
+	if (kc->parked)
+		kc->parked_last->item.node.next = &ticket->item.node;
+	else
+		WRITE_ONCE(kc->parked, ticket);
+	kc->parked_last = ticket;
+	spin_unlock(&kc->park_lock);
+}
+
+/* Gives jobs of the reserve to the tickets that wait for one, as far as there are any. */
+static void kmq_serve_parked(struct dm_kcopyd_mq_client *kc)
+{
+	struct dm_kcopyd_mq_ticket *ticket;
+
+	spin_lock(&kc->park_lock);
+	while ((ticket = kc->parked)) {
+		ticket->job = mempool_alloc(&kc->jobs, GFP_NOWAIT | __GFP_NOWARN);
+		if (!ticket->job)
+			break;
+		ticket->direct = false;
+		WRITE_ONCE(kc->parked, kmq_next_ticket(ticket));
+		dm_kcopyd_mq_queue_item(kc, &ticket->item, ticket->cpu);
+	}
+	spin_unlock(&kc->park_lock);
+}
+
+bool kmq_job_reserve(struct dm_kcopyd_mq_client *kc, struct dm_kcopyd_mq_ticket *ticket)
+{
+	ticket->job = kmq_job_try_alloc();
+	ticket->direct = true;
+	if (likely(ticket->job))
+		return true;
+
+	ticket->direct = false;
+	/* Nobody overtakes those who wait. */
+	if (!READ_ONCE(kc->parked)) {
+		ticket->job = mempool_alloc(&kc->jobs, GFP_NOWAIT | __GFP_NOWARN);
+		if (ticket->job)
+			return true;
+	}
+
+	kmq_park(kc, ticket);
+	/* Pairs with smp_mb() in kmq_job_free(): we see the job, or the ticket is seen there. */
+	smp_mb();
+	if (READ_ONCE(kc->jobs.curr_nr))
+		kmq_serve_parked(kc);
+	return false;
 }
 
 void kmq_job_free(struct kmq_job *job)
 {
-	dm_scaled_cache_free(&kmq_job_cache, &job->kc->jobs, job);
+	struct dm_kcopyd_mq_client *kc = job->kc;
+	/* While a ticket waits, the reserve's jobs are in use: each of those who free one sees it. */
+	bool short_of_jobs = dm_scaled_pool_is_short(&kc->jobs);
+
+	dm_scaled_cache_free(&kmq_job_cache, &kc->jobs, job);
+	if (unlikely(short_of_jobs)) {
+		/* Pairs with smp_mb() in kmq_job_reserve(). */
+		smp_mb();
+		if (READ_ONCE(kc->parked))
+			kmq_serve_parked(kc);
+	}
 }
 
 static unsigned int kmq_pages_needed(const struct kmq_job *job)
@@ -177,6 +237,8 @@ bool kmq_pages_try_get(struct kmq_job *job)
 	struct page *page;
 
 	job->vecs = job->inline_vecs;
+	if (unlikely(dm_scaled_no_memory()))
+		return false;
 	if (needed > KMQ_INLINE_VECS) {
 		job->vecs = kmalloc_array(job->kc->reserve.size, sizeof(*job->vecs),
 					  DM_SCALED_GFP_TRY);
@@ -304,6 +366,7 @@ int kmq_reserve_init(struct dm_kcopyd_mq_client *kc)
 	unsigned int i;
 	int err;
 
+	spin_lock_init(&kc->park_lock);
 	spin_lock_init(&r->lock);
 	INIT_LIST_HEAD(&r->pages);
 	INIT_LIST_HEAD(&r->waiting);

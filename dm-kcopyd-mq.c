@@ -21,6 +21,7 @@
 #include "compat.h"
 #include "dm-kcopyd-mq-job.h"
 #include "dm-scaled-cache.h"
+#include "dm-scaled-delay.h"
 
 /* Segments of one copy that are in flight at a time. */
 #define KMQ_SPLIT		8
@@ -114,7 +115,9 @@ static void kmq_write_done(struct kmq_job *job, unsigned int dest, blk_status_t 
 
 static void kmq_write_endio(struct bio *bio)
 {
-	kmq_write_done(bio->bi_private, 0, bio->bi_status);
+	struct kmq_job *job = bio->bi_private;
+
+	kmq_write_done(job, job->own_dest, bio->bi_status);
 }
 
 static void kmq_extra_write_endio(struct bio *bio)
@@ -141,38 +144,50 @@ static void kmq_setup_write(struct kmq_job *job, struct bio *bio, unsigned int d
 	kmq_bio_aim(bio, to->bdev, to->sector + job->offset);
 }
 
+static struct kmq_bio *kmq_bio_try_alloc(struct kmq_job *job)
+{
+	struct bio *bio;
+
+	if (unlikely(dm_scaled_no_memory()))
+		return NULL;
+	bio = bio_alloc_bioset(NULL, 0, job->op, GFP_NOWAIT | __GFP_NOWARN, &job->kc->bios);
+	return bio ? container_of(bio, struct kmq_bio, bio) : NULL;
+}
+
+/* Without memory for a bio, the job's own writes to that destination later. */
+static void kmq_write_extra(struct kmq_job *job, unsigned int dest)
+{
+	struct kmq_bio *kb = kmq_bio_try_alloc(job);
+
+	if (unlikely(!kb)) {
+		job->unwritten |= BIT(dest);
+		atomic_dec(&job->writes);
+		return;
+	}
+	kb->job = job;
+	kb->dest = dest;
+	kmq_setup_write(job, &kb->bio, dest);
+	kb->bio.bi_end_io = kmq_extra_write_endio;
+	submit_bio_noacct(&kb->bio);
+}
+
 /* Writes the job's segment to those destinations whose bit is set. */
 static void kmq_write(struct kmq_job *job, unsigned long which)
 {
-	unsigned int dest, n = job->first->num_dests;
+	unsigned int own = __ffs(which), dest;
 
 	job->state = KMQ_WRITE;
-	if (n > 1)
+	job->own_dest = own;
+	/* The job's own bio comes last: until it has been submitted the job stays ours. */
+	if (job->first->num_dests > 1) {
 		atomic_set(&job->writes, hweight_long(which));
-
-	/* The first destination comes last: it is the job's own bio that keeps the job alive. */
-	for (dest = n - 1; dest > 0; dest--) {
-		struct kmq_bio *kb;
-		struct bio *bio;
-
-		if (!(which & BIT(dest)))
-			continue;
-
-		/* May sleep, but not for long: each earlier bio is with the block layer. */
-		bio = bio_alloc_bioset(NULL, 0, job->op, GFP_NOIO, &job->kc->bios);
-		kb = container_of(bio, struct kmq_bio, bio);
-		kb->job = job;
-		kb->dest = dest;
-		kmq_setup_write(job, bio, dest);
-		bio->bi_end_io = kmq_extra_write_endio;
-		which &= ~BIT(dest);
-		submit_bio_noacct(bio);
-		if (!which)
-			return;
+		for (dest = job->first->num_dests - 1; dest > own; dest--)
+			if (which & BIT(dest))
+				kmq_write_extra(job, dest);
 	}
 
 	bio_init(&job->bio, NULL, NULL, 0, job->op);
-	kmq_setup_write(job, &job->bio, 0);
+	kmq_setup_write(job, &job->bio, own);
 	job->bio.bi_end_io = kmq_write_endio;
 	job->bio.bi_private = job;
 	submit_bio_noacct(&job->bio);
@@ -189,7 +204,8 @@ static bool kmq_is_throttled(const struct dm_kcopyd_mq_client *kc)
 	return unlikely(kc->throttle && READ_ONCE(kc->throttle->throttle) < 100);
 }
 
-static bool kmq_ignores_errors(const struct kmq_job *job)
+/* Whether a failed read is repeated page by page. */
+static bool kmq_salvages(const struct kmq_job *job)
 {
 	return job->first->flags & BIT(DM_KCOPYD_IGNORE_ERROR);
 }
@@ -199,37 +215,28 @@ static bool kmq_writes_in_order(const struct kmq_job *job)
 	return job->first->flags & BIT(DM_KCOPYD_WRITE_SEQ);
 }
 
+/* Whether an error has ended the copy: no more segments are begun. */
 static bool kmq_has_failed(const struct kmq_job *first)
 {
-	return first->read_err || first->write_err;
+	if (likely(!first->read_err && !first->write_err) || kmq_salvages(first))
+		return false;
+	return first->read_err || !(first->flags & BIT(DM_KCOPYD_MQ_IGNORE_WRITE_ERROR));
 }
 
 /* The copy is over; @job stands for it. */
 static void kmq_finish(struct kmq_job *job)
 {
 	struct dm_kcopyd_mq_client *kc = job->kc;
-	struct kmq_cpu *kcc = per_cpu_ptr(kc->cpus, job->cpu);
 	dm_kcopyd_notify_fn fn = job->fn;
 	void *context = job->context;
 	unsigned long write_err = job->write_err;
 	int read_err = job->read_err;
-	bool spare = dm_scaled_pool_is_short(&kc->jobs);
 
 	if (job->accounted)
 		kmq_throttle_finish(kc->throttle, jiffies);
 
-	/* The callback may submit a job: if it had to wait for one, that could be this one. */
-	if (spare)
-		kcc->spare = job;
-	else
-		kmq_job_free(job);
-
+	kmq_job_free(job);
 	fn(read_err, write_err, context);
-
-	if (spare && kcc->spare) {
-		kcc->spare = NULL;
-		kmq_job_free(job);
-	}
 	percpu_ref_put(&kc->refs);
 }
 
@@ -241,7 +248,7 @@ static bool kmq_next_segment(struct kmq_job *job)
 
 	if (!left)
 		return false;
-	if (kmq_has_failed(first) && !kmq_ignores_errors(first))
+	if (kmq_has_failed(first))
 		return false;
 
 	job->offset = first->progress;
@@ -342,7 +349,7 @@ static void kmq_read_end(struct kmq_job *job)
 	}
 
 	job->first->read_err = 1;
-	if (!kmq_ignores_errors(job)) {
+	if (!kmq_salvages(job)) {
 		if (kmq_writes_in_order(job)) {
 			kmq_write_segment(job);
 			return;
@@ -418,8 +425,14 @@ static void kmq_write_apart(struct kmq_job *job)
 
 static void kmq_write_end(struct kmq_job *job)
 {
-	unsigned long refused = job->unsupported;
+	unsigned long refused = job->unsupported, unwritten = job->unwritten;
 	struct kmq_job *next;
+
+	if (unlikely(unwritten)) {
+		job->unwritten = 0;
+		kmq_write(job, unwritten);
+		return;
+	}
 
 	if (unlikely(refused)) {
 		job->unsupported = 0;
@@ -508,6 +521,7 @@ static void kmq_start(struct kmq_job *job)
 		helper->accounted = false;
 		helper->failed = 0;
 		helper->unsupported = 0;
+		helper->unwritten = 0;
 		helper->gather = NULL;
 		helper->vecs = helper->inline_vecs;
 		helper->first = job;
@@ -558,13 +572,21 @@ static void kmq_run(struct dm_kcopyd_mq_item *item)
  *------------------------------------------------------------
  */
 
-static struct kmq_job *kmq_prepare(struct dm_kcopyd_mq_client *kc, dm_kcopyd_notify_fn fn,
+static struct kmq_job *kmq_prepare(struct dm_kcopyd_mq_client *kc,
+				   struct dm_kcopyd_mq_ticket *ticket, dm_kcopyd_notify_fn fn,
 				   void *context, bool *direct)
 {
-	unsigned int cpu = kmq_enter(kc);
 	struct kmq_job *job;
+	unsigned int cpu;
 
-	job = kmq_job_alloc(kc, direct);
+	if (ticket) {
+		job = ticket->job;
+		cpu = ticket->cpu;
+		*direct = ticket->direct;
+	} else {
+		cpu = kmq_enter(kc);
+		job = kmq_job_alloc(kc, direct);
+	}
 	job->item.fn = kmq_run;
 	job->kc = kc;
 	job->cpu = cpu;
@@ -576,6 +598,7 @@ static struct kmq_job *kmq_prepare(struct dm_kcopyd_mq_client *kc, dm_kcopyd_not
 	job->write_err = 0;
 	job->failed = 0;
 	job->unsupported = 0;
+	job->unwritten = 0;
 	job->fn = fn;
 	job->context = context;
 	job->first = job;
@@ -585,15 +608,17 @@ static struct kmq_job *kmq_prepare(struct dm_kcopyd_mq_client *kc, dm_kcopyd_not
 	return job;
 }
 
-static void kmq_submit(struct dm_kcopyd_mq_client *kc, const struct dm_io_region *from,
-		       unsigned int num_dests, const struct dm_io_region *dests,
-		       unsigned int flags, dm_kcopyd_notify_fn fn, void *context)
+/* @ticket is NULL if the caller may wait. */
+static void kmq_submit(struct dm_kcopyd_mq_client *kc, struct dm_kcopyd_mq_ticket *ticket,
+		       const struct dm_io_region *from, unsigned int num_dests,
+		       const struct dm_io_region *dests, unsigned int flags,
+		       dm_kcopyd_notify_fn fn, void *context)
 {
 	struct kmq_job *job;
 	unsigned int i;
 	bool direct;
 
-	job = kmq_prepare(kc, fn, context, &direct);
+	job = kmq_prepare(kc, ticket, fn, context, &direct);
 
 	if (unlikely(!num_dests || num_dests > DM_KCOPYD_MAX_REGIONS)) {
 		DMERR_LIMIT("Copy to %u destinations: must be 1 to %d", num_dests,
@@ -611,7 +636,7 @@ static void kmq_submit(struct dm_kcopyd_mq_client *kc, const struct dm_io_region
 		if (dm_scaled_bdev_writes_in_order(dests[i].bdev))
 			flags |= BIT(DM_KCOPYD_WRITE_SEQ);
 	if (flags & BIT(DM_KCOPYD_WRITE_SEQ))
-		flags &= ~BIT(DM_KCOPYD_IGNORE_ERROR);
+		flags &= ~(BIT(DM_KCOPYD_IGNORE_ERROR) | BIT(DM_KCOPYD_MQ_IGNORE_WRITE_ERROR));
 	job->flags = flags;
 
 	job->op = REQ_OP_WRITE;
@@ -656,15 +681,36 @@ void dm_kcopyd_mq_copy(struct dm_kcopyd_mq_client *kc, const struct dm_io_region
 		       unsigned int num_dests, const struct dm_io_region *dests,
 		       unsigned int flags, dm_kcopyd_notify_fn fn, void *context)
 {
-	kmq_submit(kc, from, num_dests, dests, flags, fn, context);
+	kmq_submit(kc, NULL, from, num_dests, dests, flags, fn, context);
 }
 EXPORT_SYMBOL_DM_SCALED(dm_kcopyd_mq_copy);
+
+bool dm_kcopyd_mq_reserve(struct dm_kcopyd_mq_client *kc, struct dm_kcopyd_mq_ticket *ticket)
+{
+	ticket->cpu = kmq_enter(kc);
+	return kmq_job_reserve(kc, ticket);
+}
+
+void dm_kcopyd_mq_copy_with(struct dm_kcopyd_mq_client *kc, struct dm_kcopyd_mq_ticket *ticket,
+			    const struct dm_io_region *from, unsigned int num_dests,
+			    const struct dm_io_region *dests, unsigned int flags,
+			    dm_kcopyd_notify_fn fn, void *context)
+{
+	kmq_submit(kc, ticket, from, num_dests, dests, flags, fn, context);
+}
+
+void dm_kcopyd_mq_zero_with(struct dm_kcopyd_mq_client *kc, struct dm_kcopyd_mq_ticket *ticket,
+			    unsigned int num_dests, const struct dm_io_region *dests,
+			    unsigned int flags, dm_kcopyd_notify_fn fn, void *context)
+{
+	kmq_submit(kc, ticket, NULL, num_dests, dests, flags, fn, context);
+}
 
 void dm_kcopyd_mq_zero(struct dm_kcopyd_mq_client *kc, unsigned int num_dests,
 		       const struct dm_io_region *dests, unsigned int flags,
 		       dm_kcopyd_notify_fn fn, void *context)
 {
-	kmq_submit(kc, NULL, num_dests, dests, flags, fn, context);
+	kmq_submit(kc, NULL, NULL, num_dests, dests, flags, fn, context);
 }
 EXPORT_SYMBOL_DM_SCALED(dm_kcopyd_mq_zero);
 
@@ -672,7 +718,7 @@ void *dm_kcopyd_mq_prepare_callback(struct dm_kcopyd_mq_client *kc, dm_kcopyd_no
 				    void *context)
 {
 	bool direct;
-	struct kmq_job *job = kmq_prepare(kc, fn, context, &direct);
+	struct kmq_job *job = kmq_prepare(kc, NULL, fn, context, &direct);
 
 	job->state = KMQ_CALLBACK;
 	return job;

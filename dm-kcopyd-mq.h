@@ -11,6 +11,26 @@
 #include <linux/spinlock.h>
 
 /**
+ * DOC: a worker waits for nothing
+ *
+ * Jobs, pages and pending exceptions are given back by workers, and one worker serves all jobs of a
+ * client on its CPU. A worker that waited for any of these could wait for itself; with two
+ * snapshots of one origin, whose workers submit jobs to each other's clients, for one that waits
+ * for it. So code that a worker runs (callbacks, items)
+ *
+ * - does not wait for a mempool, nor allocate with GFP_NOIO: it takes what is there, and parks what
+ *   it cannot go on with. A copy is started with a ticket: dm_kcopyd_mq_reserve();
+ * - does not wait for I/O, for another worker, or for a work item;
+ * - takes no lock that is held while somebody waits for one of these.
+ *
+ * It may sleep for a mutex that is held for a short time, and where the block layer makes a
+ * submitter sleep: what is below a submitted bio does not depend on the worker. For the same reason
+ * a map function that a submitted bio gets to may wait, even in a worker.
+ *
+ * dm_kcopyd_mq_may_wait() checks it where something waits, on a kernel with lockdep.
+ */
+
+/**
  * DOC: the contract
  *
  * The interface is that of <linux/dm-kcopyd.h>, name by name with an _mq infix; its
@@ -20,9 +40,10 @@
  * - A job belongs to the CPU that submitted it. Its reads, writes and callback run there, unless
  *   that CPU has gone offline; then they run on another.
  * - A small copy is read in the context of the caller; nothing is handed to another thread.
- * - Callbacks run in process context, may sleep and may submit further jobs. Callbacks of jobs that
- *   were submitted on one CPU run one at a time; callbacks of jobs of *different* CPUs run
- *   concurrently. Stock runs all callbacks of a client one at a time.
+ * - Callbacks run in process context and may submit further jobs, with a ticket; see above for what
+ *   they may not do. Callbacks of jobs that were submitted on one CPU run one at a time; callbacks
+ *   of jobs of *different* CPUs run concurrently. Stock runs all callbacks of a client one at a
+ *   time.
  *
  * Sizes and positions are in sectors of 512 bytes. Functions may sleep unless they say otherwise.
  */
@@ -61,6 +82,13 @@ static struct dm_kcopyd_mq_throttle dm_kcopyd_mq_throttle =			\
 module_param_named(name, dm_kcopyd_mq_throttle.throttle, uint, 0644);		\
 MODULE_PARM_DESC(name, description)
 
+/*
+ * Flag of a copy, beside stock's: a destination that fails does not end the copy for the others, but
+ * a failed read does. With stock's DM_KCOPYD_IGNORE_ERROR a failed read is repeated page by page,
+ * and what cannot be read is written as zeroes.
+ */
+#define DM_KCOPYD_MQ_IGNORE_WRITE_ERROR	7
+
 struct copy_offload;
 struct dm_kcopyd_mq_client;
 struct dm_kcopyd_mq_item;
@@ -82,6 +110,39 @@ struct dm_kcopyd_mq_item {
 	struct llist_node node;
 	dm_kcopyd_mq_item_fn fn;
 };
+
+/**
+ * struct dm_kcopyd_mq_ticket - starts a copy without waiting, embedded in the caller's structure
+ * @item:   @item.fn is set by the caller: starts the copy when @ticket has had to wait for a job
+ * @job:    the engine's: the job that dm_kcopyd_mq_copy_with() is going to use
+ * @cpu:    the engine's: CPU of the job
+ * @direct: the engine's: the job may be submitted in the context of the caller
+ *
+ * At most one copy at a time is started with a ticket. It is free again as soon as that copy has
+ * been submitted.
+ */
+struct dm_kcopyd_mq_ticket {
+	struct dm_kcopyd_mq_item item;
+	void *job;
+	unsigned int cpu;
+	bool direct;
+};
+
+/**
+ * dm_kcopyd_mq_may_wait() - assert that the caller is no worker of the engine's
+ *
+ * To be called by what may wait for memory that I/O gives back, or for I/O. Complains once, on a
+ * kernel with lockdep; does nothing on others.
+ *
+ * Context: any.
+ */
+#ifdef CONFIG_LOCKDEP
+void dm_kcopyd_mq_may_wait(void);
+#else
+static inline void dm_kcopyd_mq_may_wait(void)
+{
+}
+#endif
 
 /**
  * dm_kcopyd_mq_client_create() - create a client with its reserves
@@ -109,8 +170,8 @@ dm_kcopyd_mq_client_create_background(struct dm_kcopyd_mq_throttle *throttle);
  * dm_kcopyd_mq_client_destroy() - wait for everything submitted, then free the client
  * @kc: the client; the caller no longer submits to it
  *
- * Waits for jobs, for callbacks that were prepared, and for queued items. Must not be called by one
- * of the client's own callbacks.
+ * Waits for jobs, for callbacks that were prepared, and for queued items. Must not be called by a
+ * worker.
  */
 void dm_kcopyd_mq_client_destroy(struct dm_kcopyd_mq_client *kc);
 
@@ -143,7 +204,7 @@ struct copy_offload *dm_kcopyd_mq_client_offloads_to(struct dm_kcopyd_mq_client 
  * @kc: the client
  *
  * When it returns, all callbacks have run whose I/O had ended before the call, on every CPU. Must
- * not be called by one of the client's own callbacks.
+ * not be called by a worker.
  */
 void dm_kcopyd_mq_client_flush(struct dm_kcopyd_mq_client *kc);
 
@@ -153,7 +214,8 @@ void dm_kcopyd_mq_client_flush(struct dm_kcopyd_mq_client *kc);
  * @from:      source; copied, the caller keeps it
  * @num_dests: number of destinations, 1 to DM_KCOPYD_MAX_REGIONS
  * @dests:     destinations, each as long as the source; copied, the caller keeps them
- * @flags:     BIT(DM_KCOPYD_IGNORE_ERROR): copy on after an error. BIT(DM_KCOPYD_WRITE_SEQ): issue
+ * @flags:     BIT(DM_KCOPYD_IGNORE_ERROR): copy on after an error.
+ *             BIT(DM_KCOPYD_MQ_IGNORE_WRITE_ERROR), see there. BIT(DM_KCOPYD_WRITE_SEQ): issue
  *             writes in ascending order; errors then end the job. Set by itself when a
  *             destination is a host-managed zoned device
  * @fn:        called once when the job has ended
@@ -162,12 +224,59 @@ void dm_kcopyd_mq_client_flush(struct dm_kcopyd_mq_client *kc);
  * @fn is given read_err, 0 or 1, and write_err, in which bit i stands for a failed write to
  * @dests[i]. A job that cannot be run at all ends with read_err and all bits of write_err set.
  *
- * Context: process context. May be called from a map function: it never waits for I/O that stands
- * on current->bio_list.
+ * Context: process context, but not a worker: waits for another job to end if there is no memory.
+ * May be called from a map function: it never waits for I/O that stands on current->bio_list.
  */
 void dm_kcopyd_mq_copy(struct dm_kcopyd_mq_client *kc, const struct dm_io_region *from,
 		       unsigned int num_dests, const struct dm_io_region *dests,
 		       unsigned int flags, dm_kcopyd_notify_fn fn, void *context);
+
+/**
+ * dm_kcopyd_mq_reserve() - get what dm_kcopyd_mq_copy_with() needs, without waiting
+ * @kc:     the client
+ * @ticket: of the copy that is going to be started
+ *
+ * If it returns false, @ticket->item.fn is called as soon as a job has been given back, by a worker
+ * of @kc, in the order in which tickets began to wait. It starts the copy, and must do so.
+ *
+ * Context: process context, does not sleep.
+ * Return: true if the caller has to start the copy now.
+ */
+bool dm_kcopyd_mq_reserve(struct dm_kcopyd_mq_client *kc, struct dm_kcopyd_mq_ticket *ticket);
+
+/**
+ * dm_kcopyd_mq_copy_with() - as dm_kcopyd_mq_copy(), but never waits
+ * @kc:        the client
+ * @ticket:    from dm_kcopyd_mq_reserve(), or in its @item.fn
+ * @from:      as for dm_kcopyd_mq_copy(), like those that follow
+ * @num_dests: likewise
+ * @dests:     likewise
+ * @flags:     likewise
+ * @fn:        likewise
+ * @context:   likewise
+ *
+ * Context: process context, any thread. May sleep as a bio's submitter may.
+ */
+void dm_kcopyd_mq_copy_with(struct dm_kcopyd_mq_client *kc, struct dm_kcopyd_mq_ticket *ticket,
+			    const struct dm_io_region *from, unsigned int num_dests,
+			    const struct dm_io_region *dests, unsigned int flags,
+			    dm_kcopyd_notify_fn fn, void *context);
+
+/**
+ * dm_kcopyd_mq_zero_with() - as dm_kcopyd_mq_zero(), but never waits
+ * @kc:        the client
+ * @ticket:    from dm_kcopyd_mq_reserve(), or in its @item.fn
+ * @num_dests: as for dm_kcopyd_mq_zero(), like those that follow
+ * @dests:     likewise
+ * @flags:     likewise
+ * @fn:        likewise
+ * @context:   likewise
+ *
+ * Context: process context, any thread. Does not sleep.
+ */
+void dm_kcopyd_mq_zero_with(struct dm_kcopyd_mq_client *kc, struct dm_kcopyd_mq_ticket *ticket,
+			    unsigned int num_dests, const struct dm_io_region *dests,
+			    unsigned int flags, dm_kcopyd_notify_fn fn, void *context);
 
 /**
  * dm_kcopyd_mq_zero() - write zeroes to one or several destinations
@@ -181,7 +290,7 @@ void dm_kcopyd_mq_copy(struct dm_kcopyd_mq_client *kc, const struct dm_io_region
  * Uses REQ_OP_WRITE_ZEROES where all destinations offer it, and writes pages of zeroes where they
  * do not or where the command turns out not to be supported.
  *
- * Context: process context.
+ * Context: process context, but not a worker: waits for another job to end if there is no memory.
  */
 void dm_kcopyd_mq_zero(struct dm_kcopyd_mq_client *kc, unsigned int num_dests,
 		       const struct dm_io_region *dests, unsigned int flags,
@@ -193,7 +302,7 @@ void dm_kcopyd_mq_zero(struct dm_kcopyd_mq_client *kc, unsigned int num_dests,
  * @fn:      function to call
  * @context: for @fn
  *
- * Context: process context.
+ * Context: process context, but not a worker: waits for another job to end if there is no memory.
  * Return: a handle for dm_kcopyd_mq_do_callback(), which must be called exactly once with it.
  */
 void *dm_kcopyd_mq_prepare_callback(struct dm_kcopyd_mq_client *kc, dm_kcopyd_notify_fn fn,

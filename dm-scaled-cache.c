@@ -6,6 +6,7 @@
 
 #include "compat.h"
 #include "dm-scaled-cache.h"
+#include "dm-scaled-delay.h"
 
 /**
  * struct dm_scaled_magazine - free objects of one CPU
@@ -27,6 +28,9 @@ void *dm_scaled_cache_try_alloc(struct dm_scaled_cache *cache)
 	struct dm_scaled_magazine *m;
 	unsigned long flags;
 	void *object = NULL;
+
+	if (unlikely(dm_scaled_no_memory()))
+		return NULL;
 
 	local_lock_irqsave(&cache->magazines->lock, flags);
 	m = this_cpu_ptr(cache->magazines);
@@ -100,6 +104,9 @@ unsigned int dm_scaled_caches_at_hand(unsigned int cpu)
 /* A mempool's own functions for slabs refuse one with a constructor. */
 static void *dm_scaled_pool_alloc(gfp_t gfp, void *slab)
 {
+	/* The pool itself is filled with GFP_KERNEL. */
+	if (unlikely(dm_scaled_no_memory()) && !(gfp & __GFP_FS))
+		return NULL;
 	return kmem_cache_alloc(slab, gfp);
 }
 

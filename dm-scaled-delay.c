@@ -182,9 +182,12 @@ static const struct file_operations dm_scaled_delay_fops = {
 	.release = single_release,
 };
 
+bool dm_scaled_no_memory_set;
+
 void dm_scaled_delay_init(struct dentry *dir)
 {
 	debugfs_create_file("delay", 0600, dir, NULL, &dm_scaled_delay_fops);
+	debugfs_create_bool("no_memory", 0600, dir, &dm_scaled_no_memory_set);
 }
 
 void dm_scaled_delay_exit(void)

@@ -12,6 +12,8 @@
  * NAME may end in "*". PER_THOUSAND, 1000 by default, is the probability that a hit waits. COUNT limits
  * how many hits wait; without it there is no limit. "off" forgets all lines. A read shows each line with
  * the number of its hits, and how many of them waited.
+ *
+ * While "no_memory" beside it is set, the engine finds no memory but its reserves.
  */
 #ifndef DM_SCALED_DELAY_H
 #define DM_SCALED_DELAY_H
@@ -25,6 +27,8 @@ struct dentry;
 DECLARE_STATIC_KEY_FALSE(dm_scaled_delays_set);
 
 void __dm_scaled_delay(const char *name);
+
+extern bool dm_scaled_no_memory_set;
 
 /**
  * dm_scaled_delay() - wait at a delay point if it has been set
@@ -41,7 +45,19 @@ static __always_inline void dm_scaled_delay(const char *name)
 }
 
 /**
- * dm_scaled_delay_init() - create the debugfs file
+ * dm_scaled_no_memory() - whether an allocation that may fail is to fail
+ *
+ * For jobs, pages and bios of the engine, and pending exceptions.
+ *
+ * Context: any.
+ */
+static __always_inline bool dm_scaled_no_memory(void)
+{
+	return READ_ONCE(dm_scaled_no_memory_set);
+}
+
+/**
+ * dm_scaled_delay_init() - create the debugfs files
  * @dir: directory of the module
  */
 void dm_scaled_delay_init(struct dentry *dir);
@@ -57,6 +73,11 @@ void dm_scaled_delay_exit(void);
 
 static inline void dm_scaled_delay(const char *name)
 {
+}
+
+static inline bool dm_scaled_no_memory(void)
+{
+	return false;
 }
 
 static inline void dm_scaled_delay_init(struct dentry *dir)

@@ -204,7 +204,7 @@ static int snap_load_exception(struct snap_loader *l, const struct snap_disk_exc
 	}
 
 	if (!l->room)
-		l->room = snap_exception_room();
+		l->room = snap_exception_room(true);
 	if (!l->room) {
 		*l->error = "No memory for the exceptions";
 		return -ENOMEM;

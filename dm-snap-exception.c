@@ -284,9 +284,9 @@ static void group_replace(struct snap_exception_group __rcu **link,
 	kfree_rcu(g, rcu);
 }
 
-struct snap_exception_group *snap_exception_room(void)
+struct snap_exception_group *snap_exception_room(bool may_wait)
 {
-	return kmalloc(group_alloc_size(1), GFP_NOIO);
+	return kmalloc(group_alloc_size(1), may_wait ? GFP_NOIO : GFP_NOWAIT | __GFP_NOWARN);
 }
 
 int snap_exception_add(struct snap_exceptions *et, u64 old, u64 new,

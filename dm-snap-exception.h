@@ -60,14 +60,15 @@ bool snap_exception_lookup(struct snap_exceptions *et, u64 old, u64 *new);
 
 /**
  * snap_exception_room() - get the memory that adding an exception may need
+ * @may_wait: the caller is no worker of the engine's
  *
  * It is got by whoever is going to cause an exception, who can wait for it, and not when the chunk
  * has been copied: then a write is waiting which memory may be waiting for.
  *
- * Context: process context, may sleep; no I/O is needed to get memory.
+ * Context: process context; sleeps only if @may_wait; no I/O is needed to get memory.
  * Return: what is to be given to snap_exception_add(), or to kfree(), or NULL.
  */
-struct snap_exception_group *snap_exception_room(void);
+struct snap_exception_group *snap_exception_room(bool may_wait);
 
 /**
  * snap_exception_add() - add an exception

@@ -66,20 +66,59 @@ int snap_check_devices(struct snap_target *t)
  *------------------------------------------------------------
  */
 
-void snap_invalidate(struct dm_snapshot *snap, const char *reason)
+static void snap_set_invalid(struct dm_snapshot *snap, const char *reason, bool marked)
 {
 	mutex_lock(&snap->lock);
 	if (snap->valid) {
 		DMERR("%s: Snapshot is now invalid: %s",
 		      dm_table_device_name(snap->ti->table), reason);
-		/* Before the origin is written without a copy. */
-		if (snap->log && snap_log_invalidate(snap->log))
+		if (!marked)
 			DMERR("%s: Cannot mark the snapshot as invalid on its COW device",
 			      dm_table_device_name(snap->ti->table));
 		WRITE_ONCE(snap->valid, false);
 		dm_table_event(snap->ti->table);
 	}
 	mutex_unlock(&snap->lock);
+}
+
+static void snap_invalidate_work(struct work_struct *work)
+{
+	struct dm_snapshot *snap = container_of(work, struct dm_snapshot, invalidate);
+	struct dm_kcopyd_mq_ticket *ticket, *next;
+
+	/* Only this changes @valid, and on the COW device before the origin is written. */
+	if (snap->valid)
+		snap_set_invalid(snap, READ_ONCE(snap->invalid_reason),
+				 !snap_log_invalidate(snap->log));
+
+	llist_for_each_entry_safe(ticket, next, llist_del_all(&snap->invalidated), item.node)
+		dm_kcopyd_mq_queue_item(snap->kcopyd, &ticket->item, ticket->cpu);
+}
+
+bool snap_invalidate_then(struct dm_snapshot *snap, const char *reason,
+			  struct dm_kcopyd_mq_ticket *then)
+{
+	if (!READ_ONCE(snap->valid))
+		return true;
+	if (!snap->log) {
+		snap_set_invalid(snap, reason, true);
+		return true;
+	}
+
+	cmpxchg(&snap->invalid_reason, NULL, reason);
+	if (then) {
+		then->cpu = dm_kcopyd_mq_hold(snap->kcopyd);
+		llist_add(&then->item.node, &snap->invalidated);
+	}
+	snap_log_queue_work(snap->log, &snap->invalidate);
+	return false;
+}
+
+void snap_invalidate(struct dm_snapshot *snap, const char *reason)
+{
+	dm_kcopyd_mq_may_wait();
+	if (!snap_invalidate_then(snap, reason, NULL))
+		flush_work(&snap->invalidate);
 }
 
 void snap_overflow(struct dm_snapshot *snap)
@@ -192,6 +231,7 @@ struct dm_snapshot *snap_create(struct snap_target *t)
 	snap->origin = t->origin;
 	snap->origin_bdev = t->origin_dev->bdev;
 	snap->overflow = t->overflow;
+	INIT_WORK(&snap->invalidate, snap_invalidate_work);
 	mutex_init(&snap->lock);
 	init_completion(&snap->pending_gone);
 	init_waitqueue_head(&snap->copies_wait);

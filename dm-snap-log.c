@@ -85,10 +85,9 @@ struct snap_log_cpu {
  * @written:    goes on after the write
  * @writer:     CPU on which it does
  * @late:       starts a write that has waited too long
- * @invalidate: marks the snapshot as unusable
- * @header:     for @invalidate
- * @error:      of @invalidate
- * @wq:         for @late and @invalidate
+ * @zero_ticket: for zeroing the next area, which a worker starts
+ * @header:     for snap_log_invalidate()
+ * @wq:         for @late and what snap_log_queue_work() is given
  */
 struct snap_log {
 	struct snap_store *store;
@@ -120,9 +119,8 @@ struct snap_log {
 	unsigned int writer;
 
 	struct delayed_work late;
-	struct work_struct invalidate;
+	struct dm_kcopyd_mq_ticket zero_ticket;
 	void *header;
-	int error;
 	struct workqueue_struct *wq;
 };
 
@@ -303,6 +301,23 @@ static void snap_log_zeroing_done(int read_err, unsigned long write_err, void *c
 	snap_log_try(log, false);
 }
 
+/* Until @zeroing is cleared the list does not grow into the next area, so that is what it was. */
+static void snap_log_zero(struct snap_log *log)
+{
+	struct dm_io_region region;
+
+	spin_lock_irq(&log->lock);
+	snap_log_next_area(log, &region);
+	spin_unlock_irq(&log->lock);
+	dm_kcopyd_mq_zero_with(log->kcopyd, &log->zero_ticket, 1, &region, 0,
+			       snap_log_zeroing_done, log);
+}
+
+static void snap_log_zero_late(struct dm_kcopyd_mq_item *item)
+{
+	snap_log_zero(container_of(item, struct snap_log, zero_ticket.item));
+}
+
 static void snap_log_endio(struct bio *bio)
 {
 	struct snap_log *log = bio->bi_private;
@@ -410,8 +425,8 @@ static void snap_log_try(struct snap_log *log, bool late)
 	}
 	spin_unlock_irq(&log->lock);
 
-	if (zero)
-		dm_kcopyd_mq_zero(log->kcopyd, 1, &region, 0, snap_log_zeroing_done, log);
+	if (zero && dm_kcopyd_mq_reserve(log->kcopyd, &log->zero_ticket))
+		snap_log_zero(log);
 	if (write)
 		snap_log_write(log);
 	snap_log_give_back(log, failed, true);
@@ -539,20 +554,15 @@ void snap_log_abort(struct snap_log *log, struct snap_log_entry *entry)
 	snap_log_over(log, entry->epoch, raw_smp_processor_id());
 }
 
-static void snap_log_do_invalidate(struct work_struct *work)
-{
-	struct snap_log *log = container_of(work, struct snap_log, invalidate);
-
-	log->error = snap_disk_write_header(log->store->cow, log->store->chunk_size, false,
-					    log->header);
-}
-
 int snap_log_invalidate(struct snap_log *log)
 {
-	/* In a map function a bio of ours would wait for the end of the function. */
-	queue_work(log->wq, &log->invalidate);
-	flush_work(&log->invalidate);
-	return log->error;
+	dm_kcopyd_mq_may_wait();
+	return snap_disk_write_header(log->store->cow, log->store->chunk_size, false, log->header);
+}
+
+void snap_log_queue_work(struct snap_log *log, struct work_struct *work)
+{
+	queue_work(log->wq, work);
 }
 
 u64 snap_log_slots(struct snap_log *log)
@@ -680,9 +690,9 @@ struct snap_log *snap_log_create(struct snap_store *store, struct dm_kcopyd_mq_c
 	log->scrub = end->stale;
 	log->wanted_tail = &log->wanted;
 	log->written.fn = snap_log_written;
+	log->zero_ticket.item.fn = snap_log_zero_late;
 	spin_lock_init(&log->lock);
 	INIT_DELAYED_WORK(&log->late, snap_log_look_late);
-	INIT_WORK(&log->invalidate, snap_log_do_invalidate);
 
 	log->header = kmalloc(snap_disk_header_bytes(store->cow), GFP_KERNEL);
 	log->window = alloc_pages_exact(snap_log_window_bytes(log), GFP_KERNEL | __GFP_ZERO);

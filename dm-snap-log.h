@@ -14,6 +14,7 @@ struct snap_disk_exception;
 struct snap_log;
 struct snap_log_entry;
 struct snap_store;
+struct work_struct;
 
 /**
  * typedef snap_log_fn - an exception is durable, or never will be
@@ -135,10 +136,19 @@ u64 snap_log_slots(struct snap_log *log);
  * snap_log_invalidate() - mark the snapshot on disk as unusable, and wait until it is
  * @log: the log
  *
- * Context: process context, may be a map function. Allocates nothing.
+ * Context: work that snap_log_queue_work() has queued, once at a time. Allocates nothing.
  * Return: 0 or a negative error.
  */
 int snap_log_invalidate(struct snap_log *log);
+
+/**
+ * snap_log_queue_work() - run something that may wait for the COW device
+ * @log:  the log
+ * @work: ends before the log is destroyed
+ *
+ * Context: any.
+ */
+void snap_log_queue_work(struct snap_log *log, struct work_struct *work);
 
 /**
  * snap_log_metadata() - tell how much of the device is metadata

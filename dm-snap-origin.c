@@ -168,20 +168,17 @@ static bool snap_wants_copy(struct dm_snapshot *snap, sector_t sector)
 	       !snap_exception_lookup(&snap->exceptions, snap_chunk(snap, sector), &unused);
 }
 
-/*
- * Makes the pending exception of a chunk, at the end of @list, unless somebody else has. Returns
- * false if the chunk need not be copied.
- */
-static bool snap_origin_make(struct dm_snapshot *snap, sector_t sector, struct bio *bio,
-			     struct snap_pending **list)
+/* Makes the pending exception of a chunk, at the end of @list, unless somebody else has. */
+static enum snap_copy snap_origin_make(struct dm_snapshot *snap, sector_t sector, struct bio *bio,
+				       bool may_wait, struct snap_pending **list)
 {
 	struct snap_pending *pe;
+	enum snap_copy copy;
 
-	if (!snap_pending_find(snap, snap_chunk(snap, sector), bio, &pe))
-		return false;
+	copy = snap_pending_find(snap, snap_chunk(snap, sector), bio, may_wait, &pe);
 	if (pe)
 		snap_pending_chain(list, pe);
-	return true;
+	return copy;
 }
 
 /* Lets a bio wait for a pending exception that somebody else has made. */
@@ -211,7 +208,8 @@ int snap_origin_write(struct snap_origin *origin, struct bio *bio, bool retry)
 	sector_t sector = bio->bi_iter.bi_sector;
 	struct snap_pending *list = NULL;
 	struct dm_snapshot *snap;
-	bool wait = false, throttle = !retry;
+	bool wait = false, parked = false, throttle = !retry;
+	enum snap_copy copy;
 	int idx;
 
 restart:
@@ -229,15 +227,23 @@ restart:
 		}
 
 		/* The bio waits for the first that is ours: it cannot end before all are made. */
-		if (snap_origin_make(snap, sector, list ? NULL : bio, &list))
+		copy = snap_origin_make(snap, sector, list ? NULL : bio, !retry, &list);
+		if (copy == SNAP_COPY_PENDING)
 			wait = true;
+		if (unlikely(copy == SNAP_COPY_PARK)) {
+			/* A bio that waits is mapped again anyhow. */
+			parked = !list;
+			if (parked)
+				snap_park(snap, bio);
+			break;
+		}
 	}
 	srcu_read_unlock(&origin->srcu, idx);
 
-	if (list) {
+	if (list)
 		snap_pending_start(list);
+	if (list || parked)
 		return DM_MAPIO_SUBMITTED;
-	}
 	if (wait && snap_origin_join(origin, bio))
 		return DM_MAPIO_SUBMITTED;
 	return DM_MAPIO_REMAPPED;
@@ -260,7 +266,8 @@ static bool snap_origin_start_copies(struct snap_origin *origin, sector_t sector
 	idx = srcu_read_lock(&origin->srcu);
 	list_for_each_entry_srcu(snap, &origin->snapshots, list,
 				 srcu_read_lock_held(&origin->srcu)) {
-		if (snap_wants_copy(snap, sector) && snap_origin_make(snap, sector, NULL, &list))
+		if (snap_wants_copy(snap, sector) &&
+		    snap_origin_make(snap, sector, NULL, true, &list) != SNAP_COPY_NOT_NEEDED)
 			missing = true;
 	}
 	srcu_read_unlock(&origin->srcu, idx);

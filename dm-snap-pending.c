@@ -31,6 +31,8 @@
 #define SNAP_MAX_BUCKETS	4096
 #define SNAP_DEFAULT_COPIES	2048
 #define SNAP_MAX_COPIES_BATCH	32U
+/* After so many ticks a parked write is tried again. */
+#define SNAP_PARK		max(1, HZ / 100)
 
 static unsigned int snapshot_cow_threshold = SNAP_DEFAULT_COPIES;
 module_param(snapshot_cow_threshold, uint, 0644);
@@ -47,6 +49,7 @@ MODULE_PARM_DESC(snapshot_cow_threshold, "Chunks of a snapshot that may be copie
  * @readers:    reads of the origin's chunk that have to end before it may be written
  * @copied:     the snapshot finds the chunk in the COW device
  * @room:       memory for the completed exception; kept for the next one if it was not used
+ * @ticket:     starts the copy; later, if there must be, goes on when the snapshot is invalid
  * @cpu:        where to go on after a completion
  * @full_bio:   snapshot write that fills the chunk, so that no copying is needed
  * @full_end_io:  its own
@@ -66,6 +69,7 @@ struct snap_pending {
 	struct bio_list snapshot_bios;
 	unsigned int readers;
 	struct snap_exception_group *room;
+	struct dm_kcopyd_mq_ticket ticket;
 	bool copied;
 	unsigned int cpu;
 	struct bio *full_bio;
@@ -128,6 +132,7 @@ void snap_copies_wait(struct dm_snapshot *snap)
 {
 	DEFINE_WAIT(wait);
 
+	dm_kcopyd_mq_may_wait();
 	for (;;) {
 		prepare_to_wait_exclusive(&snap->copies_wait, &wait, TASK_UNINTERRUPTIBLE);
 		if (!snap_copies_exceeded_exactly(snap))
@@ -159,6 +164,9 @@ static struct snap_pending *snap_bucket_find(struct snap_bucket *bucket, u64 chu
 	return NULL;
 }
 
+static void snap_park_timer(struct timer_list *timer);
+static void snap_unpark(struct dm_kcopyd_mq_item *item);
+
 int snap_buckets_init(struct dm_snapshot *snap)
 {
 	u64 chunks = snap_store_chunks(&snap->store);
@@ -176,6 +184,11 @@ int snap_buckets_init(struct dm_snapshot *snap)
 		INIT_HLIST_HEAD(&snap->buckets[i].reads);
 	}
 
+	spin_lock_init(&snap->park_lock);
+	bio_list_init(&snap->parked);
+	timer_setup(&snap->park_timer, snap_park_timer, 0);
+	snap->unpark.fn = snap_unpark;
+
 	r = dm_scaled_pool_init(&snap->pending_pool, SNAP_MIN_PENDING, &snap_pending_cache);
 	if (r)
 		kvfree(snap->buckets);
@@ -184,6 +197,7 @@ int snap_buckets_init(struct dm_snapshot *snap)
 
 void snap_buckets_exit(struct dm_snapshot *snap)
 {
+	timer_delete_sync(&snap->park_timer);
 	mempool_exit(&snap->pending_pool);
 	kvfree(snap->buckets);
 }
@@ -203,17 +217,36 @@ static void snap_pending_clean(void *object)
 	pe->room = NULL;
 }
 
-static struct snap_pending *snap_pending_alloc(struct dm_snapshot *snap)
+static void snap_pending_free(struct snap_pending *pe)
+{
+	struct dm_snapshot *snap = pe->snap;
+
+	dm_scaled_cache_free(&snap_pending_cache, &snap->pending_pool, pe);
+	percpu_ref_put(&snap->pending_refs);
+}
+
+/* A worker, which may not wait, gets NULL if there is no memory. */
+static struct snap_pending *snap_pending_alloc(struct dm_snapshot *snap, bool may_wait)
 {
 	struct snap_pending *pe = dm_scaled_cache_try_alloc(&snap_pending_cache);
 
-	if (unlikely(!pe))
-		pe = mempool_alloc(&snap->pending_pool, GFP_NOIO);
+	if (may_wait)
+		dm_kcopyd_mq_may_wait();
+	if (unlikely(!pe)) {
+		pe = mempool_alloc(&snap->pending_pool,
+				   may_wait ? GFP_NOIO : GFP_NOWAIT | __GFP_NOWARN);
+		if (!pe)
+			return NULL;
+	}
 	percpu_ref_get(&snap->pending_refs);
+	pe->snap = snap;
 	/* One that was at hand may still have some. */
 	if (!pe->room)
-		pe->room = snap_exception_room();
-	pe->snap = snap;
+		pe->room = snap_exception_room(may_wait);
+	if (unlikely(!pe->room && !may_wait)) {
+		snap_pending_free(pe);
+		return NULL;
+	}
 	pe->next = NULL;
 	bio_list_init(&pe->origin_bios);
 	bio_list_init(&pe->snapshot_bios);
@@ -221,14 +254,6 @@ static struct snap_pending *snap_pending_alloc(struct dm_snapshot *snap)
 	pe->copied = false;
 	pe->full_bio = NULL;
 	return pe;
-}
-
-static void snap_pending_free(struct snap_pending *pe)
-{
-	struct dm_snapshot *snap = pe->snap;
-
-	dm_scaled_cache_free(&snap_pending_cache, &snap->pending_pool, pe);
-	percpu_ref_put(&snap->pending_refs);
 }
 
 /*
@@ -319,24 +344,19 @@ static void snap_readers_gone(struct dm_kcopyd_mq_item *item)
 }
 
 /*
- * From here on the snapshot finds the chunk in the COW device. The origin may be written as soon as
- * those who read it for the snapshot are done; if there are any, the last of them goes on.
+ * From here on the snapshot, if it is valid, finds the chunk in the COW device. The origin may be
+ * written as soon as those who read it for the snapshot are done; if there are any, the last of
+ * them goes on.
  */
-static void snap_pending_complete(struct snap_pending *pe, bool failed)
+static void snap_pending_end(struct snap_pending *pe)
 {
 	struct dm_snapshot *snap = pe->snap;
 	struct snap_bucket *bucket = snap_bucket_of(snap, pe->log.old);
 	struct bio_list snapshot_bios;
 	struct bio *full = snap_full_bio(pe);
 	unsigned int readers = 0;
-
-	if (failed)
-		snap_invalidate(snap, "a chunk could not be copied");
-	else if (!pe->room)
-		snap_invalidate(snap, "no memory for an exception");
-
 	/* Reads of an invalid snapshot fail when they end: no need to wait for them. */
-	failed = !READ_ONCE(snap->valid);
+	bool failed = !READ_ONCE(snap->valid);
 
 	spin_lock_irq(&bucket->lock);
 	snapshot_bios = pe->snapshot_bios;
@@ -358,6 +378,28 @@ static void snap_pending_complete(struct snap_pending *pe, bool failed)
 	snap_release_snapshot_bios(&snapshot_bios, full, failed);
 	if (likely(!readers))
 		snap_pending_finish(pe);
+}
+
+/* The snapshot is invalid, durably: the origin may be written. */
+static void snap_pending_invalidated(struct dm_kcopyd_mq_item *item)
+{
+	struct snap_pending *pe = container_of(item, struct snap_pending, ticket.item);
+	struct dm_kcopyd_mq_client *kcopyd = pe->snap->kcopyd;
+
+	snap_pending_end(pe);
+	dm_kcopyd_mq_release(kcopyd);
+}
+
+static void snap_pending_complete(struct snap_pending *pe, bool failed)
+{
+	if (unlikely(failed || !pe->room)) {
+		pe->ticket.item.fn = snap_pending_invalidated;
+		if (!snap_invalidate_then(pe->snap, failed ? "a chunk could not be copied" :
+							     "no memory for an exception",
+					  &pe->ticket))
+			return;
+	}
+	snap_pending_end(pe);
 }
 
 /* Under the lock: where the snapshot finds a chunk, if it has been copied. */
@@ -450,7 +492,10 @@ void snap_pending_chain(struct snap_pending **list, struct snap_pending *pe)
 	*list = pe;
 }
 
-/* Reads a chunk once for all those at the head of the list that have the same chunk size. */
+/*
+ * Reads a chunk once for all those at the head of the list that have the same chunk size. The
+ * ticket of the first has a job. Returns the rest of the list.
+ */
 static struct snap_pending *snap_pending_start_some(struct snap_pending *first)
 {
 	struct dm_io_region from, to[DM_KCOPYD_MAX_REGIONS];
@@ -474,20 +519,87 @@ static struct snap_pending *snap_pending_start_some(struct snap_pending *first)
 	}
 	last->next = NULL;
 
-	/* A snapshot whose COW device fails does not take the others with it. */
-	dm_kcopyd_mq_copy(snap->kcopyd, &from, nr, to, nr > 1 ? BIT(DM_KCOPYD_IGNORE_ERROR) : 0,
-			  snap_copy_done, first);
+	/* A snapshot whose COW device fails does not take the others with it; the origin does. */
+	dm_kcopyd_mq_copy_with(snap->kcopyd, &first->ticket, &from, nr, to,
+			       nr > 1 ? BIT(DM_KCOPYD_MQ_IGNORE_WRITE_ERROR) : 0,
+			       snap_copy_done, first);
 	return pe;
+}
+
+/* The first of a list has waited for a job, and has got it. */
+static void snap_pending_go_on(struct dm_kcopyd_mq_item *item)
+{
+	struct snap_pending *pe = container_of(item, struct snap_pending, ticket.item);
+
+	snap_pending_start(snap_pending_start_some(pe));
 }
 
 void snap_pending_start(struct snap_pending *list)
 {
-	while (list)
+	while (list) {
+		list->ticket.item.fn = snap_pending_go_on;
+		if (!dm_kcopyd_mq_reserve(list->snap->kcopyd, &list->ticket))
+			break;
 		list = snap_pending_start_some(list);
+	}
 }
 
 /*
- * Looks, under the lock, for an exception; makes a pending one if there is none.
+ *------------------------------------------------------------
+ * Writes to the origin that a worker cannot go on with
+ *------------------------------------------------------------
+ */
+
+void snap_park(struct dm_snapshot *snap, struct bio *bio)
+{
+	bool first;
+
+	percpu_ref_get(&snap->pending_refs);
+	spin_lock_irq(&snap->park_lock);
+	first = bio_list_empty(&snap->parked);
+	bio_list_add(&snap->parked, bio);
+	spin_unlock_irq(&snap->park_lock);
+	if (first) {
+		snap->park_cpu = dm_kcopyd_mq_hold(snap->kcopyd);
+		mod_timer(&snap->park_timer, jiffies + SNAP_PARK);
+	}
+}
+
+static void snap_park_timer(struct timer_list *timer)
+{
+	struct dm_snapshot *snap = container_of(timer, struct dm_snapshot, park_timer);
+
+	dm_kcopyd_mq_queue_item(snap->kcopyd, &snap->unpark, snap->park_cpu);
+}
+
+static void snap_unpark(struct dm_kcopyd_mq_item *item)
+{
+	struct dm_snapshot *snap = container_of(item, struct dm_snapshot, unpark);
+	struct snap_origin *origin = snap->origin;
+	struct bio_list bios;
+	struct bio *bio;
+
+	spin_lock_irq(&snap->park_lock);
+	bios = snap->parked;
+	bio_list_init(&snap->parked);
+	spin_unlock_irq(&snap->park_lock);
+
+	while ((bio = bio_list_pop(&bios))) {
+		if (snap_origin_write(origin, bio, true) == DM_MAPIO_REMAPPED)
+			submit_bio_noacct(bio);
+		percpu_ref_put(&snap->pending_refs);
+	}
+	dm_kcopyd_mq_release(snap->kcopyd);
+}
+
+/*
+ *------------------------------------------------------------
+ * Finding a chunk's pending exception
+ *------------------------------------------------------------
+ */
+
+/*
+ * Looks, under the lock, for an exception; makes a pending one, @fresh, if there is none.
  * Returns the pending exception, or NULL with @copied telling why there is none.
  */
 static struct snap_pending *snap_bucket_enter(struct dm_snapshot *snap, struct snap_bucket *bucket,
@@ -506,7 +618,7 @@ static struct snap_pending *snap_bucket_enter(struct dm_snapshot *snap, struct s
 	if (*copied)
 		return NULL;
 
-	if (!snap_store_alloc(&snap->store, &fresh->log.new))
+	if (unlikely(!fresh) || !snap_store_alloc(&snap->store, &fresh->log.new))
 		return NULL;
 	fresh->log.old = chunk;
 	if (snap->log)
@@ -515,30 +627,39 @@ static struct snap_pending *snap_bucket_enter(struct dm_snapshot *snap, struct s
 	return fresh;
 }
 
-bool snap_pending_find(struct dm_snapshot *snap, u64 chunk, struct bio *bio,
-		       struct snap_pending **new_pe)
+enum snap_copy snap_pending_find(struct dm_snapshot *snap, u64 chunk, struct bio *bio,
+				 bool may_wait, struct snap_pending **new_pe)
 {
 	struct snap_bucket *bucket = snap_bucket_of(snap, chunk);
-	struct snap_pending *fresh = snap_pending_alloc(snap), *pe;
+	struct snap_pending *fresh = snap_pending_alloc(snap, may_wait), *pe;
 	bool copied;
 	u64 new;
 
 	spin_lock_irq(&bucket->lock);
 	pe = snap_bucket_enter(snap, bucket, chunk, fresh, &new, &copied);
-	if (pe == fresh && bio)
+	if (pe && pe == fresh && bio)
 		bio_list_add(&pe->origin_bios, bio);
 	spin_unlock_irq(&bucket->lock);
 
 	*new_pe = NULL;
-	if (likely(pe == fresh)) {
+	if (likely(pe && pe == fresh)) {
 		*new_pe = pe;
-		return true;
+		return SNAP_COPY_PENDING;
 	}
+	if (!pe && !copied && !fresh)
+		return SNAP_COPY_PARK;
 
-	snap_pending_free(fresh);
-	if (!pe && !copied)
+	if (fresh)
+		snap_pending_free(fresh);
+	if (pe)
+		return SNAP_COPY_PENDING;
+	if (copied)
+		return SNAP_COPY_NOT_NEEDED;
+	if (may_wait)
 		snap_invalidate(snap, "the COW device is full");
-	return pe;
+	else if (!snap_invalidate_then(snap, "the COW device is full", NULL))
+		return SNAP_COPY_PARK;
+	return SNAP_COPY_NOT_NEEDED;
 }
 
 bool snap_pending_join(struct dm_snapshot *snap, u64 chunk, struct bio *bio)
@@ -634,7 +755,7 @@ int snap_pending_write(struct dm_snapshot *snap, u64 chunk, struct bio *bio)
 	bool copied;
 	u64 new;
 
-	fresh = snap_pending_alloc(snap);
+	fresh = snap_pending_alloc(snap, true);
 	bio_set_dev(bio, snap->store.cow);
 
 	spin_lock_irq(&bucket->lock);

@@ -51,9 +51,19 @@ struct snap_pending;
  * @pending_pool:  pending exceptions, with a reserve
  * @pending_refs:  one for each pending exception
  * @pending_gone:  completed when @pending_refs is gone
+ * @park_lock:     protects @parked; interrupts off
+ * @parked:        origin writes that a worker cannot go on with now, see snap_park(); each holds one
+ *                 of @pending_refs
+ * @park_timer:    queues @unpark; pending while there are @parked
+ * @unpark:        tries again
+ * @park_cpu:      CPU on which @unpark runs
+ * @invalidate:    of a persistent snapshot: makes it invalid, on the COW device first
+ * @invalidated:   tickets whose items run when that is done
+ * @invalid_reason: why, for the kernel log; the first reason is kept
  * @copies:        chunks being copied, approximately; see snap_copy_begin()
  * @copies_wait:   writers held back because there are too many
- * @lock:          protects the change of @valid and @overflowed, and what follows
+ * @lock:          protects the change of @valid and @overflowed, and what follows; never held across
+ *                 I/O
  * @ti:            target that has the snapshot
  * @overflow:      a write to the snapshot that finds no room does not make it invalid
  *
@@ -78,6 +88,16 @@ struct dm_snapshot {
 	mempool_t pending_pool;
 	struct percpu_ref pending_refs;
 	struct completion pending_gone;
+
+	spinlock_t park_lock;	/* protects @parked */
+	struct bio_list parked;
+	struct timer_list park_timer;
+	struct dm_kcopyd_mq_item unpark;
+	unsigned int park_cpu;
+	struct work_struct invalidate;
+	struct llist_head invalidated;
+	const char *invalid_reason;
+
 	struct percpu_counter copies;
 	wait_queue_head_t copies_wait;
 
@@ -192,18 +212,44 @@ int snap_buckets_init(struct dm_snapshot *snap);
 void snap_buckets_exit(struct dm_snapshot *snap);
 
 /**
- * snap_pending_find() - find or make the pending exception of a chunk
- * @snap:  snapshot
- * @chunk: chunk of the origin that has to be copied before it is written
- * @bio:   bio that has to wait, or NULL; it is attached if the exception is new
- * @pe:    set to a new pending exception, which the caller starts with snap_pending_start(), or
- * NULL
- *
- * Context: process context, may wait for other pending exceptions to end.
- * Return: true if the chunk is being, or is going to be copied; false if it was, or need not be.
+ * enum snap_copy - what a write to the origin has to do about a chunk
+ * @SNAP_COPY_NOT_NEEDED: nothing: it has been copied, or need not be
+ * @SNAP_COPY_PENDING:    wait: it is being, or is going to be copied
+ * @SNAP_COPY_PARK:       try again later: a worker has found no memory, or the snapshot is becoming
+ *                        invalid
  */
-bool snap_pending_find(struct dm_snapshot *snap, u64 chunk, struct bio *bio,
-		       struct snap_pending **pe);
+enum snap_copy {
+	SNAP_COPY_NOT_NEEDED,
+	SNAP_COPY_PENDING,
+	SNAP_COPY_PARK,
+};
+
+/**
+ * snap_pending_find() - find or make the pending exception of a chunk
+ * @snap:     snapshot
+ * @chunk:    chunk of the origin that has to be copied before it is written
+ * @bio:      bio that has to wait, or NULL; it is attached if the exception is new
+ * @may_wait: the caller is no worker, and may wait for other pending exceptions to end
+ * @pe:       set to a new pending exception, which the caller starts with snap_pending_start(), or
+ *            NULL
+ *
+ * Context: process context.
+ * Return: what the write has to do; SNAP_COPY_PARK only without @may_wait.
+ */
+enum snap_copy snap_pending_find(struct dm_snapshot *snap, u64 chunk, struct bio *bio,
+				 bool may_wait, struct snap_pending **pe);
+
+/**
+ * snap_park() - have a write to the origin mapped again after a while
+ * @snap: snapshot that has returned SNAP_COPY_PARK for it
+ * @bio:  the write
+ *
+ * For what a worker would else wait for. That is rare: all pending exceptions of a write are made
+ * when it is mapped first, in a task that may wait.
+ *
+ * Context: process context, in a read section of the origin's SRCU.
+ */
+void snap_park(struct dm_snapshot *snap, struct bio *bio);
 
 /**
  * snap_pending_chain() - put a new pending exception at the end of a list of such
@@ -216,7 +262,8 @@ void snap_pending_chain(struct snap_pending **list, struct snap_pending *pe);
  * snap_pending_start() - copy chunks of one origin for several snapshots
  * @list: from snap_pending_chain()
  *
- * Context: process context; may be called in a map function, and does not wait for its bios.
+ * Context: process context, any thread; may be called in a map function. Waits for nothing: without
+ * memory for a job the rest of the list is started by a worker, as soon as there is some.
  */
 void snap_pending_start(struct snap_pending *list);
 
@@ -370,9 +417,9 @@ static inline bool snap_origin_has_only(const struct snap_origin *origin,
  * snap_origin_write() - see to it that what a write is going to overwrite has been copied
  * @origin: the origin
  * @bio:    write to @origin->bdev that does not cross a multiple of @origin->split
- * @retry:  the bio has been waiting already
+ * @retry:  the bio has been waiting already, and is mapped again by a worker, which waits for nothing
  *
- * Context: process context, may sleep.
+ * Context: process context, may sleep unless @retry.
  * Return: what a map function returns; DM_MAPIO_SUBMITTED if the bio waits for a copy, and is going
  * to be submitted after it.
  */
@@ -416,9 +463,22 @@ extern struct target_type snap_origin_target_type;
  *
  * Returns when that is durable.
  *
- * Context: process context, may sleep; may be a map function.
+ * Context: process context, but not a worker; may be a map function.
  */
 void snap_invalidate(struct dm_snapshot *snap, const char *reason);
+
+/**
+ * snap_invalidate_then() - give a snapshot up, without waiting
+ * @snap:   the snapshot
+ * @reason: for the log: what happened
+ * @then:   @item.fn is run when that is durable, by a worker on this CPU, and calls
+ *          dm_kcopyd_mq_release() for @snap->kcopyd as the last thing; or NULL
+ *
+ * Context: process context, does not sleep for long.
+ * Return: true if the snapshot is invalid now, and @then is not used.
+ */
+bool snap_invalidate_then(struct dm_snapshot *snap, const char *reason,
+			  struct dm_kcopyd_mq_ticket *then);
 
 /**
  * snap_overflow() - a write to a snapshot finds no room on the COW device

@@ -178,6 +178,7 @@ delay_was_hit()
 
 delays_off()
 {
+	[[ ! -e ${delays%/*}/no_memory ]] || echo N > "${delays%/*}/no_memory"
 	[[ ! -e $delays ]] || echo off > "$delays"
 }
 

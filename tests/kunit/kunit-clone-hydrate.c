@@ -12,16 +12,19 @@
 #include "dm-clone-scaled.h"
 
 static unsigned long hydrate_jiffies(void);
+static bool hydrate_reserve(struct dm_kcopyd_mq_client *kcopyd,
+			    struct dm_kcopyd_mq_ticket *ticket);
 static void hydrate_copy(struct clone *clone, struct dm_kcopyd_mq_client *kcopyd,
-			 unsigned long region, unsigned long nr, dm_kcopyd_notify_fn fn,
-			 void *context);
+			 struct dm_kcopyd_mq_ticket *ticket, unsigned long region,
+			 unsigned long nr, dm_kcopyd_notify_fn fn, void *context);
 static void hydrate_queue(struct clone *clone, unsigned long delay);
 static void hydrate_mod(struct clone *clone, unsigned long delay);
 static void *hydrate_alloc(mempool_t *pool, gfp_t gfp);
 
 #define jiffies					hydrate_jiffies()
-#define clone_copy(clone, kcopyd, region, nr, fn, context) \
-	hydrate_copy(clone, kcopyd, region, nr, fn, context)
+#define dm_kcopyd_mq_reserve(kcopyd, ticket)	hydrate_reserve(kcopyd, ticket)
+#define clone_copy(clone, kcopyd, ticket, region, nr, fn, context) \
+	hydrate_copy(clone, kcopyd, ticket, region, nr, fn, context)
 #define queue_delayed_work(wq, work, delay)	hydrate_queue(clone, delay)
 #define mod_delayed_work(wq, work, delay)	hydrate_mod(clone, delay)
 #define mempool_alloc(pool, gfp)		hydrate_alloc(pool, gfp)
@@ -29,6 +32,7 @@ static void *hydrate_alloc(mempool_t *pool, gfp_t gfp);
 #include "dm-clone-hydrate.c"
 
 #undef jiffies
+#undef dm_kcopyd_mq_reserve
 #undef clone_copy
 #undef queue_delayed_work
 #undef mod_delayed_work
@@ -93,14 +97,20 @@ static unsigned long hydrate_jiffies(void)
 	return fixture.real ? jiffies : fixture.now;
 }
 
+static bool hydrate_reserve(struct dm_kcopyd_mq_client *kcopyd,
+			    struct dm_kcopyd_mq_ticket *ticket)
+{
+	return !fixture.real || dm_kcopyd_mq_reserve(kcopyd, ticket);
+}
+
 static void hydrate_copy(struct clone *clone, struct dm_kcopyd_mq_client *kcopyd,
-			 unsigned long region, unsigned long nr, dm_kcopyd_notify_fn fn,
-			 void *context)
+			 struct dm_kcopyd_mq_ticket *ticket, unsigned long region,
+			 unsigned long nr, dm_kcopyd_notify_fn fn, void *context)
 {
 	struct fixture *f = &fixture;
 
 	if (f->real)
-		clone_copy(clone, kcopyd, region, nr, fn, context);
+		clone_copy(clone, kcopyd, ticket, region, nr, fn, context);
 	else if (!WARN_ON(f->nr_copies == MAX_COPIES))
 		f->copies[f->nr_copies++] = (struct hydrate_copy) {
 			.first = region,

@@ -278,28 +278,58 @@ static void large_copy_without_memory(struct kunit *test)
 		expect_segment(test, e->dst[0], i, i, REQ_OP_WRITE);
 }
 
+#define CHAIN_COPIES	200
+
+struct chain_link {
+	struct dm_kcopyd_mq_ticket ticket;
+	struct chain *chain;
+};
+
 struct chain {
 	struct engine *e;
-	atomic_t left;
+	struct chain_link links[CHAIN_COPIES];
+	atomic_t begun;
+	atomic_t ended;
 	atomic_t wrong;
-	atomic_t live;
-	struct completion ended;
 };
+
+static void chain_begin(struct chain *chain);
 
 static void chain_done(int read_err, unsigned long write_err, void *context)
 {
 	struct chain *chain = context;
-	struct engine *e = chain->e;
 
 	if (read_err || write_err)
 		atomic_inc(&chain->wrong);
-	if (atomic_dec_if_positive(&chain->left) >= 0)
-		dm_kcopyd_mq_copy(e->kc, &e->from, 1, e->to, 0, chain_done, chain);
-	else if (atomic_dec_and_test(&chain->live))
-		complete(&chain->ended);
+	chain_begin(chain);
+	chain_begin(chain);
+	atomic_inc(&chain->ended);
 }
 
-/* Callbacks that submit, with all jobs in use, do not wait for themselves. */
+static void chain_copy(struct dm_kcopyd_mq_item *item)
+{
+	struct chain_link *link = container_of(item, struct chain_link, ticket.item);
+	struct engine *e = link->chain->e;
+
+	dm_kcopyd_mq_copy_with(e->kc, &link->ticket, &e->from, 1, e->to, 0, chain_done,
+			       link->chain);
+}
+
+static void chain_begin(struct chain *chain)
+{
+	unsigned int i = atomic_inc_return(&chain->begun) - 1;
+	struct chain_link *link;
+
+	if (i >= CHAIN_COPIES)
+		return;
+	link = &chain->links[i];
+	link->chain = chain;
+	link->ticket.item.fn = chain_copy;
+	if (dm_kcopyd_mq_reserve(chain->e->kc, &link->ticket))
+		chain_copy(&link->ticket.item);
+}
+
+/* Callbacks that begin two copies each, with all jobs in use, do not wait for themselves. */
 static void callbacks_submit_without_memory(struct kunit *test)
 {
 	struct engine *e = engine(test, 1, PAGE);
@@ -308,14 +338,11 @@ static void callbacks_submit_without_memory(struct kunit *test)
 
 	KUNIT_ASSERT_NOT_NULL(test, chain);
 	chain->e = e;
-	atomic_set(&chain->left, 200);
-	atomic_set(&chain->live, 16);
-	init_completion(&chain->ended);
 	test_disk_set(e->src, TEST_DISK_TASK, 0, 20);
 	ku_allow(0);
 	for (i = 0; i < 16; i++)
-		dm_kcopyd_mq_copy(e->kc, &e->from, 1, e->to, 0, chain_done, chain);
-	KUNIT_ASSERT_TRUE(test, wait_for_completion_timeout(&chain->ended, KU_TIMEOUT));
+		chain_begin(chain);
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(atomic_read(&chain->ended) == CHAIN_COPIES));
 	KUNIT_EXPECT_EQ(test, atomic_read(&chain->wrong), 0);
 	KUNIT_EXPECT_TRUE(test, ku_wait_until(!dm_scaled_pool_is_short(&e->kc->jobs)));
 }

@@ -644,32 +644,122 @@ static void waits_for_a_job(struct kunit *test)
 	mt->jobs[mt->nr_jobs++] = w.job;
 }
 
-/* A worker that submits in a callback does not wait, as the job that has ended is left to it. */
-static void worker_takes_the_job_that_has_ended(struct kunit *test)
+/*
+ * Tickets.
+ */
+
+#define NR_TICKETS	3
+
+static struct dm_kcopyd_mq_ticket tickets[NR_TICKETS];
+static unsigned int tickets_served[NR_TICKETS], nr_tickets_served;
+
+static void ticket_served(struct dm_kcopyd_mq_item *item)
 {
-	struct mem_test *mt = mem_client(test, 64);
-	struct kmq_cpu *kcc;
-	struct kmq_job *job, *spare;
-	bool direct = true;
+	struct dm_kcopyd_mq_ticket *ticket = container_of(item, struct dm_kcopyd_mq_ticket, item);
+
+	tickets_served[nr_tickets_served++] = ticket - tickets;
+}
+
+/* With all jobs of the reserve in use, tickets wait, and their submitter does not. */
+static void use_up_jobs(struct kunit *test)
+{
+	struct mem_test *mt = test->priv;
+	unsigned int i;
 
 	exhaust(test);
-	spare = mem_job_of(test, 1);
-	kcc = raw_cpu_ptr(mt->kc->cpus);
-	kcc->spare = spare;
+	for (i = 0; i < KMQ_MIN_JOBS; i++)
+		mem_job_of(test, 1);
+	KUNIT_ASSERT_EQ(test, mt->kc->jobs.curr_nr, 0);
 
-	/* Not the worker: gets one of the reserve. */
-	job = kmq_job_alloc(mt->kc, &direct);
-	KUNIT_EXPECT_PTR_NE(test, job, spare);
-	KUNIT_EXPECT_PTR_EQ(test, kcc->spare, spare);
+	nr_tickets_served = 0;
+	for (i = 0; i < NR_TICKETS; i++) {
+		tickets[i].item.fn = ticket_served;
+		tickets[i].cpu = raw_smp_processor_id();
+		KUNIT_EXPECT_FALSE(test, kmq_job_reserve(mt->kc, &tickets[i]));
+	}
+}
+
+static void keep_ticket_job(struct kunit *test, struct dm_kcopyd_mq_ticket *ticket)
+{
+	struct mem_test *mt = test->priv;
+	struct kmq_job *job = ticket->job;
+
+	KUNIT_ASSERT_NOT_NULL(test, job);
+	KUNIT_EXPECT_FALSE(test, ticket->direct);
+	job->kc = mt->kc;
+	mt->jobs[mt->nr_jobs++] = job;
+}
+
+static void expect_tickets(struct kunit *test, unsigned int nr)
+{
+	struct mem_test *mt = test->priv;
+	unsigned int i;
+
+	ku_pause();
+	dm_kcopyd_mq_client_flush(mt->kc);
+	KUNIT_ASSERT_EQ(test, nr_tickets_served, nr);
+	for (i = 0; i < nr; i++)
+		KUNIT_EXPECT_EQ(test, tickets_served[i], i);
+}
+
+/* Each job that ends serves the ticket that has waited longest; nobody overtakes it. */
+static void tickets_are_served_in_order(struct kunit *test)
+{
+	struct mem_test *mt = mem_client(test, 64);
+	struct dm_kcopyd_mq_ticket late = { .cpu = raw_smp_processor_id() };
+	unsigned int i;
+
+	use_up_jobs(test);
+	expect_tickets(test, 0);
+	for (i = 0; i < NR_TICKETS; i++) {
+		kmq_job_free(mt->jobs[--mt->nr_jobs]);
+		expect_tickets(test, i + 1);
+		keep_ticket_job(test, &tickets[i]);
+	}
+	KUNIT_EXPECT_NULL(test, mt->kc->parked);
+
+	/* And without anybody waiting a job of the reserve is to be had at once. */
+	kmq_job_free(mt->jobs[--mt->nr_jobs]);
+	KUNIT_EXPECT_TRUE(test, kmq_job_reserve(mt->kc, &late));
+	keep_ticket_job(test, &late);
+	expect_tickets(test, NR_TICKETS);
+}
+
+static long free_all_jobs(void *arg)
+{
+	struct mem_test *mt = arg;
+
+	while (mt->nr_jobs)
+		kmq_job_free(mt->jobs[--mt->nr_jobs]);
+	return 0;
+}
+
+/* Wherever jobs end. */
+static void any_cpu_serves_tickets(struct kunit *test)
+{
+	struct mem_test *mt = mem_client(test, 64);
+	unsigned int i;
+
+	use_up_jobs(test);
+	if (!ku_run_elsewhere(free_all_jobs, mt))
+		free_all_jobs(mt);
+	expect_tickets(test, NR_TICKETS);
+	for (i = 0; i < NR_TICKETS; i++)
+		keep_ticket_job(test, &tickets[i]);
+}
+
+/* A ticket gets what is at hand, to be submitted by its owner. */
+static void ticket_with_memory(struct kunit *test)
+{
+	struct mem_test *mt = mem_client(test, 64);
+	struct dm_kcopyd_mq_ticket ticket = { };
+	struct kmq_job *job;
+
+	KUNIT_ASSERT_TRUE(test, kmq_job_reserve(mt->kc, &ticket));
+	KUNIT_EXPECT_TRUE(test, ticket.direct);
+	job = ticket.job;
 	job->kc = mt->kc;
 	kmq_job_free(job);
-
-	kcc->task = current;
-	job = kmq_job_alloc(mt->kc, &direct);
-	kcc->task = NULL;
-	KUNIT_EXPECT_PTR_EQ(test, job, spare);
-	KUNIT_EXPECT_NULL(test, kcc->spare);
-	KUNIT_EXPECT_FALSE(test, direct);
 }
 
 static struct kunit_case mem_cases[] = {
@@ -689,7 +779,9 @@ static struct kunit_case mem_cases[] = {
 	KUNIT_CASE(any_pages_complete_the_reserve),
 	KUNIT_CASE(reserved_jobs_are_the_workers),
 	KUNIT_CASE(waits_for_a_job),
-	KUNIT_CASE(worker_takes_the_job_that_has_ended),
+	KUNIT_CASE(tickets_are_served_in_order),
+	KUNIT_CASE(any_cpu_serves_tickets),
+	KUNIT_CASE(ticket_with_memory),
 	{}
 };
 

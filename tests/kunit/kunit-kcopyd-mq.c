@@ -6,6 +6,16 @@
 #include "kunit-lib.h"
 #include "kunit-engine.h"
 
+static bool refuse_bios;
+
+static struct bio *kcopyd_bio_alloc(struct block_device *bdev, unsigned short nr_vecs, blk_opf_t op,
+				    gfp_t gfp, struct bio_set *bs)
+{
+	return refuse_bios ? NULL : bio_alloc_bioset(bdev, nr_vecs, op, gfp, bs);
+}
+
+#define bio_alloc_bioset(bdev, nr_vecs, op, gfp, bs)	kcopyd_bio_alloc(bdev, nr_vecs, op, gfp, bs)
+
 #include "dm-kcopyd-mq.c"
 
 #define WRITES		(OP_BIT(REQ_OP_WRITE) | OP_BIT(REQ_OP_WRITE_ZEROES))
@@ -322,6 +332,49 @@ static void salvages_page_by_page(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, ku_disk_holds(e->dst[0], 4 * PAGE - 3, 3, 'o'));
 }
 
+/* With the engine's own flag a failed write is that destination's, and a failed read everybody's. */
+static void failed_read_may_end_the_copy_for_all(struct kunit *test)
+{
+	struct engine *e = engine(test, 2, 4 * PAGE);
+
+	test_disk_fail(e->dst[0], WRITES, 0, 1, BLK_STS_IOERR);
+	ku_client_destroy(test);
+	e->kc = ku_client(test, 8, NULL);
+	engine_copy(e, BIT(DM_KCOPYD_MQ_IGNORE_WRITE_ERROR));
+	ku_expect_copy(test, e->copy, 0, 1);
+	KUNIT_EXPECT_EQ(test, engine_records(e->src), 2);
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(e->dst[1], 3 * PAGE, PAGE, 'd'));
+
+	/* It is not repeated page by page: nobody wants the result. */
+	test_disk_heal(e->dst[0]);
+	test_disk_fail(e->src, OP_BIT(REQ_OP_READ), 0, 1, BLK_STS_MEDIUM);
+	KUNIT_ASSERT_EQ(test, test_disk_record(e->src, 256), 0);
+	e->copy = ku_copy_create(test);
+	e->from.count = 2 * PAGE;
+	e->to[0].count = 2 * PAGE;
+	e->to[1].count = 2 * PAGE;
+	engine_copy(e, BIT(DM_KCOPYD_MQ_IGNORE_WRITE_ERROR));
+	ku_expect_copy(test, e->copy, 1, 0);
+	KUNIT_EXPECT_EQ(test, engine_records(e->src), 1);
+}
+
+/* Without memory for bios, the destinations are written one after another; errors stay apart. */
+static void writes_without_bios(struct kunit *test)
+{
+	struct engine *e = engine(test, DM_KCOPYD_MAX_REGIONS, PAGE);
+	unsigned int i;
+
+	test_disk_fail(e->dst[3], WRITES, 0, 1, BLK_STS_IOERR);
+	refuse_bios = true;
+	engine_copy(e, 0);
+	ku_expect_copy(test, e->copy, 0, BIT(3));
+	refuse_bios = false;
+	for (i = 0; i < DM_KCOPYD_MAX_REGIONS; i++) {
+		KUNIT_EXPECT_EQ(test, engine_records(e->dst[i]), 1);
+		KUNIT_EXPECT_TRUE(test, ku_disk_holds(e->dst[i], 0, PAGE, i == 3 ? 0 : 'a'));
+	}
+}
+
 /*
  * Writes in order.
  */
@@ -505,6 +558,8 @@ static struct kunit_case kcopyd_cases[] = {
 	KUNIT_CASE(write_error_ends_the_copy),
 	KUNIT_CASE(read_error_ends_the_copy),
 	KUNIT_CASE(salvages_page_by_page),
+	KUNIT_CASE(failed_read_may_end_the_copy_for_all),
+	KUNIT_CASE(writes_without_bios),
 	KUNIT_CASE(writes_in_order),
 	KUNIT_CASE(writes_in_order_whatever_comes),
 	KUNIT_CASE(error_ends_a_copy_in_order),

@@ -287,7 +287,7 @@ static struct snap_exceptions *table(struct kunit *test)
 
 static int add(struct snap_exceptions *et, u64 old, u64 new)
 {
-	struct snap_exception_group *room = snap_exception_room();
+	struct snap_exception_group *room = snap_exception_room(true);
 	int r = room ? snap_exception_add(et, old, new, &room) : -ENOMEM;
 
 	group_kfree(room);
@@ -384,13 +384,13 @@ static void refuses_a_second_exception(struct kunit *test)
 static void takes_room_only_for_a_group(struct kunit *test)
 {
 	struct snap_exceptions *et = table(test);
-	struct snap_exception_group *room = snap_exception_room();
+	struct snap_exception_group *room = snap_exception_room(true);
 
 	KUNIT_ASSERT_NOT_NULL(test, room);
 	KUNIT_EXPECT_EQ(test, snap_exception_add(et, 7, 70, &room), 0);
 	KUNIT_EXPECT_NULL(test, room);
 
-	room = snap_exception_room();
+	room = snap_exception_room(true);
 	KUNIT_ASSERT_NOT_NULL(test, room);
 	KUNIT_EXPECT_EQ(test, snap_exception_add(et, 9, 90, &room), 0);
 	KUNIT_EXPECT_EQ(test, snap_exception_add(et, 9, 90, &room), -EEXIST);

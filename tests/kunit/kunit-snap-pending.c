@@ -74,7 +74,7 @@ static struct snap_pending *pending(struct kunit *test, struct dm_snapshot *snap
 {
 	struct snap_pending *pe = NULL;
 
-	KUNIT_ASSERT_TRUE(test, snap_pending_find(snap, chunk, bio, &pe));
+	KUNIT_ASSERT_TRUE(test, snap_pending_find(snap, chunk, bio, true, &pe));
 	KUNIT_ASSERT_NOT_NULL(test, pe);
 	return pe;
 }
@@ -139,7 +139,7 @@ static void first_writer_makes_it(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, pe->log.old, 3);
 	KUNIT_EXPECT_FALSE(test, pe->copied);
 	none = pe;
-	KUNIT_EXPECT_TRUE(test, snap_pending_find(f.snap, 3, NULL, &none));
+	KUNIT_EXPECT_TRUE(test, snap_pending_find(f.snap, 3, NULL, true, &none));
 	KUNIT_EXPECT_NULL(test, none);
 	other = pending(test, f.snap, 4, NULL);
 	KUNIT_EXPECT_NE(test, other->log.new, pe->log.new);
@@ -151,7 +151,7 @@ static void first_writer_makes_it(struct kunit *test)
 					      has_exception(f.snap, 4)));
 	KUNIT_EXPECT_FALSE(test, is_pending(f.snap, 3));
 	none = pe;
-	KUNIT_EXPECT_FALSE(test, snap_pending_find(f.snap, 3, NULL, &none));
+	KUNIT_EXPECT_FALSE(test, snap_pending_find(f.snap, 3, NULL, true, &none));
 	KUNIT_EXPECT_NULL(test, none);
 	KUNIT_EXPECT_TRUE(test, f.snap->valid);
 }
@@ -187,7 +187,7 @@ static void bio_is_attached_once(struct kunit *test)
 	struct ku_bio *first = origin_write(test, &f, 3), *second = origin_write(test, &f, 3);
 	struct snap_pending *pe = pending(test, f.snap, 3, &first->bio), *none;
 
-	KUNIT_EXPECT_TRUE(test, snap_pending_find(f.snap, 3, &second->bio, &none));
+	KUNIT_EXPECT_TRUE(test, snap_pending_find(f.snap, 3, &second->bio, true, &none));
 	KUNIT_EXPECT_EQ(test, bio_list_size(&pe->origin_bios), 1);
 	KUNIT_EXPECT_PTR_EQ(test, bio_list_peek(&pe->origin_bios), &first->bio);
 	snap_pending_start(pe);
@@ -501,11 +501,11 @@ static void room_is_kept(struct kunit *test)
 
 	copy_chunk(test, f.snap, 3);
 	KUNIT_ASSERT_TRUE(test, ku_wait_until(!is_pending(f.snap, 3)));
-	pe = snap_pending_alloc(f.snap);
+	pe = snap_pending_alloc(f.snap, true);
 	room = pe->room;
 	KUNIT_ASSERT_NOT_NULL(test, room);
 	snap_pending_free(pe);
-	pe = snap_pending_alloc(f.snap);
+	pe = snap_pending_alloc(f.snap, true);
 	KUNIT_EXPECT_PTR_EQ(test, pe->room, room);
 	snap_pending_free(pe);
 }
@@ -641,7 +641,7 @@ static void overflow_invalidates(struct kunit *test)
 	KUNIT_ASSERT_TRUE(test, ku_bio_wait(kb));
 	KUNIT_EXPECT_TRUE(test, READ_ONCE(f.snap->valid));
 
-	KUNIT_EXPECT_FALSE(test, snap_pending_find(f.snap, 2, NULL, &pe));
+	KUNIT_EXPECT_FALSE(test, snap_pending_find(f.snap, 2, NULL, true, &pe));
 	KUNIT_EXPECT_NULL(test, pe);
 	KUNIT_EXPECT_FALSE(test, READ_ONCE(f.snap->valid));
 	KUNIT_EXPECT_EQ(test, ku_events(), before + 1);
