@@ -15,6 +15,8 @@
 #include <linux/spinlock.h>
 /* With PREEMPT_RT it needs linux/spinlock.h, which it does not include. */
 #include <linux/local_lock.h>
+#include <linux/shrinker.h>
+#include <linux/slab.h>
 #include <linux/version.h>
 #include <linux/workqueue.h>
 
@@ -89,6 +91,45 @@ static inline u32 dm_scaled_crc32c(u32 crc, const void *data, size_t bytes)
 	return __crc32c_le(crc, data, bytes);
 #else
 	return crc32c(crc, data, bytes);
+#endif
+}
+
+/* 6.7: shrinkers are allocated by the kernel. */
+static inline struct shrinker *
+dm_scaled_shrinker_create(const char *name,
+			  unsigned long (*count)(struct shrinker *s, struct shrink_control *sc),
+			  unsigned long (*scan)(struct shrinker *s, struct shrink_control *sc))
+{
+	struct shrinker *s;
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 7, 0)
+	s = kzalloc(sizeof(*s), GFP_KERNEL);
+#else
+	s = shrinker_alloc(0, "%s", name);
+#endif
+	if (!s)
+		return NULL;
+	s->count_objects = count;
+	s->scan_objects = scan;
+	s->seeks = DEFAULT_SEEKS;
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 7, 0)
+	if (register_shrinker(s, "%s", name)) {
+		kfree(s);
+		return NULL;
+	}
+#else
+	shrinker_register(s);
+#endif
+	return s;
+}
+
+static inline void dm_scaled_shrinker_destroy(struct shrinker *s)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 7, 0)
+	unregister_shrinker(s);
+	kfree(s);
+#else
+	shrinker_free(s);
 #endif
 }
 

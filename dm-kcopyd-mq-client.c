@@ -301,6 +301,8 @@ EXPORT_SYMBOL_DM_SCALED(dm_kcopyd_mq_client_create_background);
 
 void dm_kcopyd_mq_client_destroy(struct dm_kcopyd_mq_client *kc)
 {
+	int cpu;
+
 	dm_kcopyd_mq_may_wait();
 	percpu_ref_kill(&kc->refs);
 	wait_for_completion(&kc->drained);
@@ -312,6 +314,9 @@ void dm_kcopyd_mq_client_destroy(struct dm_kcopyd_mq_client *kc)
 
 	/* No job is left, so nothing is delayed any more; the work may still be under way. */
 	cancel_delayed_work_sync(&kc->delay_work);
+	/* No item is left. One that is queued need not run, which a busy CPU might not let it. */
+	for_each_possible_cpu(cpu)
+		cancel_work_sync(&per_cpu_ptr(kc->cpus, cpu)->work);
 	destroy_workqueue(kc->wq);
 	percpu_ref_exit(&kc->refs);
 	bioset_exit(&kc->bios);

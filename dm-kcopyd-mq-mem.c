@@ -5,19 +5,20 @@
  * What a job gives back goes to a magazine of the CPU, from which the next job on that CPU takes
  * it: neither the slab nor the page allocator is called for a small copy, and nothing is cleared
  * that is about to be overwritten. A magazine of pages holds at most KMQ_MAGAZINE_PAGES; magazines
- * are emptied, those of other caches, too, when their CPU goes offline and when the last client is
- * destroyed.
+ * are emptied, those of other caches, too, when their CPU goes offline, when it has not used them
+ * for a second, when the system is short of memory, and when the last client is destroyed.
  *
  * Under memory exhaustion a job is taken from the client's mempool, and its pages from the client's
  * reserve, all that it needs at once. Whoever gives memory back completes the reserves first, and
- * then serves the tickets that wait for a job, and the jobs that wait for pages, oldest first. A job holds reserved pages only while it has I/O in
- * flight, so that they always come back.
+ * then serves the tickets that wait for a job, and the jobs that wait for pages, oldest first. A
+ * job holds reserved pages only while it has I/O in flight, so that they always come back.
  */
 #include <linux/cpu.h>
 #include <linux/cpuhotplug.h>
 #include <linux/mutex.h>
 #include <linux/percpu.h>
 #include <linux/slab.h>
+#include <linux/spinlock.h>
 
 #include "compat.h"
 #include "dm-kcopyd-mq-job.h"
@@ -29,7 +30,8 @@
 
 /**
  * struct kmq_magazine - free pages of one CPU
- * @lock:     protects all fields; process context of this CPU only
+ * @lock:     protects all fields; process context of this CPU only. Without it they are touched
+ *            only when the CPU is dead or there are no clients, under kmq_empty_lock
  * @nr_pages: entries of @pages that are used
  * @pages:    the pages
  */
@@ -50,6 +52,13 @@ static enum cpuhp_state kmq_cpuhp_state;
 static DEFINE_MUTEX(kmq_clients_lock);
 static unsigned int kmq_clients;
 
+/*
+ * Held by who empties magazines. Not preempted on the way, so that nobody ever waits for a CPU that
+ * a task of high priority holds.
+ */
+static DEFINE_SPINLOCK(kmq_empty_lock);	/* protects changes of @kmq_clients to and from 0, too */
+static struct shrinker *kmq_shrinker;
+
 /* Outside of use a job has no pages. */
 static void kmq_job_ctor(void *object)
 {
@@ -58,37 +67,97 @@ static void kmq_job_ctor(void *object)
 	job->nr_pages = 0;
 }
 
-/* Those of the caches, too. */
+/* Of a CPU that is dead, or with no client left. Those of the caches, too. */
 static void kmq_magazines_empty_cpu(unsigned int cpu)
 {
 	struct kmq_magazine *m = per_cpu_ptr(&kmq_magazines, cpu);
 
+	spin_lock(&kmq_empty_lock);
 	while (m->nr_pages)
 		__free_page(m->pages[--m->nr_pages]);
 	dm_scaled_caches_empty(cpu);
+	spin_unlock(&kmq_empty_lock);
 }
 
-static long kmq_magazine_empty_local(void *unused)
+/* Of this CPU, which may be using them. */
+static void kmq_magazines_empty_local(void)
 {
-	local_lock(&kmq_magazines.lock);
-	kmq_magazines_empty_cpu(smp_processor_id());
-	local_unlock(&kmq_magazines.lock);
-	return 0;
+	struct kmq_magazine *m;
+
+	spin_lock(&kmq_empty_lock);
+	/* Without clients they are being emptied from elsewhere. */
+	if (kmq_clients) {
+		local_lock(&kmq_magazines.lock);
+		m = this_cpu_ptr(&kmq_magazines);
+		while (m->nr_pages)
+			__free_page(m->pages[--m->nr_pages]);
+		local_unlock(&kmq_magazines.lock);
+		dm_scaled_caches_empty_local();
+	}
+	spin_unlock(&kmq_empty_lock);
 }
 
-static void kmq_magazines_empty(void)
+static unsigned int kmq_at_hand(unsigned int cpu)
 {
+	return READ_ONCE(per_cpu_ptr(&kmq_magazines, cpu)->nr_pages) +
+	       dm_scaled_caches_at_hand(cpu);
+}
+
+static void kmq_client_counts(void)
+{
+	mutex_lock(&kmq_clients_lock);
+	spin_lock(&kmq_empty_lock);
+	kmq_clients++;
+	spin_unlock(&kmq_empty_lock);
+	mutex_unlock(&kmq_clients_lock);
+}
+
+/* The last client takes the contents of all magazines with it. */
+static void kmq_client_is_gone(void)
+{
+	bool last;
 	int cpu;
 
-	lockdep_assert_held(&kmq_clients_lock);
+	mutex_lock(&kmq_clients_lock);
+	spin_lock(&kmq_empty_lock);
+	last = !--kmq_clients;
+	spin_unlock(&kmq_empty_lock);
+	/* Nobody uses them any more, and no new client comes meanwhile: no CPU has to be asked. */
+	if (last)
+		for_each_possible_cpu(cpu)
+			kmq_magazines_empty_cpu(cpu);
+	mutex_unlock(&kmq_clients_lock);
+}
 
-	cpus_read_lock();
+static unsigned long kmq_shrink_count(struct shrinker *s, struct shrink_control *sc)
+{
+	unsigned long nr = 0;
+	int cpu;
+
+	for_each_online_cpu(cpu)
+		nr += kmq_at_hand(cpu);
+	return nr ?: SHRINK_EMPTY;
+}
+
+/* This CPU's are freed now; other CPUs are asked to free theirs, and not waited for. */
+static unsigned long kmq_shrink_scan(struct shrinker *s, struct shrink_control *sc)
+{
+	unsigned long wanted = sc->nr_to_scan, freed = kmq_at_hand(raw_smp_processor_id());
+	unsigned int nr;
+	int cpu;
+
+	kmq_magazines_empty_local();
+	wanted -= min(wanted, freed);
 	for_each_online_cpu(cpu) {
-		/* No client is left that could be at them. */
-		if (per_cpu_ptr(&kmq_magazines, cpu)->nr_pages || dm_scaled_caches_at_hand(cpu))
-			work_on_cpu(cpu, kmq_magazine_empty_local, NULL);
+		if (!wanted)
+			break;
+		nr = kmq_at_hand(cpu);
+		if (nr) {
+			dm_scaled_rest_now(cpu);
+			wanted -= min_t(unsigned long, wanted, nr);
+		}
 	}
-	cpus_read_unlock();
+	return freed ?: SHRINK_STOP;
 }
 
 /* The CPU is gone, so nobody else is at its magazine. */
@@ -179,7 +248,7 @@ bool kmq_job_reserve(struct dm_kcopyd_mq_client *kc, struct dm_kcopyd_mq_ticket 
 void kmq_job_free(struct kmq_job *job)
 {
 	struct dm_kcopyd_mq_client *kc = job->kc;
-	/* While a ticket waits, the reserve's jobs are in use: each of those who free one sees it. */
+	/* While a ticket waits, the reserve's jobs are in use: who frees one of them sees that. */
 	bool short_of_jobs = dm_scaled_pool_is_short(&kc->jobs);
 
 	dm_scaled_cache_free(&kmq_job_cache, &kc->jobs, job);
@@ -220,6 +289,7 @@ static void kmq_free_pages(struct kmq_job *job)
 	for (; i < job->nr_pages; i++)
 		__free_page(job->vecs[i].bv_page);
 	job->nr_pages = 0;
+	dm_scaled_rest_used();
 }
 
 static void kmq_free_vecs(struct kmq_job *job)
@@ -377,9 +447,7 @@ int kmq_reserve_init(struct dm_kcopyd_mq_client *kc)
 	if (err)
 		return err;
 
-	mutex_lock(&kmq_clients_lock);
-	kmq_clients++;
-	mutex_unlock(&kmq_clients_lock);
+	kmq_client_counts();
 
 	for (i = 0; i < r->size; i++) {
 		struct page *page = alloc_page(GFP_KERNEL);
@@ -418,10 +486,7 @@ void kmq_reserve_exit(struct dm_kcopyd_mq_client *kc)
 	kfree(r->vecs);
 	mempool_exit(&kc->jobs);
 
-	mutex_lock(&kmq_clients_lock);
-	if (!--kmq_clients)
-		kmq_magazines_empty();
-	mutex_unlock(&kmq_clients_lock);
+	kmq_client_is_gone();
 }
 
 int kmq_mem_init(void)
@@ -440,6 +505,15 @@ int kmq_mem_init(void)
 		return r;
 	}
 	kmq_cpuhp_state = r;
+
+	dm_scaled_rest_init(kmq_magazines_empty_local);
+	kmq_shrinker = dm_scaled_shrinker_create(DM_SCALED_UNIQUE_NAME("dm-kcopyd-mq"),
+						 kmq_shrink_count, kmq_shrink_scan);
+	if (!kmq_shrinker) {
+		cpuhp_remove_state_nocalls(kmq_cpuhp_state);
+		dm_scaled_cache_exit(&kmq_job_cache);
+		return -ENOMEM;
+	}
 	return 0;
 }
 
@@ -447,6 +521,8 @@ void kmq_mem_exit(void)
 {
 	int cpu;
 
+	dm_scaled_shrinker_destroy(kmq_shrinker);
+	dm_scaled_rest_exit();
 	cpuhp_remove_state_nocalls(kmq_cpuhp_state);
 	for_each_possible_cpu(cpu)
 		kmq_magazines_empty_cpu(cpu);

@@ -3,6 +3,8 @@
  * Slab caches with free objects at hand on each CPU.
  */
 #include <linux/percpu.h>
+#include <linux/spinlock.h>
+#include <linux/workqueue.h>
 
 #include "compat.h"
 #include "dm-scaled-cache.h"
@@ -20,8 +22,15 @@ struct dm_scaled_magazine {
 	void *objects[DM_SCALED_MAGAZINE];
 };
 
-/* Changes only while the module is loaded or unloaded. */
+/*
+ * Held by who empties magazines: a CPU that goes offline, one that has come to rest, and who
+ * destroys the last client do so at any time.
+ */
+static DEFINE_SPINLOCK(dm_scaled_caches_lock);	/* protects the list of caches */
 static LIST_HEAD(dm_scaled_caches);
+
+DEFINE_PER_CPU(struct dm_scaled_rest, dm_scaled_rest);
+static void (*dm_scaled_rest_empty)(void);
 
 void *dm_scaled_cache_try_alloc(struct dm_scaled_cache *cache)
 {
@@ -77,18 +86,52 @@ void dm_scaled_cache_free(struct dm_scaled_cache *cache, mempool_t *pool, void *
 
 	if (unlikely(object))
 		dm_scaled_to_slab(cache, object);
+	dm_scaled_rest_used();
+}
+
+/* Of a CPU on which the cache is not used. */
+static void dm_scaled_cache_empty(struct dm_scaled_cache *cache, unsigned int cpu)
+{
+	struct dm_scaled_magazine *m = per_cpu_ptr(cache->magazines, cpu);
+
+	while (m->nr)
+		dm_scaled_to_slab(cache, m->objects[--m->nr]);
 }
 
 void dm_scaled_caches_empty(unsigned int cpu)
 {
 	struct dm_scaled_cache *cache;
 
-	list_for_each_entry(cache, &dm_scaled_caches, list) {
-		struct dm_scaled_magazine *m = per_cpu_ptr(cache->magazines, cpu);
+	spin_lock(&dm_scaled_caches_lock);
+	list_for_each_entry(cache, &dm_scaled_caches, list)
+		dm_scaled_cache_empty(cache, cpu);
+	spin_unlock(&dm_scaled_caches_lock);
+}
 
-		while (m->nr)
-			dm_scaled_to_slab(cache, m->objects[--m->nr]);
-	}
+static void *dm_scaled_magazine_pop(struct dm_scaled_cache *cache)
+{
+	struct dm_scaled_magazine *m;
+	unsigned long flags;
+	void *object = NULL;
+
+	local_lock_irqsave(&cache->magazines->lock, flags);
+	m = this_cpu_ptr(cache->magazines);
+	if (m->nr)
+		object = m->objects[--m->nr];
+	local_unlock_irqrestore(&cache->magazines->lock, flags);
+	return object;
+}
+
+void dm_scaled_caches_empty_local(void)
+{
+	struct dm_scaled_cache *cache;
+	void *object;
+
+	spin_lock(&dm_scaled_caches_lock);
+	list_for_each_entry(cache, &dm_scaled_caches, list)
+		while ((object = dm_scaled_magazine_pop(cache)))
+			dm_scaled_to_slab(cache, object);
+	spin_unlock(&dm_scaled_caches_lock);
 }
 
 unsigned int dm_scaled_caches_at_hand(unsigned int cpu)
@@ -96,9 +139,80 @@ unsigned int dm_scaled_caches_at_hand(unsigned int cpu)
 	struct dm_scaled_cache *cache;
 	unsigned int nr = 0;
 
+	spin_lock(&dm_scaled_caches_lock);
 	list_for_each_entry(cache, &dm_scaled_caches, list)
-		nr += per_cpu_ptr(cache->magazines, cpu)->nr;
+		nr += READ_ONCE(per_cpu_ptr(cache->magazines, cpu)->nr);
+	spin_unlock(&dm_scaled_caches_lock);
 	return nr;
+}
+
+/*
+ * A second without anything freed: the CPU has come to rest. A CPU that went offline has been
+ * emptied by its hotplug callback.
+ */
+static void dm_scaled_rest_work(struct work_struct *work)
+{
+	struct dm_scaled_rest *rest =
+		container_of(to_delayed_work(work), struct dm_scaled_rest, work);
+
+	if (!READ_ONCE(rest->used)) {
+		WRITE_ONCE(rest->armed, false);
+		/* Pairs with xchg() in __dm_scaled_rest_used(): it arms, or we see @used. */
+		smp_mb();
+		if (rest->cpu == raw_smp_processor_id())
+			dm_scaled_rest_empty();
+		if (!READ_ONCE(rest->used) || xchg(&rest->armed, true))
+			return;
+	}
+	WRITE_ONCE(rest->used, false);
+	queue_delayed_work_on(rest->cpu, system_wq, &rest->work, HZ);
+}
+
+void __dm_scaled_rest_used(void)
+{
+	struct dm_scaled_rest *rest = raw_cpu_ptr(&dm_scaled_rest);
+
+	WRITE_ONCE(rest->used, true);
+	if (!xchg(&rest->armed, true))
+		queue_delayed_work_on(rest->cpu, system_wq, &rest->work, HZ);
+}
+
+void dm_scaled_rest_now(unsigned int cpu)
+{
+	struct dm_scaled_rest *rest = per_cpu_ptr(&dm_scaled_rest, cpu);
+
+	/* Where it is not armed there is nothing, or it is being emptied. */
+	WRITE_ONCE(rest->used, false);
+	if (READ_ONCE(rest->armed))
+		mod_delayed_work_on(cpu, system_wq, &rest->work, 0);
+}
+
+void dm_scaled_rest_init(void (*empty)(void))
+{
+	int cpu;
+
+	dm_scaled_rest_empty = empty;
+	for_each_possible_cpu(cpu) {
+		struct dm_scaled_rest *rest = per_cpu_ptr(&dm_scaled_rest, cpu);
+
+		INIT_DELAYED_WORK(&rest->work, dm_scaled_rest_work);
+		rest->cpu = cpu;
+		rest->used = false;
+		rest->armed = false;
+	}
+}
+
+void dm_scaled_rest_exit(void)
+{
+	int cpu;
+
+	for_each_possible_cpu(cpu) {
+		struct dm_scaled_rest *rest = per_cpu_ptr(&dm_scaled_rest, cpu);
+
+		/* Nothing arms it again. */
+		rest->armed = true;
+		cancel_delayed_work_sync(&rest->work);
+	}
 }
 
 /* A mempool's own functions for slabs refuse one with a constructor. */
@@ -142,13 +256,22 @@ int dm_scaled_cache_init(struct dm_scaled_cache *cache, const char *name, size_t
 		return -ENOMEM;
 	}
 	cache->clean = clean;
+	spin_lock(&dm_scaled_caches_lock);
 	list_add_tail(&cache->list, &dm_scaled_caches);
+	spin_unlock(&dm_scaled_caches_lock);
 	return 0;
 }
 
 void dm_scaled_cache_exit(struct dm_scaled_cache *cache)
 {
+	int cpu;
+
+	spin_lock(&dm_scaled_caches_lock);
 	list_del(&cache->list);
+	spin_unlock(&dm_scaled_caches_lock);
+	/* What a CPU that is at rest has not given back yet. */
+	for_each_possible_cpu(cpu)
+		dm_scaled_cache_empty(cache, cpu);
 	kmem_cache_destroy(cache->slab);
 	free_percpu(cache->magazines);
 }

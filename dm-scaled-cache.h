@@ -3,14 +3,17 @@
  * Slab caches with free objects at hand on each CPU.
  *
  * Stacks of at most DM_SCALED_MAGAZINE objects, one for each CPU, stand before a slab: what one I/O
- * gives back the next one takes, without the slab's accounting, and still in the CPU's cache.
+ * gives back the next one takes, without the slab's accounting, and still in the CPU's cache. A CPU
+ * that has not freed anything for a second gives back what it has.
  */
 #ifndef DM_SCALED_CACHE_H
 #define DM_SCALED_CACHE_H
 
 #include <linux/list.h>
 #include <linux/mempool.h>
+#include <linux/percpu.h>
 #include <linux/slab.h>
+#include <linux/workqueue.h>
 
 #define DM_SCALED_MAGAZINE	64
 
@@ -57,16 +60,82 @@ void dm_scaled_cache_exit(struct dm_scaled_cache *cache);
 /**
  * dm_scaled_caches_empty() - give the free objects of a CPU back to the slabs
  * @cpu: a CPU that is dead, or on which nobody uses a cache
+ *
+ * Context: any CPU, process context; does not sleep.
  */
 void dm_scaled_caches_empty(unsigned int cpu);
 
 /**
- * dm_scaled_caches_at_hand() - tell how many free objects a CPU has
- * @cpu: a CPU that is dead, or on which nobody uses a cache
+ * dm_scaled_caches_empty_local() - give the free objects of this CPU back to the slabs
  *
- * Return: those of all caches.
+ * The caches may be in use.
+ *
+ * Context: process context; does not sleep.
+ */
+void dm_scaled_caches_empty_local(void);
+
+/**
+ * dm_scaled_caches_at_hand() - tell how many free objects a CPU has
+ * @cpu: the CPU
+ *
+ * Context: process context; does not sleep.
+ * Return: those of all caches; a guess if they are in use.
  */
 unsigned int dm_scaled_caches_at_hand(unsigned int cpu);
+
+/**
+ * struct dm_scaled_rest - finds out that a CPU has come to rest
+ * @used:  something has been freed to a magazine of the CPU since @work ran last
+ * @armed: @work is going to run
+ * @work:  once a second while something is freed; then once more, to empty the magazines
+ * @cpu:   number of the CPU
+ *
+ * The CPU's own, but for dm_scaled_rest_now().
+ */
+struct dm_scaled_rest {
+	bool used;
+	bool armed;
+	struct delayed_work work;
+	unsigned int cpu;
+};
+
+DECLARE_PER_CPU(struct dm_scaled_rest, dm_scaled_rest);
+
+/**
+ * dm_scaled_rest_init() - have magazines emptied where nothing is freed for a second
+ * @empty: empties those of the CPU that it is called on
+ *
+ * Context: module initialization.
+ */
+void dm_scaled_rest_init(void (*empty)(void));
+
+/**
+ * dm_scaled_rest_exit() - stop that
+ *
+ * Context: module exit; magazines are not used any more.
+ */
+void dm_scaled_rest_exit(void);
+
+/**
+ * dm_scaled_rest_now() - have the magazines of a CPU emptied without delay
+ * @cpu: an online CPU; its work item does it, and is not waited for
+ *
+ * Context: any.
+ */
+void dm_scaled_rest_now(unsigned int cpu);
+
+void __dm_scaled_rest_used(void);
+
+/**
+ * dm_scaled_rest_used() - something is freed to a magazine of this CPU
+ *
+ * Context: any but NMI.
+ */
+static inline void dm_scaled_rest_used(void)
+{
+	if (unlikely(!raw_cpu_read(dm_scaled_rest.used)))
+		__dm_scaled_rest_used();
+}
 
 /**
  * dm_scaled_cache_try_alloc() - get an object if there is memory

@@ -5,6 +5,7 @@
  */
 #include <linux/cpu.h>
 #include <linux/kthread.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 
 #include "kunit-lib.h"
@@ -138,7 +139,7 @@ static struct kmq_job *mem_job_of(struct kunit *test, unsigned int pages)
 /* Nothing but the reserve is left. */
 static void exhaust(struct kunit *test)
 {
-	kmq_magazine_empty_local(NULL);
+	kmq_magazines_empty_local();
 	ku_allow(0);
 }
 
@@ -283,7 +284,7 @@ static void magazine_has_limits(struct kunit *test)
 	struct kmq_magazine *m;
 	unsigned int i;
 
-	kmq_magazine_empty_local(NULL);
+	kmq_magazines_empty_local();
 	m = raw_cpu_ptr(&kmq_magazines);
 	for (i = 0; i < NR_FILL; i++)
 		mem_job_of(test, 4);
@@ -298,7 +299,7 @@ static void magazine_has_limits(struct kunit *test)
 	mt->nr_jobs = 0;
 	KUNIT_EXPECT_EQ(test, atomic_read(&pages_live), 256 + KMQ_MAGAZINE_PAGES);
 
-	kmq_magazine_empty_local(NULL);
+	kmq_magazines_empty_local();
 	KUNIT_EXPECT_EQ(test, dm_scaled_caches_at_hand(raw_smp_processor_id()), 0);
 	KUNIT_EXPECT_EQ(test, m->nr_pages, 0);
 	KUNIT_EXPECT_EQ(test, atomic_read(&pages_live), 256);
@@ -343,6 +344,69 @@ static void last_client_empties_magazines(struct kunit *test)
 	}
 }
 
+#define HOLD_ROUNDS	5
+
+struct mark {
+	struct work_struct work;
+	bool ran;
+};
+
+static void mark_work(struct work_struct *work)
+{
+	WRITE_ONCE(container_of(work, struct mark, work)->ran, true);
+}
+
+static int hold_cpu(void *unused)
+{
+	sched_set_fifo(current);
+	while (!kthread_should_stop())
+		cpu_relax();
+	return 0;
+}
+
+/* Destroys the only client while a real-time task holds a CPU; whether no work ran there. */
+static bool destroys_beside_held_cpu(struct kunit *test, unsigned int cpu)
+{
+	struct mem_test *mt = mem_client(test, 64);
+	struct task_struct *task;
+	struct mark mark = { };
+
+	ku_run_on_cpus(test, fill_magazine, mt->kc);
+	task = kthread_create_on_cpu(hold_cpu, NULL, cpu, "kunit-hold/%u");
+	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
+	wake_up_process(task);
+	msleep(20);
+	INIT_WORK_ONSTACK(&mark.work, mark_work);
+	schedule_work_on(cpu, &mark.work);
+	ku_client_destroy(test);
+	mt->kc = NULL;
+	/* The scheduler may have given other tasks a turn on the CPU. */
+	usleep_range(500, 1000);
+	if (READ_ONCE(mark.ran))
+		cpu = nr_cpu_ids;
+	kthread_stop(task);
+	flush_work(&mark.work);
+	destroy_work_on_stack(&mark.work);
+	KUNIT_EXPECT_EQ(test, atomic_read(&pages_live), 0);
+	return cpu < nr_cpu_ids;
+}
+
+/* The last client does not wait for a CPU to give back what it has. */
+static void held_cpu_is_not_waited_for(struct kunit *test)
+{
+	unsigned int here = raw_smp_processor_id(), i;
+	unsigned int cpu = cpumask_any_but(cpu_online_mask, here);
+
+	if (cpu >= nr_cpu_ids) {
+		kunit_skip(test, "needs two CPUs");
+		return;
+	}
+	for (i = 0; i < HOLD_ROUNDS; i++)
+		if (destroys_beside_held_cpu(test, cpu))
+			break;
+	KUNIT_EXPECT_LT(test, i, HOLD_ROUNDS);
+}
+
 /* So does a CPU that has gone. */
 static void dead_cpu_leaves_nothing(struct kunit *test)
 {
@@ -355,6 +419,60 @@ static void dead_cpu_leaves_nothing(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, kmq_cpu_dead(cpu), 0);
 	KUNIT_EXPECT_EQ(test, per_cpu(kmq_magazines, cpu).nr_pages, 0);
 	KUNIT_EXPECT_EQ(test, dm_scaled_caches_at_hand(cpu), 0);
+}
+
+static unsigned int all_at_hand(void)
+{
+	unsigned int nr = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		nr += kmq_at_hand(cpu);
+	return nr;
+}
+
+/* A CPU that frees nothing for a second gives back what it has; one that does keeps it. */
+static void rest_empties_magazines(struct kunit *test)
+{
+	struct mem_test *mt = mem_client(test, 64);
+	unsigned long end = jiffies + 3 * HZ;
+	unsigned int i;
+
+	ku_run_on_cpus(test, fill_magazine, mt->kc);
+	KUNIT_EXPECT_GE(test, all_at_hand(), 2 * num_online_cpus());
+	for (i = 0; time_before(jiffies, end); i++) {
+		fill_magazine(raw_smp_processor_id(), mt->kc);
+		msleep(100);
+		if (i)
+			KUNIT_EXPECT_NE(test, kmq_at_hand(raw_smp_processor_id()), 0);
+	}
+	KUNIT_EXPECT_TRUE(test, ku_wait_for(!all_at_hand(), 5 * HZ));
+	/* And again. */
+	fill_magazine(raw_smp_processor_id(), mt->kc);
+	KUNIT_EXPECT_NE(test, all_at_hand(), 0);
+	KUNIT_EXPECT_TRUE(test, ku_wait_for(!all_at_hand(), 5 * HZ));
+}
+
+/* So does every CPU when the system is short of memory. */
+static void shrinker_empties_magazines(struct kunit *test)
+{
+	struct mem_test *mt = mem_client(test, 64);
+	struct shrink_control sc = { .gfp_mask = GFP_NOIO, .nr_to_scan = 1 };
+	unsigned int here;
+
+	ku_run_on_cpus(test, fill_magazine, mt->kc);
+	here = kmq_at_hand(raw_smp_processor_id());
+	KUNIT_EXPECT_EQ(test, kmq_shrink_count(kmq_shrinker, &sc), all_at_hand());
+	/* What is on this CPU is enough. */
+	KUNIT_EXPECT_EQ(test, kmq_shrink_scan(kmq_shrinker, &sc), here);
+	KUNIT_EXPECT_EQ(test, kmq_at_hand(raw_smp_processor_id()), 0);
+
+	sc.nr_to_scan = 1000;
+	fill_magazine(raw_smp_processor_id(), mt->kc);
+	KUNIT_EXPECT_NE(test, kmq_shrink_scan(kmq_shrinker, &sc), SHRINK_STOP);
+	KUNIT_EXPECT_TRUE(test, ku_wait_for(!all_at_hand(), HZ / 2));
+	KUNIT_EXPECT_EQ(test, kmq_shrink_scan(kmq_shrinker, &sc), SHRINK_STOP);
+	KUNIT_EXPECT_EQ(test, kmq_shrink_count(kmq_shrinker, &sc), SHRINK_EMPTY);
 }
 
 /*
@@ -768,7 +886,10 @@ static struct kunit_case mem_cases[] = {
 	KUNIT_CASE(magazine_gives_back_what_was_used_last),
 	KUNIT_CASE(magazine_has_limits),
 	KUNIT_CASE(last_client_empties_magazines),
+	KUNIT_CASE(held_cpu_is_not_waited_for),
 	KUNIT_CASE(dead_cpu_leaves_nothing),
+	KUNIT_CASE(rest_empties_magazines),
+	KUNIT_CASE(shrinker_empties_magazines),
 	KUNIT_CASE(failed_attempt_keeps_nothing),
 	KUNIT_CASE(reserve_gives_and_gets_back),
 	KUNIT_CASE(reserve_can_be_used_up),

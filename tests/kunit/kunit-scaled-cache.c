@@ -2,6 +2,8 @@
 /*
  * Caches of objects: what a CPU has at hand, its limit, the reserve.
  */
+#include <linux/kthread.h>
+
 #include "kunit-lib.h"
 
 /* Even an allocation that may wait fails, so that objects in reserve are used up. */
@@ -176,12 +178,48 @@ static void leaves_nothing(struct kunit *test)
 	dm_scaled_cache_exit(&cache);
 }
 
+static bool cpus_go;
+
+static int empty_other_cpus(void *unused)
+{
+	while (!kthread_should_stop()) {
+		/* As for CPUs that go offline: any that nobody uses a cache on. */
+		dm_scaled_caches_empty(nr_cpu_ids - 1);
+		WRITE_ONCE(cpus_go, true);
+		cond_resched();
+	}
+	return 0;
+}
+
+/* Caches come and go while CPUs go offline. */
+static void list_changes_while_cpus_go(struct kunit *test)
+{
+	struct dm_scaled_cache caches[4];
+	struct task_struct *task;
+	unsigned long end = jiffies + HZ / 2;
+	unsigned int i;
+
+	WRITE_ONCE(cpus_go, false);
+	task = kthread_run(empty_other_cpus, NULL, "kunit-cpus");
+	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
+	while (time_before(jiffies, end) || !READ_ONCE(cpus_go)) {
+		for (i = 0; i < ARRAY_SIZE(caches); i++)
+			if (dm_scaled_cache_init(&caches[i], "kunit_cache3", 64, 0, NULL, NULL))
+				break;
+		KUNIT_EXPECT_EQ(test, i, ARRAY_SIZE(caches));
+		while (i)
+			dm_scaled_cache_exit(&caches[--i]);
+	}
+	kthread_stop(task);
+}
+
 static struct kunit_case cache_cases[] = {
 	KUNIT_CASE(gives_back_what_was_freed_last),
 	KUNIT_CASE(holds_no_more_than_a_magazine),
 	KUNIT_CASE(cleans_what_leaves),
 	KUNIT_CASE(reserve_comes_first),
 	KUNIT_CASE(leaves_nothing),
+	KUNIT_CASE(list_changes_while_cpus_go),
 	{}
 };
 
