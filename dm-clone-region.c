@@ -34,7 +34,7 @@
 struct clone_waiters {
 	spinlock_t lock;	/* protects the list */
 	struct bio_list bios;
-};
+} ____cacheline_aligned_in_smp;
 
 struct clone_waiters *clone_waiters_create(void)
 {

@@ -129,8 +129,8 @@ struct kmq_reserve {
  * @refs:         one for each job, prepared callback and held item
  * @drained:      completed when @refs is gone
  * @jobs:         jobs for when memory is exhausted
- * @parked:       tickets that wait for a job, oldest first, by item.node; under @park_lock. Looked at
- *                without it by who gives back a job of @jobs
+ * @parked:       tickets that wait for a job, oldest first, by item.node; under @park_lock. Looked
+ *                at without it when a job of @jobs is given back
  * @parked_last:  the youngest of them; under @park_lock
  * @park_lock:    nests inside nothing; not taken while memory lasts
  * @bios:         bios for the second and later destinations

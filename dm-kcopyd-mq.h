@@ -83,9 +83,9 @@ module_param_named(name, dm_kcopyd_mq_throttle.throttle, uint, 0644);		\
 MODULE_PARM_DESC(name, description)
 
 /*
- * Flag of a copy, beside stock's: a destination that fails does not end the copy for the others, but
- * a failed read does. With stock's DM_KCOPYD_IGNORE_ERROR a failed read is repeated page by page,
- * and what cannot be read is written as zeroes.
+ * Flag of a copy, beside stock's: a destination that fails does not end the copy for the others,
+ * but a failed read does. With stock's DM_KCOPYD_IGNORE_ERROR a failed read is repeated page by
+ * page, and what cannot be read is written as zeroes.
  */
 #define DM_KCOPYD_MQ_IGNORE_WRITE_ERROR	7
 

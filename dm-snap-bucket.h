@@ -14,12 +14,14 @@
  * @pending: pending exceptions
  * @reads:   reads of the origin by the snapshot; or, while it is being merged, writes to the COW
  *           device
+ *
+ * In a cache line of its own: neighbouring chunks are written by different CPUs.
  */
 struct snap_bucket {
 	spinlock_t lock;	/* protects all fields */
 	struct hlist_head pending;
 	struct hlist_head reads;
-} __aligned(32);
+} ____cacheline_aligned_in_smp;
 
 static inline struct snap_bucket *snap_bucket_of(struct dm_snapshot *snap, u64 chunk)
 {

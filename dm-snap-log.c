@@ -39,17 +39,22 @@
 /**
  * struct snap_log_cpu - a CPU's part of the log
  * @ready:     entries whose chunks have been copied
+ * @ready_node: in snap_log.ready_cpus while there are @ready; belongs to who added the first of
+ *             them, then to who takes it off that list
  * @done:      entries that were written, or never will be
- * @copying:   chunks being copied, by epoch; only the sum over all CPUs means something
+ * @copying:   chunks being copied that began on this CPU, by epoch
  * @look:      looks whether a write can be started, when the worker has done all else
  * @looking:   bit 0: @look is queued
  * @finish:    hands @done over to their owner
  * @log:       the log
+ *
+ * Written by this CPU, but for @done, to which whoever ends a write adds once for all its entries.
  */
 struct snap_log_cpu {
 	struct llist_head ready;
+	struct llist_node ready_node;
 	struct llist_head done;
-	long copying[2];
+	atomic_t copying[2];
 	struct dm_kcopyd_mq_item look;
 	unsigned long looking;
 	struct dm_kcopyd_mq_item finish;
@@ -63,7 +68,11 @@ struct snap_log_cpu {
  * @fn:         called for each entry at its end
  * @cpus:       per CPU
  * @block:      bytes of a block
- * @epoch:      under which copies that begin are counted; read without @lock
+ * @epoch:      under which copies that begin are counted; changes twice in a write at most, under
+ *              @lock, without which it is read
+ * @copying:    CPUs that are copying something, by epoch. A CPU writes here when its first copy
+ *              begins and its last one ends: with many at a time, once per write to the log
+ * @ready_cpus: CPUs that have something ready; a CPU adds itself once per write to the log
  * @lock:       protects the fields below; interrupts off, taken once for many exceptions
  * @slots:      exceptions on disk
  * @writing:    a write is under way; until it is over @window, @taken, @bytes, @bio are its own
@@ -88,6 +97,9 @@ struct snap_log_cpu {
  * @zero_ticket: for zeroing the next area, which a worker starts
  * @header:     for snap_log_invalidate()
  * @wq:         for @late and what snap_log_queue_work() is given
+ *
+ * The first fields are read by all CPUs for each exception. Those from @copying on are written by
+ * them, in lines of their own; from @lock on, for each look at whether a write can be started.
  */
 struct snap_log {
 	struct snap_store *store;
@@ -97,7 +109,10 @@ struct snap_log {
 	unsigned int block;
 	u8 epoch;
 
-	spinlock_t lock;	/* protects the fields below */
+	atomic_t copying[2] ____cacheline_aligned_in_smp;
+	struct llist_head ready_cpus;
+
+	spinlock_t lock ____cacheline_aligned_in_smp;	/* protects the fields below */
 	u64 slots;
 	bool writing;
 	unsigned int waits;
@@ -193,14 +208,10 @@ static bool snap_log_next_area(const struct snap_log *log, struct dm_io_region *
  *------------------------------------------------------------
  */
 
+/* A hint: a copy that is about to begin, or to end, may be missed, or counted on for a moment. */
 static bool snap_log_copying(const struct snap_log *log, unsigned int epoch)
 {
-	long sum = 0;
-	int cpu;
-
-	for_each_possible_cpu(cpu)
-		sum += READ_ONCE(per_cpu_ptr(log->cpus, cpu)->copying[epoch]);
-	return sum > 0;
+	return atomic_read(&log->copying[epoch]) > 0;
 }
 
 /* Takes what the CPUs have ready, for each CPU in the order in which it got ready. */
@@ -208,13 +219,10 @@ static void snap_log_collect(struct snap_log *log)
 	__must_hold(&log->lock)
 {
 	struct llist_node *first, *last;
-	int cpu;
+	struct snap_log_cpu *lc, *next;
 
-	for_each_possible_cpu(cpu) {
-		struct snap_log_cpu *lc = per_cpu_ptr(log->cpus, cpu);
-
-		if (llist_empty(&lc->ready))
-			continue;
+	llist_for_each_entry_safe(lc, next, llist_del_all(&log->ready_cpus), ready_node) {
+		/* From here on the CPU may add itself again. */
 		last = llist_del_all(&lc->ready);
 		first = llist_reverse_order(last);
 		*log->wanted_tail = first;
@@ -527,13 +535,20 @@ static void snap_log_look_late(struct work_struct *work)
 
 void snap_log_begin(struct snap_log *log, struct snap_log_entry *entry)
 {
-	entry->epoch = READ_ONCE(log->epoch);
-	this_cpu_inc(log->cpus->copying[entry->epoch]);
+	unsigned int epoch = READ_ONCE(log->epoch), cpu = raw_smp_processor_id();
+
+	entry->epoch = epoch;
+	entry->cpu = cpu;
+	if (atomic_inc_return(&per_cpu_ptr(log->cpus, cpu)->copying[epoch]) == 1)
+		atomic_inc(&log->copying[epoch]);
 }
 
-static void snap_log_over(struct snap_log *log, unsigned int epoch, unsigned int cpu)
+/* A copy that began on CPU @begun has ended; CPU @cpu looks what that means. */
+static void snap_log_over(struct snap_log *log, unsigned int epoch, unsigned int begun,
+			  unsigned int cpu)
 {
-	this_cpu_dec(log->cpus->copying[epoch]);
+	if (atomic_dec_and_test(&per_cpu_ptr(log->cpus, begun)->copying[epoch]))
+		atomic_dec(&log->copying[epoch]);
 	/* Pairs with that of snap_log_is_time(). */
 	smp_mb();
 	snap_log_want_look(log, cpu);
@@ -541,17 +556,19 @@ static void snap_log_over(struct snap_log *log, unsigned int epoch, unsigned int
 
 void snap_log_commit(struct snap_log *log, struct snap_log_entry *entry)
 {
-	unsigned int epoch = entry->epoch, cpu = raw_smp_processor_id();
+	unsigned int epoch = entry->epoch, begun = entry->cpu, cpu = raw_smp_processor_id();
+	struct snap_log_cpu *lc = per_cpu_ptr(log->cpus, cpu);
 
 	entry->cpu = cpu;
 	/* From then on it is no longer ours. */
-	llist_add(&entry->node, &per_cpu_ptr(log->cpus, cpu)->ready);
-	snap_log_over(log, epoch, cpu);
+	if (llist_add(&entry->node, &lc->ready))
+		llist_add(&lc->ready_node, &log->ready_cpus);
+	snap_log_over(log, epoch, begun, cpu);
 }
 
 void snap_log_abort(struct snap_log *log, struct snap_log_entry *entry)
 {
-	snap_log_over(log, entry->epoch, raw_smp_processor_id());
+	snap_log_over(log, entry->epoch, entry->cpu, raw_smp_processor_id());
 }
 
 int snap_log_invalidate(struct snap_log *log)
@@ -689,6 +706,7 @@ struct snap_log *snap_log_create(struct snap_store *store, struct dm_kcopyd_mq_c
 	log->slots = end->slots;
 	log->scrub = end->stale;
 	log->wanted_tail = &log->wanted;
+	init_llist_head(&log->ready_cpus);
 	log->written.fn = snap_log_written;
 	log->zero_ticket.item.fn = snap_log_zero_late;
 	spin_lock_init(&log->lock);

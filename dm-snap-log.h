@@ -30,7 +30,7 @@ typedef void (*snap_log_fn)(struct snap_log_entry *entry, bool failed);
  * @node:   in one of the log's lists
  * @old:    chunk of the origin
  * @new:    chunk of the COW device
- * @cpu:    where to go on
+ * @cpu:    where its copy began; then where to go on
  * @epoch:  in which of the log's counters it is
  * @failed: the log has failed
  *

@@ -30,6 +30,7 @@
 #define SNAP_MIN_BUCKETS	64
 #define SNAP_MAX_BUCKETS	4096
 #define SNAP_DEFAULT_COPIES	2048
+#define SNAP_MIN_COPIES_BATCH	16U
 #define SNAP_MAX_COPIES_BATCH	32U
 /* After so many ticks a parked write is tried again. */
 #define SNAP_PARK		max(1, HZ / 100)
@@ -88,13 +89,22 @@ static struct dm_scaled_cache snap_pending_cache;
 
 /*
  * The counter is exact to a quarter of the threshold without anybody looking at other CPUs' parts;
- * a small threshold makes it exact.
+ * a small threshold makes it exact. With the default or more each CPU may have
+ * SNAP_MIN_COPIES_BATCH copies under way in any case: on a machine with hundreds of CPUs all of
+ * them would else write to the counter for each copy.
  */
+static unsigned int snap_copies_batch(unsigned int threshold, unsigned int cpus)
+{
+	unsigned int batch = clamp(threshold / (4 * cpus), 1U, SNAP_MAX_COPIES_BATCH);
+
+	return threshold < SNAP_DEFAULT_COPIES ? batch : max(batch, SNAP_MIN_COPIES_BATCH);
+}
+
 static void snap_copies_add(struct dm_snapshot *snap, int n)
 {
-	unsigned int batch = READ_ONCE(snapshot_cow_threshold) / (4 * num_online_cpus());
-
-	percpu_counter_add_batch(&snap->copies, n, clamp(batch, 1U, SNAP_MAX_COPIES_BATCH));
+	percpu_counter_add_batch(&snap->copies, n,
+				 snap_copies_batch(READ_ONCE(snapshot_cow_threshold),
+						   num_online_cpus()));
 }
 
 bool snap_copies_exceeded(struct dm_snapshot *snap)

@@ -52,18 +52,19 @@ struct snap_pending;
  * @pending_refs:  one for each pending exception
  * @pending_gone:  completed when @pending_refs is gone
  * @park_lock:     protects @parked; interrupts off
- * @parked:        origin writes that a worker cannot go on with now, see snap_park(); each holds one
- *                 of @pending_refs
+ * @parked:        origin writes that a worker cannot go on with now, see snap_park(); each holds
+ *                 one of @pending_refs
  * @park_timer:    queues @unpark; pending while there are @parked
  * @unpark:        tries again
  * @park_cpu:      CPU on which @unpark runs
  * @invalidate:    of a persistent snapshot: makes it invalid, on the COW device first
  * @invalidated:   tickets whose items run when that is done
  * @invalid_reason: why, for the kernel log; the first reason is kept
- * @copies:        chunks being copied, approximately; see snap_copy_begin()
- * @copies_wait:   writers held back because there are too many
- * @lock:          protects the change of @valid and @overflowed, and what follows; never held across
- *                 I/O
+ * @copies_wait:   writers held back because there are too many copies
+ * @copies:        chunks being copied, approximately; see snap_copy_begin(). Written by a CPU now
+ *                 and then, read by all, so in a line of its own
+ * @lock:          protects the change of @valid and @overflowed, and what follows; never held
+ *                 across I/O
  * @ti:            target that has the snapshot
  * @overflow:      a write to the snapshot that finds no room does not make it invalid
  *
@@ -98,10 +99,12 @@ struct dm_snapshot {
 	struct llist_head invalidated;
 	const char *invalid_reason;
 
-	struct percpu_counter copies;
 	wait_queue_head_t copies_wait;
 
-	struct mutex lock;	/* protects changes of @valid and @overflowed, what follows */
+	struct percpu_counter copies ____cacheline_aligned_in_smp;
+
+	/* protects changes of @valid and @overflowed, what follows */
+	struct mutex lock ____cacheline_aligned_in_smp;
 	struct dm_target *ti;
 	bool overflow;
 };
@@ -417,7 +420,7 @@ static inline bool snap_origin_has_only(const struct snap_origin *origin,
  * snap_origin_write() - see to it that what a write is going to overwrite has been copied
  * @origin: the origin
  * @bio:    write to @origin->bdev that does not cross a multiple of @origin->split
- * @retry:  the bio has been waiting already, and is mapped again by a worker, which waits for nothing
+ * @retry:  the bio has been waiting already, and is mapped again by a worker, which does not wait
  *
  * Context: process context, may sleep unless @retry.
  * Return: what a map function returns; DM_MAPIO_SUBMITTED if the bio waits for a copy, and is going

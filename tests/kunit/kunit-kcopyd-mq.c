@@ -332,7 +332,7 @@ static void salvages_page_by_page(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, ku_disk_holds(e->dst[0], 4 * PAGE - 3, 3, 'o'));
 }
 
-/* With the engine's own flag a failed write is that destination's, and a failed read everybody's. */
+/* With the engine's own flag a failed write is one destination's, and a failed read everybody's. */
 static void failed_read_may_end_the_copy_for_all(struct kunit *test)
 {
 	struct engine *e = engine(test, 2, 4 * PAGE);
