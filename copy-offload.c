@@ -20,9 +20,16 @@
 #include "compat.h"
 #include "copy-offload.h"
 
-/* A failure weighs as much as so many successes; a device is given up when it has too many. */
+/*
+ * A failure weighs as much as so many successes, and a device is given up when they sum up to
+ * COPY_OFFLOAD_TOO_MUCH. An interruption may be the administrator's. A time-out makes a user wait
+ * for a minute, as the driver first aborts the command and then resets the controller: so the
+ * second in a row is the last.
+ */
 #define COPY_OFFLOAD_FAILURE	16
-#define COPY_OFFLOAD_TOO_MANY	(4 * COPY_OFFLOAD_FAILURE)
+#define COPY_OFFLOAD_INTERRUPTION	4
+#define COPY_OFFLOAD_TIME_OUT	32
+#define COPY_OFFLOAD_TOO_MUCH	64
 /* A reset fails all that is under way, and not each device says that it was one. */
 #define COPY_OFFLOAD_BURST	DIV_ROUND_UP(HZ, 10)
 /* A device that is asked for more is kept busy for too long: a command that times out resets it. */
@@ -42,6 +49,15 @@ static const char * const copy_offload_whys[COPY_OFFLOAD_WHYS] = {
 	[COPY_OFFLOAD_NO_MEMORY] = "no-memory",
 	[COPY_OFFLOAD_FAILED] = "failed",
 	[COPY_OFFLOAD_INTERRUPTED] = "interrupted",
+	[COPY_OFFLOAD_TIMED_OUT] = "timed-out",
+	[COPY_OFFLOAD_PROBING] = "probing",
+};
+
+/* What a reason adds to the trouble; the other reasons are no fault of the device's. */
+static const unsigned int copy_offload_weights[COPY_OFFLOAD_WHYS] = {
+	[COPY_OFFLOAD_FAILED] = COPY_OFFLOAD_FAILURE,
+	[COPY_OFFLOAD_INTERRUPTED] = COPY_OFFLOAD_INTERRUPTION,
+	[COPY_OFFLOAD_TIMED_OUT] = COPY_OFFLOAD_TIME_OUT,
 };
 
 static const struct copy_offload_ops *const copy_offload_providers[] = {
@@ -51,7 +67,11 @@ static const struct copy_offload_ops *const copy_offload_providers[] = {
 	&copy_offload_nvme,
 };
 
-static DEFINE_MUTEX(copy_offload_lock);	/* protects the list, and who uses what is in it */
+/*
+ * Protects the list, and who uses what is in it. All disks share it, so nothing is waited for while
+ * it is held: no I/O, and no memory.
+ */
+static DEFINE_MUTEX(copy_offload_lock);
 static LIST_HEAD(copy_offload_disks);
 static bool copy_offload_off;
 
@@ -98,13 +118,21 @@ static const struct kernel_param_ops copy_offload_param_ops = {
 module_param_cb(offload, &copy_offload_param_ops, NULL, 0644);
 MODULE_PARM_DESC(offload, "auto: devices that can copy do; off: all is read and written");
 
+/* The only place where a disk's state changes. Returns whether it was @from. */
+static bool copy_offload_change(struct copy_offload *co, enum copy_offload_state from,
+				enum copy_offload_state to)
+{
+	return READ_ONCE(co->state) == from && cmpxchg(&co->state, from, to) == from;
+}
+
 /* Off: for copies that begin from now on. On: also if the disk was given up. */
 static void copy_offload_switch(struct copy_offload *co, bool on)
 {
 	WRITE_ONCE(co->off, !on);
 	if (on) {
 		atomic_set(&co->trouble, 0);
-		WRITE_ONCE(co->gave_up, false);
+		copy_offload_change(co, COPY_OFFLOAD_PROBED, COPY_OFFLOAD_TRUSTED);
+		copy_offload_change(co, COPY_OFFLOAD_GIVEN_UP, COPY_OFFLOAD_TRUSTED);
 	}
 }
 
@@ -169,54 +197,110 @@ static struct copy_offload *copy_offload_find(const struct gendisk *disk)
 	return NULL;
 }
 
-struct copy_offload *copy_offload_get(struct block_device *from, struct block_device *to)
+static void copy_offload_free(struct copy_offload *co)
+{
+	free_percpu(co->stats);
+	kfree(co);
+}
+
+static struct copy_offload *copy_offload_new(struct gendisk *disk)
 {
 	struct copy_offload *co;
 
-	if (from->bd_disk != to->bd_disk)
-		return NULL;
-
-	mutex_lock(&copy_offload_lock);
-	co = copy_offload_find(from->bd_disk);
-	if (co) {
-		co->users++;
-		goto out;
-	}
-
 	co = kzalloc(sizeof(*co), GFP_KERNEL);
 	if (!co)
-		goto out;
-	co->disk = from->bd_disk;
+		return NULL;
+	co->disk = disk;
 	co->users = 1;
 	co->failed_at = jiffies - COPY_OFFLOAD_BURST;
+	init_completion(&co->opened);
 	co->stats = alloc_percpu(struct copy_offload_stats);
-	if (!co->stats || copy_offload_open(co)) {
-		free_percpu(co->stats);
+	if (!co->stats) {
 		kfree(co);
-		co = NULL;
-		goto out;
+		return NULL;
 	}
-	list_add_tail(&co->list, &copy_offload_disks);
-	pr_info("%s: copies by itself (%s), up to %u KiB in %u ranges of %u KiB\n",
-		co->disk->disk_name, co->ops->name, co->limits.command / 2, co->limits.ranges,
-		co->limits.range / 2);
-out:
+	return co;
+}
+
+/* Finds the disk in the list, or else enters @new; returns which. */
+static struct copy_offload *copy_offload_enter(struct gendisk *disk, struct copy_offload *new)
+{
+	struct copy_offload *co;
+
+	mutex_lock(&copy_offload_lock);
+	co = copy_offload_find(disk);
+	if (co) {
+		co->users++;
+	} else if (new) {
+		list_add_tail(&new->list, &copy_offload_disks);
+		co = new;
+	}
 	mutex_unlock(&copy_offload_lock);
 	return co;
 }
 
+/* Asks the disk whether it copies, for all that wait meanwhile, and tells them. */
+static void copy_offload_ask(struct copy_offload *co)
+{
+	int r = copy_offload_open(co);
+
+	mutex_lock(&copy_offload_lock);
+	/* Who comes from now on asks the disk anew. */
+	if (r)
+		list_del_init(&co->list);
+	else
+		co->copies = true;
+	mutex_unlock(&copy_offload_lock);
+	complete_all(&co->opened);
+	if (r)
+		return;
+	pr_info("%s: copies by itself (%s), up to %u KiB in %u ranges of %u KiB\n",
+		co->disk->disk_name, co->ops->name, co->limits.command / 2, co->limits.ranges,
+		co->limits.range / 2);
+}
+
+struct copy_offload *copy_offload_get(struct block_device *from, struct block_device *to)
+{
+	struct gendisk *disk = from->bd_disk;
+	struct copy_offload *co, *new;
+
+	if (disk != to->bd_disk)
+		return NULL;
+
+	co = copy_offload_enter(disk, NULL);
+	if (!co) {
+		new = copy_offload_new(disk);
+		if (!new)
+			return NULL;
+		co = copy_offload_enter(disk, new);
+		if (co == new)
+			copy_offload_ask(co);
+		else
+			copy_offload_free(new);
+	}
+	/* A task that is killed does without. */
+	if (!wait_for_completion_killable(&co->opened) && co->copies)
+		return co;
+	copy_offload_put(co);
+	return NULL;
+}
+
 void copy_offload_put(struct copy_offload *co)
 {
+	bool last;
+
 	if (!co)
 		return;
 	mutex_lock(&copy_offload_lock);
-	if (!--co->users) {
-		list_del(&co->list);
-		co->ops->close(co);
-		free_percpu(co->stats);
-		kfree(co);
-	}
+	last = !--co->users;
+	if (last)
+		list_del_init(&co->list);
 	mutex_unlock(&copy_offload_lock);
+	if (!last)
+		return;
+	if (co->copies)
+		co->ops->close(co);
+	copy_offload_free(co);
 }
 
 /*
@@ -235,6 +319,19 @@ static bool copy_offload_inside(struct block_device *bdev, sector_t sector, sect
 	return sector <= bdev_nr_sectors(bdev) && count <= bdev_nr_sectors(bdev) - sector;
 }
 
+/* What keeps all copies from the device, at this moment; COPY_OFFLOAD_WHYS: nothing. */
+static enum copy_offload_why copy_offload_distrust(const struct copy_offload *co)
+{
+	switch (READ_ONCE(co->state)) {
+	case COPY_OFFLOAD_TRUSTED:
+		return COPY_OFFLOAD_WHYS;
+	case COPY_OFFLOAD_PROBED:
+		return atomic_read(&co->probe) ? COPY_OFFLOAD_PROBING : COPY_OFFLOAD_WHYS;
+	default:
+		return COPY_OFFLOAD_GAVE_UP;
+	}
+}
+
 /* What holds for every copy to this device, at this moment; COPY_OFFLOAD_WHYS: nothing. */
 static enum copy_offload_why copy_offload_obstacle(const struct copy_offload *co,
 						   struct block_device *to, sector_t sector,
@@ -242,8 +339,6 @@ static enum copy_offload_why copy_offload_obstacle(const struct copy_offload *co
 {
 	if (copy_offload_is_off(co))
 		return COPY_OFFLOAD_OFF;
-	if (READ_ONCE(co->gave_up))
-		return COPY_OFFLOAD_GAVE_UP;
 	if (bdev_logical_block_size(to) != co->limits.align << SECTOR_SHIFT)
 		return COPY_OFFLOAD_CHANGED;
 	/* The block layer looks at neither for a command that is not its own. */
@@ -251,7 +346,7 @@ static enum copy_offload_why copy_offload_obstacle(const struct copy_offload *co
 		return COPY_OFFLOAD_READ_ONLY;
 	if (!copy_offload_inside(to, sector, count))
 		return COPY_OFFLOAD_BEYOND;
-	return COPY_OFFLOAD_WHYS;
+	return copy_offload_distrust(co);
 }
 
 static enum copy_offload_why copy_offload_why_not(const struct copy_offload *co,
@@ -293,6 +388,8 @@ struct copy_offload_request *copy_offload_alloc(struct copy_offload *co, unsigne
 	req->count = 0;
 	req->nr = 0;
 	req->size = ranges;
+	req->copies = 0;
+	req->probe = false;
 	return req;
 }
 
@@ -301,6 +398,7 @@ void copy_offload_add(struct copy_offload_request *req, struct block_device *fro
 {
 	struct copy_offload *co = req->co;
 
+	req->copies++;
 	sector += get_start_sect(from);
 	while (count && !WARN_ON_ONCE(req->nr == req->size)) {
 		unsigned int part = min(count, co->limits.range);
@@ -322,11 +420,24 @@ void copy_offload_submit(struct copy_offload_request *req, struct block_device *
 	req->co->ops->issue(req);
 }
 
+/*
+ * Whether a request may be the one that shows whether the disk copies again. Those for several
+ * copies are not: all their users would wait.
+ */
+static bool copy_offload_begin_probe(struct copy_offload_request *req)
+{
+	req->probe = req->copies == 1 && !atomic_cmpxchg(&req->co->probe, 0, 1);
+	return req->probe;
+}
+
 bool copy_offload_may_issue(struct copy_offload_request *req)
 {
 	enum copy_offload_why why = copy_offload_obstacle(req->co, req->to, req->sector,
 							  req->count);
 
+	if (why == COPY_OFFLOAD_WHYS && copy_offload_is_probed(req->co) &&
+	    !copy_offload_begin_probe(req))
+		why = COPY_OFFLOAD_PROBING;
 	if (likely(why == COPY_OFFLOAD_WHYS))
 		return true;
 	copy_offload_end(req, COPY_OFFLOAD_REFUSED, why);
@@ -342,15 +453,38 @@ static bool copy_offload_is_new_failure(struct copy_offload *co)
 	       cmpxchg(&co->failed_at, last, jiffies) == last;
 }
 
-static void copy_offload_failure(struct copy_offload *co)
+/* Adds to the trouble; the disk is given up if it is too much. */
+static void copy_offload_blame(struct copy_offload *co, enum copy_offload_why why)
 {
+	unsigned int weight = copy_offload_weights[why];
+
+	if (!weight)
+		return;
+	/* Before the trouble is looked at: others of the same moment may have been counted. */
+	if (why == COPY_OFFLOAD_TIMED_OUT)
+		copy_offload_change(co, COPY_OFFLOAD_TRUSTED, COPY_OFFLOAD_PROBED);
 	if (!copy_offload_is_new_failure(co))
 		return;
-	if (atomic_add_return(COPY_OFFLOAD_FAILURE, &co->trouble) < COPY_OFFLOAD_TOO_MANY)
+	if (atomic_add_return(weight, &co->trouble) < COPY_OFFLOAD_TOO_MUCH)
 		return;
-	if (xchg(&co->gave_up, true))
+	if (copy_offload_change(co, COPY_OFFLOAD_TRUSTED, COPY_OFFLOAD_GIVEN_UP) ||
+	    copy_offload_change(co, COPY_OFFLOAD_PROBED, COPY_OFFLOAD_GIVEN_UP))
+		pr_warn("%s: fails too often, is no longer asked to copy\n", co->disk->disk_name);
+}
+
+/* A request has copied what it should. */
+static void copy_offload_credit(struct copy_offload *co, const struct copy_offload_request *req,
+				bool in_time)
+{
+	this_cpu_inc(co->stats->commands);
+	this_cpu_add(co->stats->ranges, req->nr);
+	this_cpu_add(co->stats->sectors, req->count);
+	if (unlikely(!in_time))
 		return;
-	pr_warn("%s: fails too often, is no longer asked to copy\n", co->disk->disk_name);
+	if (unlikely(atomic_read(&co->trouble)))
+		atomic_dec_if_positive(&co->trouble);
+	if (unlikely(req->probe))
+		copy_offload_change(co, COPY_OFFLOAD_PROBED, COPY_OFFLOAD_TRUSTED);
 }
 
 void copy_offload_end(struct copy_offload_request *req, enum copy_offload_result result,
@@ -360,17 +494,15 @@ void copy_offload_end(struct copy_offload_request *req, enum copy_offload_result
 	copy_offload_fn fn = req->fn;
 	void *context = req->context;
 
-	if (likely(result == COPY_OFFLOAD_COPIED)) {
-		this_cpu_inc(co->stats->commands);
-		this_cpu_add(co->stats->ranges, req->nr);
-		this_cpu_add(co->stats->sectors, req->count);
-		if (unlikely(atomic_read(&co->trouble)))
-			atomic_dec_if_positive(&co->trouble);
-	} else {
+	if (likely(result == COPY_OFFLOAD_COPIED))
+		copy_offload_credit(co, req, why == COPY_OFFLOAD_WHYS);
+	if (unlikely(why != COPY_OFFLOAD_WHYS)) {
 		copy_offload_count_not(co, why);
-		if (why == COPY_OFFLOAD_FAILED)
-			copy_offload_failure(co);
+		copy_offload_blame(co, why);
 	}
+	/* After the change of state that it has led to: the next one sees that. */
+	if (unlikely(req->probe))
+		atomic_set_release(&co->probe, 0);
 	kfree(req);
 	/* With this the last user may be gone, and the disk with it. */
 	fn(context, result);
@@ -409,8 +541,10 @@ static int copy_offload_format(struct copy_offload *co, char *buf, size_t size)
 
 	if (copy_offload_is_off(co))
 		state = "off";
-	else if (READ_ONCE(co->gave_up))
+	else if (READ_ONCE(co->state) == COPY_OFFLOAD_GIVEN_UP)
 		state = "gave-up";
+	else if (copy_offload_is_probed(co))
+		state = "probed";
 
 	copy_offload_sum(co, &sum);
 	len = scnprintf(buf, size, "%s %s %s commands %llu ranges %llu sectors %llu",
@@ -455,6 +589,8 @@ static int copy_offload_show(struct seq_file *m, void *unused)
 		return -ENOMEM;
 	mutex_lock(&copy_offload_lock);
 	list_for_each_entry(co, &copy_offload_disks, list) {
+		if (!co->copies)
+			continue;
 		copy_offload_format(co, line, COPY_OFFLOAD_LINE);
 		seq_printf(m, "%s\n", line);
 	}
@@ -480,7 +616,7 @@ static int copy_offload_command(char *line)
 		return -EINVAL;
 	mutex_lock(&copy_offload_lock);
 	list_for_each_entry(co, &copy_offload_disks, list) {
-		if (!strcmp(co->disk->disk_name, disk)) {
+		if (co->copies && !strcmp(co->disk->disk_name, disk)) {
 			copy_offload_switch(co, on);
 			r = 0;
 		}

@@ -7,6 +7,7 @@
 
 #include <linux/atomic.h>
 #include <linux/blkdev.h>
+#include <linux/completion.h>
 #include <linux/list.h>
 #include <linux/math.h>
 #include <linux/percpu.h>
@@ -57,6 +58,8 @@ struct copy_offload_limits {
  * @COPY_OFFLOAD_NO_MEMORY:   for the request
  * @COPY_OFFLOAD_FAILED:      the device tried, or refused
  * @COPY_OFFLOAD_INTERRUPTED: the device was reset or removed
+ * @COPY_OFFLOAD_TIMED_OUT:   the request took longer than its time limit, however it ended
+ * @COPY_OFFLOAD_PROBING:     after a time-out one request at a time is issued, and there is one
  * @COPY_OFFLOAD_WHYS:        number of reasons
  */
 enum copy_offload_why {
@@ -70,6 +73,8 @@ enum copy_offload_why {
 	COPY_OFFLOAD_NO_MEMORY,
 	COPY_OFFLOAD_FAILED,
 	COPY_OFFLOAD_INTERRUPTED,
+	COPY_OFFLOAD_TIMED_OUT,
+	COPY_OFFLOAD_PROBING,
 	COPY_OFFLOAD_WHYS,
 };
 
@@ -93,6 +98,32 @@ enum copy_offload_result {
  * Context: any, also hard interrupts; or the context in which the request was submitted.
  */
 typedef void (*copy_offload_fn)(void *context, enum copy_offload_result result);
+
+/**
+ * enum copy_offload_state - what a disk is trusted with
+ * @COPY_OFFLOAD_TRUSTED:  any number of requests
+ * @COPY_OFFLOAD_PROBED:   one request at a time, with one copy of one user: the last time-out made
+ *                         users wait, and what is in flight shows whether the next one would, too
+ * @COPY_OFFLOAD_GIVEN_UP: no request
+ *
+ *	                    time-out
+ *	            +-----------------------+
+ *	            |                       v
+ *	     +-> TRUSTED <--------------- PROBED -+
+ *	     |      |     copied in time          |
+ *	     |      |                             |
+ *	     |      +----------> GIVEN_UP <-------+
+ *	     |  too much trouble    |
+ *	     +----------------------+
+ *	           administrator
+ *
+ * copy_offload_change() makes each transition.
+ */
+enum copy_offload_state {
+	COPY_OFFLOAD_TRUSTED,
+	COPY_OFFLOAD_PROBED,
+	COPY_OFFLOAD_GIVEN_UP,
+};
 
 /**
  * struct copy_offload_ops - a way to have copies made
@@ -120,7 +151,7 @@ struct copy_offload_ops {
  * @commands: requests that have copied something
  * @ranges:   source ranges of these
  * @sectors:  sectors of these
- * @not:      what was left to reading and writing, by reason
+ * @not:      what was left to reading and writing, by reason; requests that copied too late as well
  */
 struct copy_offload_stats {
 	u64 commands;
@@ -130,14 +161,17 @@ struct copy_offload_stats {
 };
 
 /**
- * struct copy_offload - a disk that copies
- * @list:    in the list of all, under the list's lock, and so is @users
- * @users:   who has got it
+ * struct copy_offload - a disk that copies, or is being asked whether it does
+ * @list:    in the list of all, under the list's lock; empty when the disk does not copy
+ * @users:   number of those that have got it, under the list's lock
+ * @opened:  completed when @copies and what follows it are set
+ * @copies:  whether it copies; false until it has been asked
  * @disk:    the disk; its users hold it
  * @ops:     how it copies
  * @limits:  what it takes; never changes
  * @off:     switched off
- * @gave_up: it has failed too often
+ * @state:   what it is trusted with
+ * @probe:   1 while a request is in flight that was issued in COPY_OFFLOAD_PROBED
  * @trouble: rises with each failure and falls with each success; written only when it is not 0
  * @failed_at: jiffies of the last failure that @trouble knows
  * @stats:   per CPU
@@ -149,11 +183,14 @@ struct copy_offload_stats {
 struct copy_offload {
 	struct list_head list;
 	unsigned int users;
+	struct completion opened;
+	bool copies;
 	struct gendisk *disk;
 	const struct copy_offload_ops *ops;
 	struct copy_offload_limits limits;
 	bool off;
-	bool gave_up;
+	enum copy_offload_state state;
+	atomic_t probe;
 	atomic_t trouble;
 	unsigned long failed_at;
 	struct copy_offload_stats __percpu *stats;
@@ -168,6 +205,9 @@ struct copy_offload {
  * @count:   sectors of all ranges
  * @nr:      ranges
  * @size:    ranges for which there is room
+ * @copies:  copies of users that it makes: calls of copy_offload_add()
+ * @probe:   it has set @co->probe
+ * @issued_at: jiffies; the provider's
  * @fn:      called at the end
  * @context: for @fn
  * @ranges:  the provider's
@@ -179,6 +219,9 @@ struct copy_offload_request {
 	unsigned int count;
 	unsigned int nr;
 	unsigned int size;
+	unsigned int copies;
+	bool probe;
+	unsigned long issued_at;
 	copy_offload_fn fn;
 	void *context;
 	u64 ranges[] __aligned(8);
@@ -190,7 +233,8 @@ struct copy_offload_request {
  * @to:   destination, likewise
  *
  * Context: process context, in a task with user memory and CAP_SYS_ADMIN, as a target's constructor
- * is. Sends commands to the device, and waits for them.
+ * is. Sends commands to the device, and waits for them, or for another caller to have done that for
+ * the same disk. No lock is held meanwhile: other disks are not affected.
  * Return: what stands for their disk, to be put by copy_offload_put(), or NULL.
  */
 struct copy_offload *copy_offload_get(struct block_device *from, struct block_device *to);
@@ -252,6 +296,17 @@ void copy_offload_add(struct copy_offload_request *req, struct block_device *fro
 		      unsigned int count);
 
 /**
+ * copy_offload_is_probed() - whether a request should make one copy only
+ * @co: the disk
+ *
+ * Context: any. The answer may change; copy_offload_may_issue() refuses what does not fit.
+ */
+static inline bool copy_offload_is_probed(const struct copy_offload *co)
+{
+	return unlikely(READ_ONCE(co->state) == COPY_OFFLOAD_PROBED);
+}
+
+/**
  * copy_offload_submit() - start a request
  * @req:     the request, which is no longer the caller's
  * @to:      destination; usable, as by copy_offload_usable()
@@ -285,7 +340,8 @@ int copy_offload_message(struct copy_offload *co, unsigned int argc, char **argv
  * copy_offload_may_issue() - look again, now that nothing has to be waited for any more
  * @req: about to be issued
  *
- * The device may have become read-only, or have been changed, while its queue was frozen.
+ * The device may have become read-only, or have been changed, while its queue was frozen, or a
+ * request may have timed out.
  *
  * Return: true if it may be issued; else it is counted why not.
  */
@@ -295,7 +351,7 @@ bool copy_offload_may_issue(struct copy_offload_request *req);
  * copy_offload_end() - a request is over
  * @req:    the request; gone when this returns
  * @result: what has become of it
- * @why:    if it did not copy: why
+ * @why:    if it did not copy: why. COPY_OFFLOAD_TIMED_OUT also if it did, but too late
  *
  * Context: any. The last that a provider does for a request.
  */

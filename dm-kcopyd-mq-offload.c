@@ -59,10 +59,12 @@ struct kmq_bundle {
 	unsigned int sectors;
 };
 
+/* A disk that is being probed gets one job at a time: for the others nobody waits. */
 static bool kmq_offload_fits(const struct copy_offload *co, const struct kmq_bundle *bundle,
 			     const struct kmq_job *job)
 {
-	return bundle->ranges + copy_offload_ranges(co, job->count) <= co->limits.ranges &&
+	return !copy_offload_is_probed(co) &&
+	       bundle->ranges + copy_offload_ranges(co, job->count) <= co->limits.ranges &&
 	       bundle->sectors + job->count <= co->limits.command;
 }
 

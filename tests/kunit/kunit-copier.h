@@ -5,6 +5,8 @@
 #ifndef DM_SCALED_KUNIT_COPIER_H
 #define DM_SCALED_KUNIT_COPIER_H
 
+#include <linux/completion.h>
+
 #include "copy-offload.h"
 #include "kunit-lib.h"
 
@@ -29,7 +31,11 @@ struct copier_request {
  * @td:       it copies inside its memory; NULL: no disk copies
  * @limits:   what it says that it takes
  * @result:   how requests end
- * @why:      if they do not copy
+ * @why:      if they do not copy, or too late
+ * @slow:     a disk that does not say whether it copies before @answer is completed
+ * @slow_copies: whether it does
+ * @asked:    completed when that disk is asked
+ * @answer:   see @slow
  * @hold:     they do not end before copier_end()
  * @opened:   how often it was asked for its limits
  * @requests: the first ones
@@ -40,6 +46,10 @@ struct copier {
 	struct copy_offload_limits limits;
 	enum copy_offload_result result;
 	enum copy_offload_why why;
+	struct test_disk *slow;
+	bool slow_copies;
+	struct completion asked;
+	struct completion answer;
 	bool hold;
 	unsigned int opened;
 	struct copier_request requests[COPIER_MAX];

@@ -2,6 +2,8 @@
 /*
  * Which disks copy, what may be left to them, and when they are given up.
  */
+#include <linux/kthread.h>
+
 #include "kunit-copier.h"
 
 /* The only provider is the one below. */
@@ -26,6 +28,7 @@ void copier_start(struct test_disk *td, unsigned int range, unsigned int command
 		  unsigned int ranges)
 {
 	memset(&copier, 0, sizeof(copier));
+	copier.why = COPY_OFFLOAD_WHYS;
 	copier.td = td;
 	copier.limits = (struct copy_offload_limits){ 1, range, command, ranges };
 }
@@ -38,8 +41,14 @@ void copier_stop(void)
 
 static int copier_open(struct copy_offload *co)
 {
-	if (!copier.td || co->disk != copier.td->disk)
+	if (copier.slow && co->disk == copier.slow->disk) {
+		complete(&copier.asked);
+		wait_for_completion(&copier.answer);
+		if (!copier.slow_copies)
+			return -EOPNOTSUPP;
+	} else if (!copier.td || co->disk != copier.td->disk) {
 		return -EOPNOTSUPP;
+	}
 	copier.opened++;
 	co->limits = copier.limits;
 	return 0;
@@ -322,16 +331,17 @@ static void looks_again_before_it_issues(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, not_copied(COPY_OFFLOAD_READ_ONLY), 1);
 }
 
-/* Copies that fail, @nr times, long after each other. */
-static void offload_fail(struct kunit *test, unsigned int nr)
+/* Copies that end like that, @nr times, long after each other. */
+static void offload_fail(struct kunit *test, enum copy_offload_why why, unsigned int nr)
 {
 	copier.result = COPY_OFFLOAD_BROKEN;
-	copier.why = COPY_OFFLOAD_FAILED;
+	copier.why = why;
 	while (nr--) {
 		co->failed_at -= COPY_OFFLOAD_BURST;
 		KUNIT_EXPECT_EQ(test, offload_copy(test, 0, 128, 8), COPY_OFFLOAD_BROKEN);
 	}
 	copier.result = COPY_OFFLOAD_COPIED;
+	copier.why = COPY_OFFLOAD_WHYS;
 }
 
 static void gives_up_after_failures(struct kunit *test)
@@ -339,16 +349,16 @@ static void gives_up_after_failures(struct kunit *test)
 	unsigned int i;
 
 	offload_setup(test);
-	offload_fail(test, 3);
-	KUNIT_EXPECT_FALSE(test, co->gave_up);
+	offload_fail(test, COPY_OFFLOAD_FAILED, 3);
+	KUNIT_EXPECT_EQ(test, co->state, COPY_OFFLOAD_TRUSTED);
 
 	/* Successes make up for it. */
 	for (i = 0; i < 3 * COPY_OFFLOAD_FAILURE; i++)
 		offload_copy(test, 0, 128, 8);
-	offload_fail(test, 3);
-	KUNIT_EXPECT_FALSE(test, co->gave_up);
-	offload_fail(test, 1);
-	KUNIT_EXPECT_TRUE(test, co->gave_up);
+	offload_fail(test, COPY_OFFLOAD_FAILED, 3);
+	KUNIT_EXPECT_EQ(test, co->state, COPY_OFFLOAD_TRUSTED);
+	offload_fail(test, COPY_OFFLOAD_FAILED, 1);
+	KUNIT_EXPECT_EQ(test, co->state, COPY_OFFLOAD_GIVEN_UP);
 	KUNIT_EXPECT_FALSE(test, copy_offload_usable(co, td->bdev, 0, td->bdev, 128, 8));
 	KUNIT_EXPECT_EQ(test, not_copied(COPY_OFFLOAD_GAVE_UP), 1);
 
@@ -363,28 +373,201 @@ static void failures_at_once_are_one(struct kunit *test)
 	unsigned int i;
 
 	offload_setup(test);
-	offload_fail(test, 2);
+	offload_fail(test, COPY_OFFLOAD_FAILED, 2);
 	copier.result = COPY_OFFLOAD_BROKEN;
+	copier.why = COPY_OFFLOAD_FAILED;
 	/* None of them is so late. */
 	co->failed_at = jiffies + HZ;
 	for (i = 0; i < 20; i++)
 		offload_copy(test, 0, 128, 8);
-	KUNIT_EXPECT_FALSE(test, co->gave_up);
+	KUNIT_EXPECT_EQ(test, co->state, COPY_OFFLOAD_TRUSTED);
 	KUNIT_EXPECT_EQ(test, not_copied(COPY_OFFLOAD_FAILED), 22);
 	KUNIT_EXPECT_EQ(test, atomic_read(&co->trouble), 2 * COPY_OFFLOAD_FAILURE);
 }
 
-static void interruption_is_no_failure(struct kunit *test)
+/* An administrator may reset a device as often as that; nothing that it copies does so. */
+static void interruptions_count_a_little(struct kunit *test)
+{
+	offload_setup(test);
+	offload_fail(test, COPY_OFFLOAD_INTERRUPTED, 15);
+	KUNIT_EXPECT_EQ(test, co->state, COPY_OFFLOAD_TRUSTED);
+	offload_fail(test, COPY_OFFLOAD_INTERRUPTED, 1);
+	KUNIT_EXPECT_EQ(test, co->state, COPY_OFFLOAD_GIVEN_UP);
+	KUNIT_EXPECT_EQ(test, not_copied(COPY_OFFLOAD_INTERRUPTED), 16);
+}
+
+/* The disk's memory, the switches and the administrator are not the device's fault. */
+static void refusals_do_not_count(struct kunit *test)
+{
+	offload_setup(test);
+	offload_fail(test, COPY_OFFLOAD_NO_MEMORY, 100);
+	KUNIT_EXPECT_EQ(test, atomic_read(&co->trouble), 0);
+	KUNIT_EXPECT_EQ(test, co->state, COPY_OFFLOAD_TRUSTED);
+}
+
+static struct copy_offload_request *offload_prepare(struct kunit *test, unsigned int copies)
+{
+	struct copy_offload_request *req = copy_offload_alloc(co, copies);
+	unsigned int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, req);
+	for (i = 0; i < copies; i++)
+		copy_offload_add(req, td->bdev, 16 * i, 8);
+	return req;
+}
+
+/* After a time-out one copy waits for the device, and the others go another way. */
+static void one_copy_probes(struct kunit *test)
+{
+	struct copy_offload_request *req[3];
+	int result[3] = { -1, -1, -1 };
+	unsigned int i;
+
+	offload_setup(test);
+	offload_fail(test, COPY_OFFLOAD_TIMED_OUT, 1);
+	KUNIT_EXPECT_EQ(test, co->state, COPY_OFFLOAD_PROBED);
+	KUNIT_EXPECT_TRUE(test, copy_offload_usable(co, td->bdev, 0, td->bdev, 128, 8));
+
+	/* Was put together before the time-out. */
+	req[0] = offload_prepare(test, 3);
+	req[1] = offload_prepare(test, 1);
+	req[2] = offload_prepare(test, 1);
+	copier.hold = true;
+	for (i = 0; i < 3; i++)
+		copy_offload_submit(req[i], td->bdev, 128, request_ended, &result[i]);
+	KUNIT_EXPECT_EQ(test, result[0], COPY_OFFLOAD_REFUSED);
+	KUNIT_EXPECT_EQ(test, result[1], -1);
+	KUNIT_EXPECT_EQ(test, result[2], COPY_OFFLOAD_REFUSED);
+	KUNIT_EXPECT_FALSE(test, copy_offload_usable(co, td->bdev, 0, td->bdev, 128, 8));
+	KUNIT_EXPECT_EQ(test, not_copied(COPY_OFFLOAD_PROBING), 3);
+
+	/* It copies again. */
+	copier_release();
+	KUNIT_EXPECT_EQ(test, result[1], COPY_OFFLOAD_COPIED);
+	KUNIT_EXPECT_EQ(test, co->state, COPY_OFFLOAD_TRUSTED);
+	KUNIT_EXPECT_EQ(test, atomic_read(&co->probe), 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&co->trouble), COPY_OFFLOAD_TIME_OUT - 1);
+	result[0] = -1;
+	copy_offload_submit(offload_prepare(test, 3), td->bdev, 128, request_ended, &result[0]);
+	KUNIT_EXPECT_EQ(test, result[0], COPY_OFFLOAD_COPIED);
+}
+
+/* The first to wait is unlucky, and so are at most three more. */
+static void gives_up_after_time_outs(struct kunit *test)
+{
+	unsigned int waited = 0;
+
+	offload_setup(test);
+	/* Of those that end with the first one, the first to end may not have been late. */
+	offload_fail(test, COPY_OFFLOAD_INTERRUPTED, 1);
+	copier.result = COPY_OFFLOAD_BROKEN;
+	copier.why = COPY_OFFLOAD_TIMED_OUT;
+	co->failed_at = jiffies + HZ;
+	offload_copy(test, 0, 128, 8);
+	KUNIT_EXPECT_EQ(test, co->state, COPY_OFFLOAD_PROBED);
+	co->failed_at = jiffies;
+	while (copy_offload_usable(co, td->bdev, 0, td->bdev, 128, 8) && waited < 10) {
+		offload_fail(test, COPY_OFFLOAD_TIMED_OUT, 1);
+		waited++;
+	}
+	KUNIT_EXPECT_LE(test, waited, 3);
+	KUNIT_EXPECT_EQ(test, co->state, COPY_OFFLOAD_GIVEN_UP);
+
+	copy_offload_switch(co, true);
+	KUNIT_EXPECT_EQ(test, co->state, COPY_OFFLOAD_TRUSTED);
+}
+
+/* What was copied in the end, when the driver had lost patience, counts as copied and as late. */
+static void late_success_is_a_time_out(struct kunit *test)
 {
 	unsigned int i;
 
 	offload_setup(test);
-	copier.result = COPY_OFFLOAD_BROKEN;
-	copier.why = COPY_OFFLOAD_INTERRUPTED;
-	for (i = 0; i < 20; i++)
-		KUNIT_EXPECT_EQ(test, offload_copy(test, 0, 128, 8), COPY_OFFLOAD_BROKEN);
-	KUNIT_EXPECT_FALSE(test, co->gave_up);
-	KUNIT_EXPECT_EQ(test, not_copied(COPY_OFFLOAD_INTERRUPTED), 20);
+	copier.why = COPY_OFFLOAD_TIMED_OUT;
+	for (i = 0; i < 2; i++) {
+		co->failed_at -= COPY_OFFLOAD_BURST;
+		KUNIT_EXPECT_EQ(test, offload_copy(test, 0, 128, 8), COPY_OFFLOAD_COPIED);
+	}
+	copier.why = COPY_OFFLOAD_WHYS;
+	KUNIT_EXPECT_EQ(test, co->state, COPY_OFFLOAD_GIVEN_UP);
+	KUNIT_EXPECT_EQ(test, not_copied(COPY_OFFLOAD_TIMED_OUT), 2);
+}
+
+/* A task that asks a disk whether it copies, and the answer. */
+struct asker {
+	struct test_disk *td;
+	struct copy_offload *co;
+	struct completion done;
+};
+
+static int ask(void *context)
+{
+	struct asker *a = context;
+
+	a->co = copy_offload_get(a->td->bdev, a->td->bdev);
+	complete(&a->done);
+	return 0;
+}
+
+static struct asker *asker_start(struct kunit *test, struct test_disk *disk)
+{
+	struct asker *a = kunit_kzalloc(test, sizeof(*a), GFP_KERNEL);
+	struct task_struct *task;
+
+	KUNIT_ASSERT_NOT_NULL(test, a);
+	a->td = disk;
+	init_completion(&a->done);
+	task = kthread_run(ask, a, "ask");
+	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
+	return a;
+}
+
+static bool asker_ended(struct asker *a)
+{
+	return wait_for_completion_timeout(&a->done, 10 * HZ);
+}
+
+/* Those of the slow disk wait for its answer, which is asked for once, and nobody else does. */
+static void slow_disk_holds_up_no_other(struct kunit *test)
+{
+	struct test_disk *other = ku_disk(test, SECTORS, 0), *slow = ku_disk(test, SECTORS, 0);
+	struct asker *first, *second, *third;
+	bool answers;
+
+	for (answers = false; ; answers = true) {
+		offload_setup(test);
+		init_completion(&copier.asked);
+		init_completion(&copier.answer);
+		copier.slow = slow;
+		copier.slow_copies = answers;
+		first = asker_start(test, slow);
+		KUNIT_ASSERT_TRUE(test, wait_for_completion_timeout(&copier.asked, 10 * HZ));
+		second = asker_start(test, slow);
+
+		/* Another disk that does not copy, and the end of the use of one that does. */
+		third = asker_start(test, other);
+		KUNIT_EXPECT_TRUE(test, asker_ended(third));
+		KUNIT_EXPECT_NULL(test, third->co);
+		third = asker_start(test, td);
+		KUNIT_EXPECT_TRUE(test, asker_ended(third));
+		KUNIT_EXPECT_PTR_EQ(test, third->co, co);
+		copy_offload_put(third->co);
+
+		KUNIT_EXPECT_FALSE(test, completion_done(&first->done));
+		KUNIT_EXPECT_FALSE(test, completion_done(&second->done));
+		complete_all(&copier.answer);
+		KUNIT_ASSERT_TRUE(test, asker_ended(first) && asker_ended(second));
+		KUNIT_EXPECT_EQ(test, !!first->co, answers);
+		KUNIT_EXPECT_PTR_EQ(test, first->co, second->co);
+		KUNIT_EXPECT_EQ(test, copier.opened, 1 + answers);
+		copy_offload_put(first->co);
+		copy_offload_put(second->co);
+		if (answers)
+			break;
+		copy_offload_put(co);
+		co = NULL;
+	}
+	KUNIT_EXPECT_TRUE(test, list_is_singular(&copy_offload_disks));
 }
 
 static void tells_in_one_line(struct kunit *test)
@@ -428,7 +611,12 @@ static struct kunit_case offload_cases[] = {
 	KUNIT_CASE(looks_again_before_it_issues),
 	KUNIT_CASE(gives_up_after_failures),
 	KUNIT_CASE(failures_at_once_are_one),
-	KUNIT_CASE(interruption_is_no_failure),
+	KUNIT_CASE(interruptions_count_a_little),
+	KUNIT_CASE(refusals_do_not_count),
+	KUNIT_CASE(one_copy_probes),
+	KUNIT_CASE(gives_up_after_time_outs),
+	KUNIT_CASE(late_success_is_a_time_out),
+	KUNIT_CASE(slow_disk_holds_up_no_other),
 	KUNIT_CASE(tells_in_one_line),
 	KUNIT_CASE(obeys_a_line),
 	{}
