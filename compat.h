@@ -165,6 +165,12 @@ static inline int dm_scaled_bdev_ioctl(struct block_device *bdev, unsigned int c
 #define dm_scaled_rq_map_kern(rq, buf, size, gfp)	blk_rq_map_kern(rq, buf, size, gfp)
 #endif
 
+/*
+ * 6.2: with the batches of completions that the NVMe driver makes, the end of a passthrough request
+ * may be told that the request succeeded though it failed. Seen from 6.12 to 7.3; 6.1 does not.
+ */
+#define DM_SCALED_END_IO_HIDES_STATUS	(LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0))
+
 /* 6.9: drivers set the hardware limit, and max_discard_sectors is derived from it. */
 static inline void dm_scaled_set_max_discard_sectors(struct queue_limits *limits,
 						     unsigned int sectors)

@@ -8,8 +8,14 @@
  * - which limits the device has: Identify is asked for by the ioctl that user space has for it;
  * - how a request ended: from 6.12 on, the status that the block layer passes on is 0 for requests
  *   that failed. The status of the device is in the driver's part of the request, where we are not
- *   supposed to look. So a device is used only after reading a block that is there and one that is
- *   not has shown that the status is where it is looked for.
+ *   supposed to look. So a device is used only after reading a block that is there and, where the
+ *   block layer hides the status, one that is not has shown that the status is where it is looked
+ *   for. A read that fails leaves an entry in the error log of the device, which monitors report.
+ *
+ * Only controllers on PCIe are asked to copy. When a fabric reconnects, the driver ends what was in
+ * flight as cancelled, but the old controller may still execute it. A late write of the same data
+ * is harmless; a late Copy reads its source once more, which may have been overwritten by then. On
+ * PCIe the driver disables the controller first.
  */
 #undef pr_fmt
 #define pr_fmt(fmt) "copy-offload: " fmt
@@ -22,6 +28,8 @@
 #include <linux/module.h>
 #include <linux/nvme.h>
 #include <linux/nvme_ioctl.h>
+#include <linux/pci.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
@@ -72,21 +80,38 @@ static_assert(offsetof(struct copy_nvme_pdu, status) == 20);
  * struct copy_nvme - what is known of a namespace
  * @nsid:  number of the namespace
  * @shift: from sectors to its blocks
+ * @init_request: the driver's; held, so that the module can do without a driver
+ * @submit_sync:  likewise
  */
 struct copy_nvme {
 	u32 nsid;
 	unsigned int shift;
+	dm_scaled_nvme_init_fn *init_request;
+	dm_scaled_nvme_sync_fn *submit_sync;
 };
-
-/* The driver's. Held by each namespace that is open, so that the module can do without a driver. */
-static dm_scaled_nvme_init_fn *copy_nvme_init_request;
-static dm_scaled_nvme_sync_fn *copy_nvme_submit_sync;
 
 static u16 copy_nvme_status(struct request *rq)
 {
 	const struct copy_nvme_pdu *pdu = blk_mq_rq_to_pdu(rq);
 
 	return READ_ONCE(pdu->status) & COPY_NVME_STATUS_MASK;
+}
+
+/*
+ * Starts a request. With a plug it would be held back until the plug is flushed, and then be given
+ * to the I/O scheduler (6.1): BFQ dereferences the block device that its bio does not have, and
+ * others sort it by its position, which is -1.
+ *
+ * No other function may start a request of ours. Not for its allocation, which may wait for those
+ * in the plug: only waiting with the plug in place flushes it.
+ */
+static void copy_nvme_execute(struct request *rq)
+{
+	struct blk_plug *plug = current->plug;
+
+	current->plug = NULL;
+	blk_execute_rq_nowait(rq, false);
+	current->plug = plug;
 }
 
 /*
@@ -234,8 +259,9 @@ static void copy_nvme_fill_read(struct nvme_command *cmd, u32 nsid, u64 lba)
 	cmd->rw.slba = cpu_to_le64(lba);
 }
 
-static int copy_nvme_read(struct request_queue *q, struct nvme_command *cmd, void *buf,
-			  unsigned int size, struct copy_nvme_read *read)
+static int copy_nvme_read(const struct copy_nvme *cn, struct request_queue *q,
+			  struct nvme_command *cmd, void *buf, unsigned int size,
+			  struct copy_nvme_read *read)
 {
 	struct request *rq;
 	int r;
@@ -243,7 +269,7 @@ static int copy_nvme_read(struct request_queue *q, struct nvme_command *cmd, voi
 	rq = blk_mq_alloc_request(q, REQ_OP_DRV_IN, 0);
 	if (IS_ERR(rq))
 		return PTR_ERR(rq);
-	copy_nvme_init_request(rq, cmd);
+	cn->init_request(rq, cmd);
 	r = dm_scaled_rq_map_kern(rq, buf, size, GFP_KERNEL);
 	if (r) {
 		blk_mq_free_request(rq);
@@ -252,24 +278,24 @@ static int copy_nvme_read(struct request_queue *q, struct nvme_command *cmd, voi
 	init_completion(&read->ended);
 	rq->end_io = copy_nvme_read_end;
 	rq->end_io_data = read;
-	blk_execute_rq_nowait(rq, false);
+	copy_nvme_execute(rq);
 	wait_for_completion(&read->ended);
 	return 0;
 }
 
 /* Reads a block in both ways: does the status of the asynchronous one say what the other says? */
-static int copy_nvme_compare(struct request_queue *q, u32 nsid, u64 lba, void *buf,
-			     unsigned int size, bool good)
+static int copy_nvme_compare(const struct copy_nvme *cn, struct request_queue *q, u64 lba,
+			     void *buf, unsigned int size, bool good)
 {
 	struct copy_nvme_read read = { };
 	struct nvme_command cmd;
 	int said, r;
 
-	copy_nvme_fill_read(&cmd, nsid, lba);
-	said = copy_nvme_submit_sync(q, &cmd, buf, size);
+	copy_nvme_fill_read(&cmd, cn->nsid, lba);
+	said = cn->submit_sync(q, &cmd, buf, size);
 	if (said < 0)
 		return said;
-	r = copy_nvme_read(q, &cmd, buf, size, &read);
+	r = copy_nvme_read(cn, q, &cmd, buf, size, &read);
 	if (r)
 		return r;
 	if ((said & COPY_NVME_STATUS_MASK) != read.seen || good != !said ||
@@ -283,14 +309,15 @@ static int copy_nvme_prove(const struct copy_offload *co, const struct copy_nvme
 	unsigned int size = SECTOR_SIZE << cn->shift;
 	struct request_queue *q = co->disk->queue;
 	void *buf;
-	int r;
+	int r = 0;
 
 	buf = kmalloc(size, GFP_KERNEL);
 	if (!buf)
 		return -ENOMEM;
-	r = copy_nvme_compare(q, cn->nsid, get_capacity(co->disk) >> cn->shift, buf, size, false);
+	if (DM_SCALED_END_IO_HIDES_STATUS)
+		r = copy_nvme_compare(cn, q, get_capacity(co->disk) >> cn->shift, buf, size, false);
 	if (!r)
-		r = copy_nvme_compare(q, cn->nsid, 0, buf, size, true);
+		r = copy_nvme_compare(cn, q, 0, buf, size, true);
 	if (r)
 		pr_info("%s: does not show how its commands end: error %d\n",
 			co->disk->disk_name, r);
@@ -313,27 +340,27 @@ static bool copy_nvme_is_ours(const struct gendisk *disk)
 	       disk->fops->ioctl;
 }
 
-static void copy_nvme_put_driver(void)
+/* The parent of a namespace is the controller, and the controller's is what it is attached by. */
+static bool copy_nvme_is_on_pcie(struct gendisk *disk)
 {
-	symbol_put(nvme_init_request);
-	symbol_put(nvme_submit_sync_cmd);
+	const struct device *ctrl = disk_to_dev(disk)->parent;
+
+	return ctrl && ctrl->parent && dev_is_pci(ctrl->parent);
 }
 
-static bool copy_nvme_get_driver(void)
+static void copy_nvme_put_driver(struct copy_nvme *cn)
 {
-	dm_scaled_nvme_init_fn *init_request = symbol_get(nvme_init_request);
-	dm_scaled_nvme_sync_fn *submit_sync = symbol_get(nvme_submit_sync_cmd);
+	if (cn->init_request)
+		symbol_put(nvme_init_request);
+	if (cn->submit_sync)
+		symbol_put(nvme_submit_sync_cmd);
+}
 
-	if (!init_request || !submit_sync) {
-		if (init_request)
-			symbol_put(nvme_init_request);
-		if (submit_sync)
-			symbol_put(nvme_submit_sync_cmd);
-		return false;
-	}
-	copy_nvme_init_request = init_request;
-	copy_nvme_submit_sync = submit_sync;
-	return true;
+static bool copy_nvme_get_driver(struct copy_nvme *cn)
+{
+	cn->init_request = symbol_get(nvme_init_request);
+	cn->submit_sync = symbol_get(nvme_submit_sync_cmd);
+	return cn->init_request && cn->submit_sync;
 }
 
 static int copy_nvme_open(struct copy_offload *co)
@@ -341,12 +368,18 @@ static int copy_nvme_open(struct copy_offload *co)
 	struct copy_nvme *cn;
 	int r;
 
-	if (!copy_nvme_is_ours(co->disk) || !copy_nvme_get_driver())
+	if (!copy_nvme_is_ours(co->disk))
 		return -EOPNOTSUPP;
+	if (!copy_nvme_is_on_pcie(co->disk)) {
+		pr_info("%s: is not on PCIe, and so not asked to copy\n", co->disk->disk_name);
+		return -EOPNOTSUPP;
+	}
 
-	r = -ENOMEM;
 	cn = kzalloc(sizeof(*cn), GFP_KERNEL);
 	if (!cn)
+		return -ENOMEM;
+	r = -EOPNOTSUPP;
+	if (!copy_nvme_get_driver(cn))
 		goto bad;
 	r = dm_scaled_bdev_ioctl(co->disk->part0, NVME_IOCTL_ID, 0);
 	if (r <= 0) {
@@ -364,15 +397,15 @@ static int copy_nvme_open(struct copy_offload *co)
 	return 0;
 
 bad:
+	copy_nvme_put_driver(cn);
 	kfree(cn);
-	copy_nvme_put_driver();
 	return r;
 }
 
 static void copy_nvme_close(struct copy_offload *co)
 {
+	copy_nvme_put_driver(co->private);
 	kfree(co->private);
-	copy_nvme_put_driver();
 }
 
 static void copy_nvme_set_range(struct copy_offload_request *req, unsigned int i, sector_t sector,
@@ -431,17 +464,30 @@ static enum copy_offload_result copy_nvme_result(blk_status_t status, u16 seen,
 	return COPY_OFFLOAD_BROKEN;
 }
 
+/*
+ * Whether a request ends only after its time limit. However it ends then: the driver has sent an
+ * abort, which the device may have obeyed or not, and perhaps reset the controller.
+ */
+static bool copy_nvme_is_late(const struct copy_offload_request *req, const struct request *rq)
+{
+	return rq->timeout && time_after_eq(jiffies, req->issued_at + rq->timeout);
+}
+
 static enum rq_end_io_ret copy_nvme_end_io(DM_SCALED_END_IO_ARGS)
 {
 	enum copy_offload_why why = COPY_OFFLOAD_WHYS;
 	enum copy_offload_result result = copy_nvme_result(status, copy_nvme_status(rq), &why);
+	struct copy_offload_request *req = rq->end_io_data;
 
-	copy_offload_end(rq->end_io_data, result, why);
+	if (unlikely(copy_nvme_is_late(req, rq)))
+		why = COPY_OFFLOAD_TIMED_OUT;
+	copy_offload_end(req, result, why);
 	return RQ_END_IO_FREE;
 }
 
 static void copy_nvme_issue(struct copy_offload_request *req)
 {
+	const struct copy_nvme *cn = req->co->private;
 	struct nvme_command cmd;
 	struct request *rq;
 
@@ -457,7 +503,7 @@ static void copy_nvme_issue(struct copy_offload_request *req)
 		return;
 	}
 	copy_nvme_fill_copy(req, &cmd);
-	copy_nvme_init_request(rq, &cmd);
+	cn->init_request(rq, &cmd);
 	if (dm_scaled_rq_map_kern(rq, req->ranges, req->nr * sizeof(struct copy_nvme_range),
 				  GFP_NOWAIT | __GFP_NOWARN)) {
 		blk_mq_free_request(rq);
@@ -466,7 +512,8 @@ static void copy_nvme_issue(struct copy_offload_request *req)
 	}
 	rq->end_io = copy_nvme_end_io;
 	rq->end_io_data = req;
-	blk_execute_rq_nowait(rq, false);
+	req->issued_at = jiffies;
+	copy_nvme_execute(rq);
 }
 
 const struct copy_offload_ops copy_offload_nvme = {
