@@ -2,12 +2,12 @@
 /*
  * A persistent snapshot's COW device: header, formatting, loading.
  *
- * What is loaded may be anything. What cannot be right is refused: a chunk that two exceptions
- * claim, that is not one of data, or that is not on the device.
+ * What is loaded may be anything. What cannot be right is -EUCLEAN: a chunk that two exceptions
+ * claim, that is not one of data, or that is not on the device, and a list that does not end. The
+ * kernel's log then says where it is.
  */
 #define DM_MSG_PREFIX "snap-disk"
 
-#include <linux/bitmap.h>
 #include <linux/completion.h>
 #include <linux/dm-bufio.h>
 #include <linux/slab.h>
@@ -18,12 +18,11 @@
 #include "dm-snap-disk.h"
 #include "dm-snap-exception.h"
 #include "dm-snap-store.h"
+#include "dm-snap-used.h"
 
 /* Metadata is read in blocks of at most this size, some of them ahead. */
 #define SNAP_LOAD_BLOCK		SZ_64K
 #define SNAP_LOAD_AHEAD		12
-/* The map of used chunks begins with so many, and grows. */
-#define SNAP_LOAD_BITS		65536
 
 int snap_disk_io(struct block_device *bdev, blk_opf_t opf, sector_t sector, void *data,
 		 unsigned int bytes)
@@ -146,9 +145,7 @@ int snap_disk_format(struct block_device *bdev, unsigned int chunk_size,
  * @bufio:       reads metadata, in blocks
  * @block_shift: log2 of the exceptions in a block
  * @end:         of the list
- * @used:        bitmap of the chunks of data in use, by index
- * @used_bits:   number of bits in @used
- * @used_end:    index after the last chunk in use
+ * @used:        chunks of data in use, by index
  * @room:        memory for an exception
  * @error:       message
  */
@@ -158,30 +155,39 @@ struct snap_loader {
 	struct dm_bufio_client *bufio;
 	unsigned int block_shift;
 	struct snap_disk_end *end;
-	unsigned long *used;
-	u64 used_bits;
-	u64 used_end;
+	struct snap_used used;
 	struct snap_exception_group *room;
 	char **error;
 };
 
-/* Makes the bitmap so long that it has a bit for @index. */
-static int snap_load_grow(struct snap_loader *l, u64 index)
+/* Marks a chunk of data as used. Returns 1 if it was already, or an error. */
+static int snap_load_mark(struct snap_loader *l, u64 index)
 {
-	u64 bits = max3(index + 1, 2 * l->used_bits, (u64)SNAP_LOAD_BITS);
-	unsigned long *used;
+	int r = snap_used_set(&l->used, index);
 
-	used = kvcalloc(BITS_TO_LONGS(bits), sizeof(long), GFP_KERNEL);
-	if (!used) {
+	if (r == -ENOMEM)
 		*l->error = "No memory for the map of used chunks";
-		return -ENOMEM;
-	}
-	if (l->used)
-		bitmap_copy(used, l->used, l->used_end);
-	kvfree(l->used);
-	l->used = used;
-	l->used_bits = bits;
-	return 0;
+	return r;
+}
+
+/* The sector of the slot that comes next. */
+static sector_t snap_load_sector(const struct snap_loader *l)
+{
+	unsigned int shift = l->store->area_shift;
+	u64 chunk = snap_area_chunk(shift, l->end->slots >> shift);
+	u64 offset = l->end->slots & ((1ULL << shift) - 1);
+
+	return (chunk << l->store->chunk_shift) +
+	       (offset * sizeof(struct snap_disk_exception) >> SECTOR_SHIFT);
+}
+
+static int snap_load_corrupt(struct snap_loader *l, u64 old, u64 new, const char *what)
+{
+	DMERR("%pg: Exception %llu, in sector %llu, says that chunk %llu of the origin is in chunk %llu of the COW device: %s",
+	      l->store->cow, l->end->slots, (unsigned long long)snap_load_sector(l), old, new,
+	      what);
+	*l->error = "COW device is corrupt: see the kernel's log";
+	return -EUCLEAN;
 }
 
 static int snap_load_exception(struct snap_loader *l, const struct snap_disk_exception *de)
@@ -189,19 +195,15 @@ static int snap_load_exception(struct snap_loader *l, const struct snap_disk_exc
 	u64 old = le64_to_cpu(de->old), new = le64_to_cpu(de->new), index;
 	int r;
 
-	if (!snap_data_index(l->store->area_shift, new, &index) ||
-	    new >= snap_store_chunks(l->store)) {
-		DMERR("Exception of chunk %llu: %llu is no chunk of data of the COW device", old,
-		      new);
-		goto corrupt;
-	}
-	r = index < l->used_bits ? 0 : snap_load_grow(l, index);
-	if (r)
+	if (!snap_data_index(l->store->area_shift, new, &index))
+		return snap_load_corrupt(l, old, new, "that is no chunk of data");
+	if (new >= snap_store_chunks(l->store))
+		return snap_load_corrupt(l, old, new, "the device ends before it");
+	r = snap_load_mark(l, index);
+	if (r < 0)
 		return r;
-	if (__test_and_set_bit(index, l->used)) {
-		DMERR("Exception of chunk %llu: chunk %llu of the COW device has two", old, new);
-		goto corrupt;
-	}
+	if (r)
+		return snap_load_corrupt(l, old, new, "another exception has that chunk");
 
 	if (!l->room)
 		l->room = snap_exception_room(true);
@@ -210,18 +212,11 @@ static int snap_load_exception(struct snap_loader *l, const struct snap_disk_exc
 		return -ENOMEM;
 	}
 	r = snap_exception_add(l->exceptions, old, new, &l->room);
-	if (r) {
-		DMERR("Chunk %llu has two exceptions", old);
-		goto corrupt;
-	}
+	if (r)
+		return snap_load_corrupt(l, old, new, "that chunk of the origin has another one");
 
-	l->used_end = max(l->used_end, index + 1);
 	l->end->slots++;
 	return 0;
-
-corrupt:
-	*l->error = "COW device is corrupt: see the kernel's log";
-	return -EUCLEAN;
 }
 
 /* Where a block of metadata is, in blocks of the device. */
@@ -292,6 +287,9 @@ static int snap_load_list(struct snap_loader *l)
 
 	for (block = 0; !ended; block++) {
 		if (!snap_load_on_device(l, block)) {
+			DMERR("%pg: The list of exceptions has %llu, and goes on in sector %llu, where the device has ended",
+			      l->store->cow, l->end->slots,
+			      (unsigned long long)snap_load_sector(l));
 			*l->error = "COW device is corrupt: its list of exceptions does not end";
 			return -EUCLEAN;
 		}
@@ -322,28 +320,19 @@ static int snap_load_list(struct snap_loader *l)
 /* What lies between chunks in use is handed out again. */
 static int snap_load_holes(struct snap_loader *l)
 {
-	unsigned long start, end;
-	struct snap_range *holes;
-	unsigned int nr = 0;
+	u64 index = 0, end = 0, start;
+	int r;
 
-	for_each_clear_bitrange(start, end, l->used, l->used_end)
-		nr++;
-	if (!nr) {
-		snap_store_set_used(l->store, l->used_end, NULL, 0);
-		return 0;
+	while (snap_used_next(&l->used, index, &start, &end)) {
+		r = start > index ? snap_store_add_hole(l->store, index, start) : 0;
+		if (r) {
+			*l->error = "No memory for the list of free chunks";
+			return r;
+		}
+		index = end;
+		cond_resched();
 	}
-
-	holes = kvmalloc_array(nr, sizeof(*holes), GFP_KERNEL);
-	if (!holes) {
-		*l->error = "No memory for the list of free chunks";
-		return -ENOMEM;
-	}
-	nr = 0;
-	for_each_clear_bitrange(start, end, l->used, l->used_end) {
-		holes[nr].start = start;
-		holes[nr++].end = end;
-	}
-	snap_store_set_used(l->store, l->used_end, holes, nr);
+	snap_store_set_next(l->store, index);
 	return 0;
 }
 
@@ -369,12 +358,13 @@ int snap_disk_load(struct snap_store *store, struct snap_exceptions *exceptions,
 		return PTR_ERR(l.bufio);
 	}
 	dm_bufio_set_minimum_buffers(l.bufio, 1 + SNAP_LOAD_AHEAD);
+	snap_used_init(&l.used);
 
 	r = snap_load_list(&l);
 	dm_bufio_client_destroy(l.bufio);
 	if (!r)
 		r = snap_load_holes(&l);
 	kfree(l.room);
-	kvfree(l.used);
+	snap_used_exit(&l.used);
 	return r;
 }

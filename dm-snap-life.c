@@ -61,6 +61,20 @@ int snap_check_devices(struct snap_target *t)
 }
 
 /*
+ * Device-mapper cuts bios at multiples of the chunk size from the target's beginning, the snapshot
+ * counts chunks from sector 0.
+ */
+int snap_check_begin(struct snap_target *t, unsigned int chunk_size)
+{
+	if (!(t->ti->begin & (chunk_size - 1)))
+		return 0;
+	DMERR("%s: Target begins at sector %llu: must be a multiple of the chunk size, %u sectors",
+	      dm_table_device_name(t->ti->table), (unsigned long long)t->ti->begin, chunk_size);
+	t->ti->error = "Target begins within a chunk: must be a multiple of the chunk size";
+	return -EINVAL;
+}
+
+/*
  *------------------------------------------------------------
  * Becoming unusable
  *------------------------------------------------------------
@@ -149,11 +163,16 @@ static void snap_pending_gone(struct percpu_ref *ref)
 	complete(&container_of(ref, struct dm_snapshot, pending_refs)->pending_gone);
 }
 
+static unsigned int snap_default_chunk_size(const struct snap_target *t)
+{
+	return max(SNAP_DEFAULT_CHUNK_SIZE,
+		   bdev_logical_block_size(t->cow_dev->bdev) >> SECTOR_SHIFT);
+}
+
 /* What has to be known before anything is set up: above all the chunk size. */
 static int snap_read_header(struct snap_target *t, struct snap_disk_info *info)
 {
 	struct dm_target *ti = t->ti;
-	unsigned int block = bdev_logical_block_size(t->cow_dev->bdev) >> SECTOR_SHIFT;
 	int r;
 
 	r = snap_disk_read_header(t->cow_dev->bdev, info, &ti->error);
@@ -162,13 +181,17 @@ static int snap_read_header(struct snap_target *t, struct snap_disk_info *info)
 	if (info->fresh) {
 		info->valid = true;
 		if (!t->chunk_size)
-			t->chunk_size = max(SNAP_DEFAULT_CHUNK_SIZE, block);
+			t->chunk_size = snap_default_chunk_size(t);
 		return snap_check_devices(t);
 	}
 
-	r = snap_check_chunk_size(info->chunk_size, &ti->error);
-	if (r)
-		return r;
+	if (snap_check_chunk_size(info->chunk_size, &ti->error)) {
+		DMERR("%s: %pg: chunk size in the header, sector 0, is %u sectors: %s",
+		      dm_table_device_name(ti->table), t->cow_dev->bdev, info->chunk_size,
+		      ti->error);
+		ti->error = "COW device is corrupt: its chunk size is impossible";
+		return -EUCLEAN;
+	}
 	if (t->chunk_size && t->chunk_size != info->chunk_size)
 		DMWARN("%s: Chunk size on the COW device, %u, replaces that of the table, %u",
 		       dm_table_device_name(ti->table), info->chunk_size, t->chunk_size);
@@ -185,7 +208,7 @@ static int snap_load(struct dm_snapshot *snap, const struct snap_disk_info *info
 
 	if (bdev_nr_sectors(snap->store.cow) < 2ULL * snap->store.chunk_size) {
 		*error = "COW device too small: must hold two chunks";
-		return -ENOSPC;
+		return info->fresh ? -ENOSPC : -EUCLEAN;
 	}
 	if (info->fresh) {
 		r = snap_disk_format(snap->store.cow, snap->store.chunk_size, snap->kcopyd);
@@ -206,18 +229,45 @@ static int snap_load(struct dm_snapshot *snap, const struct snap_disk_info *info
 	return 0;
 }
 
+/*
+ * Whether a snapshot is loaded as invalid after this error. If its COW device is damaged, or was
+ * cut off, the origin still has all of its data and can be used; LVM and others activate neither
+ * if one is refused, and the origin may be what the host boots from. The COW device is left as it
+ * is, for repair.
+ *
+ * Other errors refuse the target, as stock does: with a device that cannot be read now, the next
+ * activation might find an intact snapshot, of which copies are missing if the origin was written
+ * meanwhile. A merge is refused as well, as without the COW device its origin is a mixture.
+ */
+static bool snap_may_load_as_invalid(const struct snap_target *t, int error)
+{
+	if (error != -EUCLEAN || t->merge)
+		return false;
+	DMERR("%s: Snapshot is invalid, its COW device %pg stays as it is: %s",
+	      dm_table_device_name(t->ti->table), t->cow_dev->bdev, t->ti->error);
+	return true;
+}
+
 struct dm_snapshot *snap_create(struct snap_target *t)
 {
 	struct snap_disk_info info = { .valid = true };
 	struct dm_target *ti = t->ti;
 	struct dm_snapshot *snap;
+	bool damaged = false;
 	int r;
 
 	if (t->persistent) {
 		r = snap_read_header(t, &info);
-		if (r)
+		damaged = r && snap_may_load_as_invalid(t, r);
+		if (r && !damaged)
 			return ERR_PTR(r);
+		/* The chunk size of an invalid snapshot matters to nobody. */
+		if (!t->chunk_size)
+			t->chunk_size = snap_default_chunk_size(t);
 	}
+	r = damaged ? 0 : snap_check_begin(t, t->chunk_size);
+	if (r)
+		return ERR_PTR(r);
 
 	snap = kzalloc(sizeof(*snap), GFP_KERNEL);
 	if (!snap) {
@@ -227,7 +277,6 @@ struct dm_snapshot *snap_create(struct snap_target *t)
 
 	snap->valid = true;
 	snap->ti = ti;
-	snap->size = ti->len;
 	snap->origin = t->origin;
 	snap->origin_bdev = t->origin_dev->bdev;
 	snap->overflow = t->overflow;
@@ -241,6 +290,7 @@ struct dm_snapshot *snap_create(struct snap_target *t)
 		ti->error = "No memory for the exception store";
 		goto bad_store;
 	}
+	snap_set_end(snap, snap_target_end(ti));
 
 	r = snap_exceptions_init(&snap->exceptions,
 				 bdev_nr_sectors(snap->origin_bdev) >> snap->store.chunk_shift,
@@ -276,14 +326,17 @@ struct dm_snapshot *snap_create(struct snap_target *t)
 	}
 	dm_kcopyd_mq_client_offload(snap->kcopyd, t->origin_dev->bdev, t->cow_dev->bdev);
 
-	if (!info.valid) {
+	if (damaged) {
+		snap->valid = false;
+	} else if (!info.valid) {
 		DMWARN("%s: Snapshot is marked as invalid on its COW device",
 		       dm_table_device_name(ti->table));
 		snap->valid = false;
 	} else if (t->persistent) {
 		r = snap_load(snap, &info, &ti->error);
-		if (r)
+		if (r && !snap_may_load_as_invalid(t, r))
 			goto bad_load;
+		snap->valid = !r;
 	}
 	return snap;
 

@@ -26,6 +26,15 @@ int snap_check_chunk_size(unsigned int chunk_size, char **error);
 int snap_check_devices(struct snap_target *t);
 
 /**
+ * snap_check_begin() - check that a target begins with a chunk
+ * @t:          the target
+ * @chunk_size: sectors of a chunk of its snapshot
+ *
+ * Return: 0, or -EINVAL with the target's error set.
+ */
+int snap_check_begin(struct snap_target *t, unsigned int chunk_size);
+
+/**
  * snap_create() - make the snapshot of a target, or load it
  * @t: the target; gets the chunk size of a snapshot that is loaded
  *

@@ -164,7 +164,7 @@ static bool snap_wants_copy(struct dm_snapshot *snap, sector_t sector)
 {
 	u64 unused;
 
-	return sector < READ_ONCE(snap->size) && READ_ONCE(snap->valid) &&
+	return sector < READ_ONCE(snap->end) && READ_ONCE(snap->valid) &&
 	       !snap_exception_lookup(&snap->exceptions, snap_chunk(snap, sector), &unused);
 }
 
@@ -192,7 +192,7 @@ static bool snap_origin_join(struct snap_origin *origin, struct bio *bio)
 	idx = srcu_read_lock(&origin->srcu);
 	list_for_each_entry_srcu(snap, &origin->snapshots, list,
 				 srcu_read_lock_held(&origin->srcu)) {
-		if (sector < READ_ONCE(snap->size) && READ_ONCE(snap->valid)) {
+		if (sector < READ_ONCE(snap->end) && READ_ONCE(snap->valid)) {
 			joined = snap_pending_join(snap, snap_chunk(snap, sector), bio);
 			if (joined)
 				break;
@@ -418,7 +418,7 @@ static int snap_origin_iterate_devices(struct dm_target *ti, iterate_devices_cal
 {
 	struct snap_origin_target *o = ti->private;
 
-	return fn(ti, o->dev, 0, ti->len, data);
+	return fn(ti, o->dev, ti->begin, ti->len, data);
 }
 
 struct target_type snap_origin_target_type = {

@@ -108,6 +108,8 @@ static int snap_target_register(struct snap_target *t)
 		r = -EBUSY;
 	} else {
 		r = snap_check_merge(t, &pair);
+		if (!r && pair.from)
+			r = snap_check_begin(t, pair.from->chunk_size);
 	}
 	if (r)
 		snap_origin_put(t->origin);
@@ -392,6 +394,24 @@ static void snap_zero_done(int read_err, unsigned long write_err, void *context)
 }
 
 /*
+ * Cuts a discard at the end of its first chunk. It may begin anywhere: a target on top of this one
+ * has its own offset. Device-mapper sends the rest in another bio, unless the discard is one of two
+ * copies, which cannot be cut: then the rest is left as it is, as a discard may be.
+ */
+static void snap_cut_discard(struct dm_target *ti, const struct dm_snapshot *snap, struct bio *bio)
+{
+	unsigned int size = snap->store.chunk_size;
+	unsigned int room = size - ((unsigned int)bio->bi_iter.bi_sector & (size - 1));
+
+	if (likely(bio_sectors(bio) <= room))
+		return;
+	if (ti->num_discard_bios == 1)
+		dm_accept_partial_bio(bio, room);
+	else
+		bio->bi_iter.bi_size = room << SECTOR_SHIFT;
+}
+
+/*
  * A discard of a chunk that was copied zeroes the copy, or discards a part of it. A chunk that was
  * not stays as it is.
  */
@@ -401,6 +421,7 @@ static int snap_map_discard(struct snap_target *t, struct bio *bio, u64 chunk)
 	struct dm_io_region region;
 	u64 new;
 
+	snap_cut_discard(t->ti, snap, bio);
 	if (!snap_exception_lookup(&snap->exceptions, chunk, &new)) {
 		bio_endio(bio);
 		return DM_MAPIO_SUBMITTED;
@@ -586,7 +607,7 @@ static void snap_hand_over(struct snap_target *from, struct snap_target *to)
 	from->handed_over = true;
 	to->snap = snap;
 	/* One origin target is quiet; if there are more, writes through them see either size. */
-	WRITE_ONCE(snap->size, to->ti->len);
+	snap_set_end(snap, snap_target_end(to->ti));
 	to->ti->max_io_len = snap->store.chunk_size;
 	to->chunk_size = snap->store.chunk_size;
 	to->persistent = from->persistent;
@@ -724,7 +745,7 @@ static int snap_iterate_devices(struct dm_target *ti, iterate_devices_callout_fn
 	struct snap_target *t = ti->private;
 	int r;
 
-	r = fn(ti, t->origin_dev, 0, ti->len, data);
+	r = fn(ti, t->origin_dev, ti->begin, ti->len, data);
 	if (!r)
 		r = fn(ti, t->cow_dev, 0, bdev_nr_sectors(t->cow_dev->bdev), data);
 	return r;

@@ -43,7 +43,9 @@ struct snap_pending;
  * @overflowed:    set, under @lock, when a write to the snapshot found no room: no more are taken
  * @active:        a target has been resumed with it; changes under snap_registry_lock
  * @attached:      origin writes are seen: it is in snap_origin.snapshots; likewise
- * @size:          sectors of the origin that the snapshot covers; changes while the origin is quiet
+ * @end:           sector of the origin after the last one that the snapshot covers: the end of its
+ *                 target, as sectors of a target's table are those of its origin; changes while the
+ *                 origin is quiet
  * @origin:        the origin
  * @origin_bdev:   device of the origin; held by the target that has the snapshot
  * @list:          in snap_origin.snapshots
@@ -81,7 +83,7 @@ struct dm_snapshot {
 	bool overflowed;
 	bool active;
 	bool attached;
-	sector_t size;
+	sector_t end;
 	struct snap_origin *origin;
 	struct block_device *origin_bdev;
 	struct list_head list;
@@ -188,6 +190,23 @@ struct snap_bio {
 	u64 chunk;
 	bool tracked;
 };
+
+/* Sector of the origin, and of the table, at which a target ends. */
+static inline sector_t snap_target_end(const struct dm_target *ti)
+{
+	return ti->begin + ti->len;
+}
+
+/*
+ * Where a snapshot ends, and how many chunks its persistent store needs for that. Changes while
+ * the origin is quiet.
+ */
+static inline void snap_set_end(struct dm_snapshot *snap, sector_t end)
+{
+	WRITE_ONCE(snap->end, end);
+	WRITE_ONCE(snap->store.needed,
+		   (end + snap->store.chunk_size - 1) >> snap->store.chunk_shift);
+}
 
 static inline u64 snap_chunk(const struct dm_snapshot *snap, sector_t sector)
 {

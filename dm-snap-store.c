@@ -1,9 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The store: chunks are handed out from the start of the COW device to its end.
+ *
+ * What a persistent snapshot's CPUs have not used of their batches is lost to stock: it goes on
+ * after the highest chunk in use. (We find such chunks when the snapshot is loaded, and hand them
+ * out first.) So that stock has room for all chunks of the origin on a COW device that is just as
+ * large as that needs, as LVM makes them, batches are bounded: all CPUs together never have more
+ * left than the device has chunks to spare. Where it has none, each chunk is taken by itself, with
+ * the store's lock. On a device that cannot hold all chunks of the origin, batches have at most an
+ * eighth of what is left.
+ *
+ * When batches become smaller, as the device has grown to the size that is just enough, or fills
+ * up, CPUs take what the larger ones have left before they take new chunks.
  */
 #include <linux/mm.h>
 #include <linux/percpu.h>
+#include <linux/sizes.h>
+#include <linux/slab.h>
 
 #include "compat.h"
 #include "dm-snap-disk.h"
@@ -11,11 +24,27 @@
 
 /*
  * Long enough for the writes of a busy CPU to merge; short enough to leave few holes in use. What a
- * persistent snapshot has not used of a batch is a hole until the snapshot is loaded again, which
- * stock does not see: there it is as long as what the engine writes with one bio.
+ * persistent snapshot has not used of a batch is a hole until the snapshot is loaded again: there
+ * it is as long as what the engine writes with one bio.
  */
 #define SNAP_BATCH_CHUNKS	64
 #define SNAP_BATCH_PERSISTENT	16
+
+#define SNAP_HOLES	((SZ_4K - 2 * sizeof(void *)) / sizeof(struct snap_range))
+
+/**
+ * struct snap_holes - some of the free chunks between used ones
+ * @prev:   holes before these
+ * @nr:     number of @ranges
+ * @ranges: in ascending order
+ *
+ * A page, so that any number of holes needs no large allocation.
+ */
+struct snap_holes {
+	struct snap_holes *prev;
+	unsigned int nr;
+	struct snap_range ranges[SNAP_HOLES];
+};
 
 /**
  * struct snap_batch - consecutive chunks that a CPU hands out
@@ -50,33 +79,77 @@ static bool snap_batch_take(struct snap_batch *batch, u64 *chunk)
 	return true;
 }
 
+/* Chunks that a CPU may take at a time now. */
+static unsigned int snap_store_batch(const struct snap_store *store, u64 capacity)
+{
+	u64 needed = READ_ONCE(store->needed), spare;
+
+	/* Stock uses one chunk more where the device ends with an area, see snap_data_capacity(). */
+	if (capacity + 1 >= needed)
+		spare = capacity > needed ? capacity - needed : 0;
+	else
+		spare = (capacity - min(store->next, capacity)) / 8;
+	/* At least one chunk of a batch is used. */
+	return min_t(u64, 1 + div_u64(spare, num_possible_cpus()), store->batch_size);
+}
+
+/* Takes chunks out of the last hole. */
+static void snap_batch_fill_hole(struct snap_store *store, struct snap_batch *batch,
+				 unsigned int nr)
+	__must_hold(&store->lock)
+{
+	struct snap_holes *holes = store->holes;
+	struct snap_range *hole = &holes->ranges[holes->nr - 1];
+
+	batch->end = hole->end;
+	batch->next = hole->end - min_t(u64, hole->end - hole->start, nr);
+	store->free -= batch->end - batch->next;
+	hole->end = batch->next;
+	if (hole->start < hole->end || --holes->nr)
+		return;
+	store->holes = holes->prev;
+	kfree(holes);
+}
+
 static void snap_batch_refill(struct snap_store *store, struct snap_batch *batch)
 	__must_hold(&batch->lock)
 {
 	u64 capacity = snap_store_capacity(store);
+	unsigned int nr;
 
 	lockdep_assert_held(&batch->lock);
 
 	spin_lock(&store->lock);
-	if (store->nr_holes) {
-		struct snap_range *hole = &store->holes[store->nr_holes - 1];
-
-		batch->end = hole->end;
-		batch->next = hole->end - min_t(u64, hole->end - hole->start, store->batch_size);
-		store->free -= batch->end - batch->next;
-		hole->end = batch->next;
-		if (hole->start == hole->end)
-			store->nr_holes--;
+	nr = store->area_shift ? snap_store_batch(store, capacity) : store->batch_size;
+	if (store->holes) {
+		snap_batch_fill_hole(store, batch, nr);
 	} else if (store->next < capacity) {
-		batch->next = store->next;
-		batch->end = min_t(u64, batch->next + store->batch_size, capacity);
-		store->next = batch->end;
+		if (nr < store->granted)
+			store->swept = false;
+		store->granted = nr;
+		if (likely(store->swept)) {
+			batch->next = store->next;
+			batch->end = min_t(u64, batch->next + nr, capacity);
+			store->next = batch->end;
+		}
 	}
 	spin_unlock(&store->lock);
 }
 
+/* All batches were found empty. Returns whether there is something to take all the same. */
+static bool snap_store_set_swept(struct snap_store *store)
+{
+	bool more;
+
+	spin_lock(&store->lock);
+	store->swept = true;
+	more = store->next < snap_store_capacity(store);
+	spin_unlock(&store->lock);
+	return more;
+}
+
 /*
- * The device has been divided up. What other CPUs have left is taken chunk by chunk, never moved
+ * The device has been divided up, or batches have become smaller. What other CPUs have left is taken chunk by chunk, never moved
  * from batch to batch, so that none is overlooked: if all batches are found empty the device is
  * full.
  */
@@ -97,21 +170,29 @@ static bool snap_batch_steal(struct snap_store *store, u64 *chunk)
 	return got;
 }
 
-bool snap_store_alloc(struct snap_store *store, u64 *chunk)
+static bool snap_store_take(struct snap_store *store, u64 *chunk)
 {
 	struct snap_batch *batch = this_cpu_ptr(store->batches);
 	bool got;
-
-	dm_scaled_assert_irqs_off();
 
 	spin_lock(&batch->lock);
 	if (batch->next == batch->end)
 		snap_batch_refill(store, batch);
 	got = snap_batch_take(batch, chunk);
 	spin_unlock(&batch->lock);
+	return got;
+}
 
-	if (unlikely(!got) && !snap_batch_steal(store, chunk))
-		return false;
+bool snap_store_alloc(struct snap_store *store, u64 *chunk)
+{
+	dm_scaled_assert_irqs_off();
+
+	while (unlikely(!snap_store_take(store, chunk))) {
+		if (snap_batch_steal(store, chunk))
+			break;
+		if (!snap_store_set_swept(store))
+			return false;
+	}
 	if (store->area_shift)
 		*chunk = snap_data_chunk(store->area_shift, *chunk);
 	return true;
@@ -142,17 +223,26 @@ void snap_store_usage(struct snap_store *store, sector_t *allocated, sector_t *t
 	*total = bdev_nr_sectors(store->cow);
 }
 
-void snap_store_set_used(struct snap_store *store, u64 next, struct snap_range *holes,
-			 unsigned int nr)
+int snap_store_add_hole(struct snap_store *store, u64 start, u64 end)
 {
-	unsigned int i;
+	struct snap_holes *holes = store->holes;
 
+	if (!holes || holes->nr == SNAP_HOLES) {
+		holes = kmalloc(sizeof(*holes), GFP_KERNEL);
+		if (!holes)
+			return -ENOMEM;
+		holes->prev = store->holes;
+		holes->nr = 0;
+		store->holes = holes;
+	}
+	holes->ranges[holes->nr++] = (struct snap_range) { start, end };
+	store->free += end - start;
+	return 0;
+}
+
+void snap_store_set_next(struct snap_store *store, u64 next)
+{
 	store->next = next;
-	store->holes = holes;
-	store->nr_holes = nr;
-	store->free = 0;
-	for (i = 0; i < nr; i++)
-		store->free += holes[i].end - holes[i].start;
 }
 
 int snap_store_init(struct snap_store *store, struct block_device *cow, unsigned int chunk_size,
@@ -164,8 +254,14 @@ int snap_store_init(struct snap_store *store, struct block_device *cow, unsigned
 	store->chunk_size = chunk_size;
 	store->chunk_shift = __ffs(chunk_size);
 	store->area_shift = persistent ? snap_area_shift(chunk_size) : 0;
-	snap_store_set_used(store, 0, NULL, 0);
+	store->needed = 0;
+	store->next = 0;
+	store->holes = NULL;
+	store->free = 0;
+	store->granted = 0;
+	store->swept = true;
 	spin_lock_init(&store->lock);
+	BUILD_BUG_ON(sizeof(struct snap_holes) > SZ_4K);
 	/* Near the end of a small device there should be more to do than to steal. */
 	store->batch_size = clamp_t(u64, div_u64(snap_store_capacity(store),
 						 4 * num_possible_cpus()),
@@ -181,6 +277,11 @@ int snap_store_init(struct snap_store *store, struct block_device *cow, unsigned
 
 void snap_store_exit(struct snap_store *store)
 {
+	struct snap_holes *holes;
+
 	free_percpu(store->batches);
-	kvfree(store->holes);
+	while ((holes = store->holes)) {
+		store->holes = holes->prev;
+		kfree(holes);
+	}
 }

@@ -10,6 +10,7 @@
 #include "dm-snap-exception.h"
 
 struct snap_batch;
+struct snap_holes;
 
 /**
  * struct snap_range - consecutive chunks of data
@@ -27,13 +28,16 @@ struct snap_range {
  * @chunk_size:  sectors of a chunk, a power of two
  * @chunk_shift: log2 of @chunk_size
  * @area_shift:  log2 of the exceptions in a chunk of metadata; 0 if there is no metadata
- * @batch_size:  chunks that a CPU takes at a time
+ * @batch_size:  chunks that a CPU takes at a time, at most
+ * @needed:      of a persistent snapshot: chunks of the origin that it covers, for which stock must
+ *               find room; 0 if that does not matter. May change at any time
  * @batches:     per CPU: chunks it has taken and not yet handed out
  * @lock:        protects the fields below; interrupts off, nests inside snap_batch.lock
  * @next:        first chunk that no CPU has taken, but for @holes
  * @holes:       chunks before @next that are free, to be taken first, from the last to the first
- * @nr_holes:    number of @holes
  * @free:        chunks in @holes
+ * @granted:     chunks that a CPU could take last
+ * @swept:       no batch has anything left that is older than the last decrease of @granted
  *
  * Chunks are counted by the index that they have among those of data, see dm-snap-disk.h; without
  * metadata that is their number. Each CPU hands out consecutive chunks, so that the block layer can
@@ -45,13 +49,15 @@ struct snap_store {
 	unsigned int chunk_shift;
 	unsigned int area_shift;
 	unsigned int batch_size;
+	u64 needed;
 	struct snap_batch __percpu *batches;
 
 	spinlock_t lock ____cacheline_aligned_in_smp;	/* protects the fields below */
 	u64 next;
-	struct snap_range *holes;
-	unsigned int nr_holes;
+	struct snap_holes *holes;
 	u64 free;
+	unsigned int granted;
+	bool swept;
 };
 
 /**
@@ -73,14 +79,22 @@ static inline u64 snap_store_chunks(const struct snap_store *store)
 }
 
 /**
- * snap_store_set_used() - tell which chunks are in use already
+ * snap_store_add_hole() - tell of free chunks between chunks in use
+ * @store: the store, nothing of which has been handed out
+ * @start: index of the first, after those told of before
+ * @end:   index after the last
+ *
+ * Context: process context, may sleep.
+ * Return: 0 or -ENOMEM.
+ */
+int snap_store_add_hole(struct snap_store *store, u64 start, u64 end);
+
+/**
+ * snap_store_set_next() - tell where chunks in use end
  * @store: the store, nothing of which has been handed out
  * @next:  index after the last chunk in use
- * @holes: ranges before it that are free, in ascending order; the store owns and frees them
- * @nr:    number of @holes
  */
-void snap_store_set_used(struct snap_store *store, u64 next, struct snap_range *holes,
-			 unsigned int nr);
+void snap_store_set_next(struct snap_store *store, u64 next);
 
 /**
  * snap_store_exit() - free the store

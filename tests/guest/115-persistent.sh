@@ -148,6 +148,20 @@ bad_header()
 	assert_eq "$(checksum "$c")" "$before" "COW device with $1"
 }
 
+# damaged WHAT MESSAGE: loaded as an invalid snapshot, and not changed
+damaged()
+{
+	local before
+
+	before=$(checksum "$c")
+	log_mark
+	dm_create snap "0 $(sectors "$o") $snapshot $o $c P 8"
+	assert_match "$(log_since)" "$2"
+	assert_eq "$(snap_usage snap)" Invalid "status with $1"
+	dm_remove snap
+	assert_eq "$(checksum "$c")" "$before" "COW device with $1"
+}
+
 # le32 NUMBER...: little endian, as printf's escapes
 le32()
 {
@@ -180,24 +194,24 @@ bad_images()
 	poke 0 $magic 1 2 8
 	bad_header "another version" "unknown version"
 	poke 0 $magic 1 1 9
-	bad_header "a chunk size of 9" "must be a power of 2"
+	damaged "a chunk size of 9" "must be a power of 2"
 	poke 0 $magic 1 1 0
-	bad_header "a chunk size of 0" "must be a power of 2"
+	damaged "a chunk size of 0" "must be a power of 2"
 	poke 0 $magic 1 1 $((1 << 30))
-	bad_header "a chunk size of 2^30" "too large"
+	damaged "a chunk size of 2^30" "too large"
 	poke 0 $magic 1 1 8
 	poke 8 5 0 1 0 0 0 0 0
-	bad_header "an exception in an area" "is no chunk of data"
+	damaged "an exception in an area" "is no chunk of data"
 	poke 8 5 0 258 0 0 0 0 0
-	bad_header "an exception in the second area" "is no chunk of data"
+	damaged "an exception in the second area" "is no chunk of data"
 	poke 8 5 0 3 0 6 0 3 0
-	bad_header "a chunk in use twice" "has two"
+	damaged "a chunk in use twice" "another exception has that chunk"
 	poke 8 5 0 3 0 5 0 4 0
-	bad_header "two exceptions of a chunk" "has two exceptions"
+	damaged "two exceptions of a chunk" "that chunk of the origin has another one"
 	poke 8 5 0 0x7fffffff 0
-	bad_header "a chunk that is not there" "is no chunk of data"
+	damaged "a chunk that is not there" "the device ends before it"
 	poke 8 5 0 3 0xffffffff
-	bad_header "a chunk that is not there" "is no chunk of data"
+	damaged "a chunk that is not there" "the device ends before it"
 	# The chunk size on the disk counts; and it may be marked as invalid.
 	poke 8 5 0 3 0
 	poke 0 $magic 1 1 8

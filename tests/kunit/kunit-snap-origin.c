@@ -278,7 +278,7 @@ static void writes_are_cut_at_chunks(struct kunit *test)
 	struct ku_bio *kb;
 
 	/* It covers nothing, so nothing is copied. */
-	ks->t.snap->size = 0;
+	ks->t.snap->end = 0;
 	if (c->chunk_size) {
 		mutex_lock(&snap_registry_lock);
 		snap_origin_attach(ks->t.origin, ks->t.snap);
@@ -374,7 +374,7 @@ static void copies_only_what_is_needed(struct kunit *test)
 	kb = ku_bio(test, f->disk, REQ_OP_WRITE | REQ_PREFLUSH, 0, 0, 0);
 	KUNIT_EXPECT_EQ(test, snap_origin_map(&f->ot->ti, &kb->bio), DM_MAPIO_REMAPPED);
 
-	f->snaps[0]->t.snap->size = 16;
+	f->snaps[0]->t.snap->end = 16;
 	KUNIT_EXPECT_TRUE(test, snap_wants_copy(f->snaps[0]->t.snap, 15));
 	KUNIT_EXPECT_FALSE(test, snap_wants_copy(f->snaps[0]->t.snap, 16));
 	kb = origin_bio(test, f, 16, 8);

@@ -390,7 +390,7 @@ static void resume_takes_the_snapshot_over(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, from->t.handed_over);
 	KUNIT_EXPECT_TRUE(test, snap->active);
 	KUNIT_EXPECT_PTR_EQ(test, snap->ti, &to->ti);
-	KUNIT_EXPECT_EQ(test, snap->size, 512);
+	KUNIT_EXPECT_EQ(test, snap->end, 512);
 	KUNIT_EXPECT_EQ(test, snap->store.chunk_size, 8);
 	KUNIT_EXPECT_EQ(test, to->t.chunk_size, 8);
 	KUNIT_EXPECT_EQ(test, to->ti.max_io_len, 8);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The transient store: each chunk that fits into the device is handed out once, and none beyond.
+ * The store: each chunk that fits into the device is handed out once, and none beyond; and how many
+ * a persistent one may have left in batches.
  */
 #include <linux/bitmap.h>
 
@@ -229,6 +230,120 @@ static void all_cpus_share_it(struct kunit *test)
 	expect_all_taken(test, st);
 }
 
+/*
+ * A persistent store with 2048 chunks of data, or a few more, for an origin of as many as needed.
+ */
+static struct snap_store *persistent_create(struct kunit *test, unsigned int spare, u64 needed)
+{
+	struct store_test *st = kunit_kzalloc(test, sizeof(*st), GFP_KERNEL);
+	u64 last = snap_data_chunk(8, 2047 + spare);
+
+	KUNIT_ASSERT_NOT_NULL(test, st);
+	/* Where an area is full, the next one must have its metadata. */
+	st->cow = ku_fake_bdev(test, (last + 1 + !spare) * 8, 512);
+	test->priv = st;
+	KUNIT_ASSERT_EQ(test, snap_store_init(&st->store, st->cow, 8, true), 0);
+	st->store.needed = needed;
+	return &st->store;
+}
+
+static u64 persistent_take(struct kunit *test, struct snap_store *store)
+{
+	u64 chunk, index = 0;
+	bool got;
+
+	local_irq_disable();
+	got = snap_store_alloc(store, &chunk);
+	local_irq_enable();
+	KUNIT_EXPECT_TRUE(test, got);
+	KUNIT_EXPECT_TRUE(test, snap_data_index(store->area_shift, chunk, &index));
+	return index;
+}
+
+static long persistent_take_elsewhere(void *arg)
+{
+	u64 chunk;
+	bool got;
+
+	local_irq_disable();
+	got = snap_store_alloc(arg, &chunk);
+	local_irq_enable();
+	return got ? chunk : -1;
+}
+
+/* All CPUs together never have more left than the device has to spare. */
+static void batches_leave_what_is_spare(struct kunit *test)
+{
+	unsigned int cpus = num_possible_cpus();
+	struct {
+		unsigned int spare;
+		u64 needed;
+		unsigned int batch;
+	} cases[] = {
+		{ 0, 2048, 1 }, { cpus - 1, 2048, 1 }, { cpus, 2048, 2 },
+		{ 3 * cpus + 1, 2048, 4 }, { 0, 1, SNAP_BATCH_PERSISTENT },
+		{ 0, 1 << 20, SNAP_BATCH_PERSISTENT },
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct snap_store *store = persistent_create(test, cases[i].spare, cases[i].needed);
+
+		if (store->batch_size < SNAP_BATCH_PERSISTENT)
+			kunit_skip(test, "too many CPUs");
+		persistent_take(test, store);
+		KUNIT_EXPECT_EQ_MSG(test, store->next,
+				    min_t(u64, cases[i].batch, snap_store_capacity(store)),
+				    "%u to spare, %llu needed", cases[i].spare, cases[i].needed);
+		snap_store_exit(store);
+		store->batches = NULL;
+	}
+}
+
+/* What larger batches have left is used before anything new. */
+static void smaller_batches_take_what_is_left(struct kunit *test)
+{
+	struct snap_store *store = persistent_create(test, 0, 1);
+	unsigned int i, batch = SNAP_BATCH_PERSISTENT;
+
+	if (store->batch_size < batch || !ku_run_elsewhere(persistent_take_elsewhere, store))
+		kunit_skip(test, "one CPU only, or too many");
+	ku_stay_here();
+	persistent_take(test, store);
+	KUNIT_EXPECT_EQ(test, store->next, 2 * batch);
+	/* As when the device has been extended to the size that is just enough. */
+	store->needed = 2048;
+	for (i = 2; i < 2 * batch; i++)
+		KUNIT_EXPECT_LT(test, persistent_take(test, store), 2 * batch);
+	KUNIT_EXPECT_EQ(test, persistent_take(test, store), 2 * batch);
+	KUNIT_EXPECT_EQ(test, persistent_take(test, store), 2 * batch + 1);
+}
+
+/* Holes come first, as many as there are, and cost no large allocation. */
+static void holes_are_many(struct kunit *test)
+{
+	struct snap_store *store = persistent_create(test, 0, 2048);
+	unsigned int i, nr = 3 * SNAP_HOLES / 2;
+	unsigned long *taken = kunit_kzalloc(test, BITS_TO_LONGS(2048) * sizeof(long), GFP_KERNEL);
+	sector_t allocated, total;
+
+	KUNIT_ASSERT_NOT_NULL(test, taken);
+	for (i = 0; i < nr; i++)
+		KUNIT_ASSERT_EQ(test, snap_store_add_hole(store, 4 * i, 4 * i + 2), 0);
+	snap_store_set_next(store, 4 * nr);
+	snap_store_usage(store, &allocated, &total);
+	KUNIT_EXPECT_EQ(test, allocated, snap_data_chunk(8, 2 * nr) * 8);
+	for (i = 0; i < 2 * nr; i++) {
+		u64 index = persistent_take(test, store);
+
+		KUNIT_ASSERT_LT(test, index, 4 * nr);
+		KUNIT_EXPECT_LT(test, index % 4, 2);
+		KUNIT_EXPECT_FALSE(test, __test_and_set_bit(index, taken));
+	}
+	KUNIT_EXPECT_EQ(test, persistent_take(test, store), 4 * nr);
+	KUNIT_EXPECT_NULL(test, store->holes);
+}
+
 static struct kunit_case store_cases[] = {
 	KUNIT_CASE_PARAM(full_at_the_exact_end, size_gen_params),
 	KUNIT_CASE(hands_out_in_a_row),
@@ -236,6 +351,9 @@ static struct kunit_case store_cases[] = {
 	KUNIT_CASE(takes_what_others_have_left),
 	KUNIT_CASE(grows_with_the_device),
 	KUNIT_CASE(all_cpus_share_it),
+	KUNIT_CASE(batches_leave_what_is_spare),
+	KUNIT_CASE(smaller_batches_take_what_is_left),
+	KUNIT_CASE(holes_are_many),
 	{}
 };
 

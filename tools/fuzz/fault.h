@@ -34,6 +34,9 @@ enum class Fault {
 	feature_left_over,
 	feature_passdown,
 	waiting,
+	begin,
+	origin_in_use,
+	cow_in_use,
 	// Of clones.
 	clone_arguments,
 	meta_device,
@@ -51,6 +54,8 @@ enum class Fault {
 	core_unknown,
 	core_left_over,
 	meta_in_use,
+	dest_in_use,
+	source_in_use,
 	meta_small,
 	meta_contents,
 	meta_stock,

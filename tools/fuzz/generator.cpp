@@ -394,6 +394,16 @@ Target Generator::valid_target(Random &random, std::string_view type) const
 	return target;
 }
 
+// Whether a valid target at 0 is valid at another place.
+bool Generator::fits_behind(std::uint64_t start, const Target &target) const
+{
+	const Words words = split_arguments(target.params);
+
+	if (start + target.length > devices_.find("origin")->sectors)
+		return false;
+	return target.type != kSnapshot || start % std::stoull(words[3]) == 0;
+}
+
 Table Generator::valid(Random &random) const
 {
 	constexpr std::array types{kSnapshot, kSnapshot, kSnapshot, kClone, kClone, kOrigin};
@@ -412,7 +422,9 @@ Table Generator::valid(Random &random) const
 
 		Target target = valid_target(random, type);
 
-		if (count > 0 && random.one_in(3))
+		// A snapshot begins with a chunk, and sectors of the table are those of the origin.
+		if ((count > 0 && random.one_in(3)) ||
+		    (start > 0 && type != kClone && !fits_behind(start, target)))
 			target = {0, target.length, std::string(kNeighbour), ""};
 		target.start = start;
 		start += target.length;

@@ -31,6 +31,7 @@ public:
 	[[nodiscard]] std::string message(Random &random) const;
 
 private:
+	[[nodiscard]] bool fits_behind(std::uint64_t start, const Target &target) const;
 	[[nodiscard]] Target valid_target(Random &random, std::string_view type) const;
 	void snapshot(Random &random, std::vector<std::string> &words) const;
 	void clone(Random &random, std::vector<std::string> &words) const;

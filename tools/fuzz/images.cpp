@@ -166,8 +166,11 @@ bool Trial::check_open(Random &random, const ImageVerdict &verdict, const Image 
 		return complain("status is " +
 				(shown.targets.empty() ? "missing" : shown.targets[0].params) +
 				", not " + status);
-	if (verdict.invalid)
+	if (verdict.invalid) {
+		if (cow_.read(0, kCowSectors) != image)
+			return complain("it is invalid, but it has changed");
 		return true;
+	}
 
 	const Disk snapshot("/dev/dm-" + std::to_string(device_.minor));
 	const Image origin = stamped(0, kOriginSectors, 1);
@@ -263,12 +266,13 @@ ImageVerdict judge_image(std::span<const std::byte> image, std::uint64_t chunk)
 		return verdict;
 	}
 	verdict.chunk = load_little_endian(image, 12, 4);
-	if (load_little_endian(image, 8, 4) != 1 || !std::has_single_bit(verdict.chunk) ||
-	    verdict.chunk > kMaxChunk) {
+	if (load_little_endian(image, 8, 4) != 1) {
 		verdict.errors = {EINVAL};
 		return verdict;
 	}
-	verdict.invalid = load_little_endian(image, 4, 4) == 0;
+	// What is damaged is opened as invalid, like what is marked as that.
+	verdict.invalid = load_little_endian(image, 4, 4) == 0 ||
+			  !std::has_single_bit(verdict.chunk) || verdict.chunk > kMaxChunk;
 	if (verdict.invalid)
 		return verdict;
 
@@ -276,7 +280,7 @@ ImageVerdict judge_image(std::span<const std::byte> image, std::uint64_t chunk)
 	const std::uint64_t chunks = image.size() / kSector / verdict.chunk;
 
 	if (chunks < 2) {
-		verdict.errors = {ENOSPC};
+		verdict.invalid = true;
 		return verdict;
 	}
 	for (std::uint64_t slot = 0;; slot++) {
@@ -292,7 +296,7 @@ ImageVerdict judge_image(std::span<const std::byte> image, std::uint64_t chunk)
 		    !verdict.exceptions.emplace(old, data).second)
 			break;
 	}
-	verdict.errors = {EUCLEAN};
+	verdict.invalid = true;
 	return verdict;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Damaged COW devices of persistent snapshots: each is opened as documented, or refused and left
-// alone.
+// Damaged COW devices of persistent snapshots: each is opened as documented, as an invalid one if
+// it is damaged, or refused; what is damaged or refused is left alone.
 #ifndef DMSC_IMAGES_H
 #define DMSC_IMAGES_H
 
@@ -22,7 +22,7 @@ namespace dmsc
 struct ImageVerdict {
 	// Errors of which one is right; if there are none it is opened.
 	std::set<int> errors;
-	// Opened, but marked as unusable.
+	// Opened, but damaged, or marked as unusable.
 	bool invalid = false;
 	std::uint64_t chunk = 0; // sectors
 	// Chunk of the origin, chunk of the COW device.

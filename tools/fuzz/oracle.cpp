@@ -73,6 +73,48 @@ bool same_word(std::string_view one, std::string_view other)
 	       ::strncasecmp(one.data(), other.data(), one.size()) == 0;
 }
 
+// What a target uses a device for; without a number it may be any device.
+struct Use {
+	enum class Role { origin, cow, source, dest, meta };
+	Role role;
+	std::optional<DeviceNumber> device;
+	// Of a COW device.
+	std::optional<DeviceNumber> origin;
+
+	// Whether both may be in one table.
+	[[nodiscard]] bool goes_with(const Use &other) const
+	{
+		const auto is_read = [](Role each) {
+			return each == Role::origin || each == Role::source;
+		};
+
+		if (role == Role::cow && other.role == Role::cow)
+			return origin && other.origin && *origin == *other.origin;
+		return is_read(role) && is_read(other.role);
+	}
+	[[nodiscard]] Fault fault() const
+	{
+		switch (role) {
+		case Role::origin:
+			return Fault::origin_in_use;
+		case Role::cow:
+			return Fault::cow_in_use;
+		case Role::source:
+			return Fault::source_in_use;
+		case Role::dest:
+			return Fault::dest_in_use;
+		case Role::meta:
+			break;
+		}
+		return Fault::meta_in_use;
+	}
+};
+
+std::optional<DeviceNumber> number_of(const BlockDevice *device)
+{
+	return device != nullptr ? std::optional(device->number) : std::nullopt;
+}
+
 // Judges one target after the other.
 class Judge
 {
@@ -100,6 +142,8 @@ private:
 	void pair(const BlockDevice &origin, const BlockDevice &cow, std::uint64_t chunk);
 	const BlockDevice *device(const std::string &argument, Fault fault, bool writes);
 	void area(const BlockDevice &device, std::uint64_t sectors);
+	// Whether a target may use its devices beside those of the targets before it.
+	void use(std::span<const Use> uses);
 	void fault(Fault fault)
 	{
 		verdict_.load = Expect::refuse;
@@ -121,8 +165,7 @@ private:
 	Table shown_;
 	std::uint64_t end_ = 0;
 	std::set<std::pair<DeviceNumber, DeviceNumber>> pairs_;
-	// Metadata devices of clones; without a number it may be any.
-	std::set<std::optional<DeviceNumber>> metas_;
+	std::vector<Use> uses_;
 	// A persistent snapshot writes to its COW device when it is loaded.
 	bool persistent_ = false;
 	bool known_ = true;
@@ -212,6 +255,21 @@ void Judge::area(const BlockDevice &device, std::uint64_t sectors)
 		aligned_ = false;
 }
 
+void Judge::use(std::span<const Use> uses)
+{
+	for (const Use &mine : uses) {
+		for (const Use &other : uses_) {
+			if (mine.goes_with(other))
+				continue;
+			if (!mine.device || !other.device)
+				unsure(mine.fault());
+			else if (*mine.device == *other.device)
+				fault(mine.fault());
+		}
+	}
+	uses_.insert(uses_.end(), uses.begin(), uses.end());
+}
+
 void Judge::origin(const Target &target, const std::vector<std::string> &arguments)
 {
 	if (arguments.size() != 1) {
@@ -221,9 +279,10 @@ void Judge::origin(const Target &target, const std::vector<std::string> &argumen
 
 	const BlockDevice *found = device(arguments[0], Fault::origin_device, !table_.read_only);
 
+	use(std::array{Use{Use::Role::origin, number_of(found), {}}});
 	if (found == nullptr)
 		return;
-	area(*found, target.length);
+	area(*found, target.start + target.length);
 	shown_.targets.push_back(
 		{target.start, target.length, target.type, to_string(found->number)});
 }
@@ -328,12 +387,16 @@ void Judge::snapshot(const Target &target, const std::vector<std::string> &argum
 	const std::string shown = features(std::span(arguments).subspan(4));
 
 	persistent_ |= persistent;
+	use(std::array{Use{Use::Role::origin, number_of(origin), {}},
+		       Use{Use::Role::cow, number_of(cow), number_of(origin)}});
+	if (chunk != 0 && target.start % chunk != 0)
+		fault(Fault::begin);
 	// It depends on what is on the device, chunk size included.
 	if (persistent && verdict_.load != Expect::refuse)
 		for (const Fault each :
 		     {Fault::cow_contents, Fault::cow_version, Fault::cow_corrupt, Fault::cow_end,
 		      Fault::cow_small, Fault::chunk_power, Fault::chunk_small, Fault::chunk_large,
-		      Fault::chunk_count})
+		      Fault::chunk_count, Fault::begin})
 			unsure(each);
 	if (origin == nullptr || cow == nullptr) {
 		// They may be one, or have blocks that are too large.
@@ -346,7 +409,7 @@ void Judge::snapshot(const Target &target, const std::vector<std::string> &argum
 		return;
 	}
 	pair(*origin, *cow, chunk);
-	area(*origin, target.length);
+	area(*origin, target.start + target.length);
 	area(*cow, cow->sectors);
 	if (cow->sectors % block_ != 0)
 		aligned_ = false;
@@ -456,20 +519,13 @@ void Judge::clone_devices(std::uint64_t length, const CloneDevices &devices)
 	if (devices.unknown)
 		for (const Fault each :
 		     {Fault::three_devices, Fault::dest_small, Fault::source_small,
-		      Fault::region_blocks, Fault::meta_small, Fault::meta_in_use})
+		      Fault::region_blocks, Fault::meta_small})
 			unsure(each);
 }
 
-// Whose metadata device it is, and what may be on it.
+// What may be on the metadata device.
 void Judge::metadata(const BlockDevice *meta)
 {
-	const auto number = meta != nullptr ? std::optional(meta->number) : std::nullopt;
-
-	if (meta != nullptr && metas_.contains(number))
-		fault(Fault::meta_in_use);
-	else if (metas_.contains(std::nullopt))
-		unsure(Fault::meta_in_use);
-	metas_.insert(number);
 	if (verdict_.load == Expect::refuse)
 		return;
 	// That one alone begins with zeroes.
@@ -505,6 +561,9 @@ void Judge::clone(const Target &target, const std::vector<std::string> &argument
 	clone_options(std::span(arguments).subspan(4));
 	regions(target.length, region_size(arguments[3]), found);
 	clone_devices(target.length, found);
+	use(std::array{Use{Use::Role::meta, number_of(found.meta), {}},
+		       Use{Use::Role::dest, number_of(found.dest), {}},
+		       Use{Use::Role::source, number_of(found.source), {}}});
 	metadata(found.meta);
 	if (found.meta == nullptr || found.dest == nullptr || found.source == nullptr)
 		return;

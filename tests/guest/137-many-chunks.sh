@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+# shellcheck source=tests/guest/snap.sh
+. "$lib/snap.sh"
+DESCRIPTION="a COW device with more than 2^32 chunks: those in use are found, and no others are handed out before"
+TIMEOUT=150
+KERNELS=stock
+
+# le VALUE: 8 bytes in binary, little endian
+le()
+{
+	local value=$1 i
+
+	for ((i = 0; i < 8; i++)); do
+		printf '%b' "\\x$(printf %02x $((value & 255)))"
+		value=$((value >> 8))
+	done
+}
+
+# chunk INDEX: the chunk of data with that index, where chunks have one sector
+chunk()
+{
+	echo $((2 + $1 + ($1 >> 5)))
+}
+
+run_test()
+{
+	local o cow index sector i=0 indices=($(((1 << 32) + 10)) 3 $(((1 << 32) + 20)) $((1 << 33)))
+
+	o=$(nullb_create size=16)
+	modprobe loop
+	mount -t tmpfs -o size=256m tmpfs /mnt
+	truncate -s 5200G /mnt/cow
+	cow=$(losetup -f --show /mnt/cow)
+	{ le $(((1 << 32) + 0x70416e53)); le $(((1 << 32) + 1)); } |
+		dd of="$cow" bs=16 conv=notrunc status=none
+	for index in "${indices[@]}"; do
+		le $i
+		le "$(chunk "$index")"
+		dd if="$(pattern a)" of="$cow" bs=512 count=1 seek="$(chunk "$index")" conv=notrunc status=none
+		i=$((i + 1))
+	done | cat > /run/exceptions
+	dd if=/run/exceptions of="$cow" bs=512 seek=1 conv=notrunc,fsync status=none
+	sync
+	blockdev --flushbufs "$cow"
+
+	put_blocks "$o" 0 16 2048 b
+	origin_create origin "$o"
+	snap_create snap origin "$o" "$cow" P 1
+	assert_eq "$(snap_usage snap | cut -d' ' -f2)" 2 "sectors of metadata"
+	# Chunks in use are not handed out: first the holes before the last one, then those behind it.
+	for ((sector = 100; sector < 260; sector++)); do
+		put /dev/mapper/origin $sector 1 z
+	done
+	for ((sector = 0; sector < 4; sector++)); do
+		assert_holds /dev/mapper/snap $sector 1 a
+	done
+	assert_holds /dev/mapper/snap 100 160 b
+	dm_remove snap
+	snap_create snap origin "$o" "$cow" P 1
+	assert_holds /dev/mapper/snap 100 160 b
+	for ((sector = 0; sector < 4; sector++)); do
+		assert_holds /dev/mapper/snap $sector 1 a
+	done
+	dm_remove snap origin
+	losetup -d "$cow"
+	umount /mnt
+}
+
+requires()
+{
+	is_ours || skip "stock needs no map of used chunks"
+}
