@@ -15,6 +15,7 @@
 
 #include <linux/bitmap.h>
 #include <linux/blkdev.h>
+#include <linux/delay.h>
 #include <linux/device-mapper.h>
 #include <linux/dm-bufio.h>
 #include <linux/err.h>
@@ -26,9 +27,15 @@
 
 #include "compat.h"
 #include "dm-clone-bitmap.h"
+#include "dm-scaled-delay.h"
 
 /* Blocks that are read ahead while the bitmap is loaded. */
 #define CLONE_LOAD_AHEAD	64
+/* A sector that is wrong is read so often again, after 1 ms, 2 ms and so on. */
+#define CLONE_READ_AGAIN	8
+/* Regions and words of the bitmap that are looked at between two calls of cond_resched(). */
+#define CLONE_SCAN_REGIONS	BIT(20)
+#define CLONE_SCAN_WORDS	(CLONE_SCAN_REGIONS / BITS_PER_LONG)
 
 /* Stock's superblock has this behind a checksum, flags, a block number and a UUID. */
 #define CLONE_STOCK_MAGIC	0x8af27f64ULL
@@ -286,61 +293,118 @@ static int clone_bitmap_format(struct clone_bitmap *b)
 	return r;
 }
 
-/* Takes a sector's bits into the bitmap. Returns how many are set. */
-static unsigned int clone_sector_load(struct clone_bitmap *b, unsigned long index,
-				      const struct clone_disk_sector *sector)
+/* Takes a sector's bits for those on disk. */
+static void clone_sector_take_staged(struct clone_bitmap *b, unsigned long index,
+				     const struct clone_disk_sector *sector)
 {
 	unsigned long i, first = index * CLONE_SECTOR_WORDS;
-	unsigned int set = 0;
 	u64 word;
 
 	for (i = 0; i < clone_sector_words(b, index); i++) {
 		word = le64_to_cpu(sector->bits[i]);
-		clone_map_set_word(b->hydrated, first + i, word);
+		b->nr_staged += hweight64(word);
+		b->nr_staged -= hweight64(clone_map_word(b->staged, first + i));
 		clone_map_set_word(b->staged, first + i, word);
-		set += hweight64(word);
 	}
+}
+
+/* Takes a sector's bits into the bitmap. */
+static void clone_sector_load(struct clone_bitmap *b, unsigned long index,
+			      const struct clone_disk_sector *sector)
+{
+	unsigned long i, first = index * CLONE_SECTOR_WORDS;
+
+	for (i = 0; i < clone_sector_words(b, index); i++)
+		clone_map_set_word(b->hydrated, first + i, le64_to_cpu(sector->bits[i]));
+	clone_sector_take_staged(b, index, sector);
+}
+
+static unsigned int clone_sector_weight(const struct clone_disk_sector *sector)
+{
+	unsigned int i, set = 0;
+
+	for (i = 0; i < CLONE_SECTOR_WORDS; i++)
+		set += hweight64(le64_to_cpu(sector->bits[i]));
 	return set;
 }
 
-/* Reads all sectors; with @load, into the bitmap. */
-static int clone_bitmap_read(struct clone_bitmap *b, bool load)
+/* Number of the first sector of a block that is wrong, or that of the one behind its last. */
+static unsigned long clone_block_check(const struct clone_bitmap *b, unsigned long block,
+				       const struct clone_disk_sector *sectors)
+{
+	unsigned long first = block * CLONE_BLOCK_SECTORS, index;
+	unsigned long end = min(first + CLONE_BLOCK_SECTORS, b->sectors);
+
+	for (index = first; index < end; index++)
+		if (!clone_sector_is_valid(b, index, &sectors[index - first]))
+			break;
+	return index;
+}
+
+/*
+ * Gets a block of the bitmap. A table is loaded while the old one of the device may write the block
+ * in place. A read at the same time may find a sector that is half old and half new, on devices
+ * whose writes of a sector are not atomic to readers. So a sector that is wrong is read again, and
+ * is damaged only if it stays wrong.
+ */
+static struct clone_disk_sector *clone_block_read(struct clone_bitmap *b, unsigned long block,
+						  struct dm_buffer **buffer)
+{
+	unsigned long end = min((block + 1) * CLONE_BLOCK_SECTORS, b->sectors), wrong;
+	struct clone_disk_sector *sectors;
+	unsigned int again = 0;
+
+	for (;;) {
+		sectors = dm_bufio_read(b->bufio, CLONE_SUPERS + block, buffer);
+		if (IS_ERR(sectors)) {
+			DMERR("%pg: cannot read block %lu: error %ld", b->bdev,
+			      CLONE_SUPERS + block, PTR_ERR(sectors));
+			return sectors;
+		}
+		wrong = clone_block_check(b, block, sectors);
+		if (wrong == end)
+			return sectors;
+		dm_bufio_release(*buffer);
+		if (again == CLONE_READ_AGAIN) {
+			DMERR("%pg: bitmap sector %lu, of regions from %lu on, is damaged",
+			      b->bdev, wrong, wrong * CLONE_SECTOR_REGIONS);
+			return ERR_PTR(-EILSEQ);
+		}
+		msleep(1 << again++);
+		dm_bufio_forget(b->bufio, CLONE_SUPERS + block);
+	}
+}
+
+/* Reads all sectors, and counts the bits that are set; with @load, into the bitmap. */
+static int clone_bitmap_read(struct clone_bitmap *b, bool load, u64 *set)
 {
 	unsigned long block, blocks = clone_bitmap_blocks(b->sectors), index, end;
 	struct clone_disk_sector *sectors, *sector;
 	struct dm_buffer *buffer;
-	u64 set = 0;
 	int r = 0;
 
-	for (block = 0; block < blocks && !r; block++) {
+	*set = 0;
+	for (block = 0; block < blocks; block++) {
 		if (!(block % CLONE_LOAD_AHEAD))
 			dm_bufio_prefetch(b->bufio, CLONE_SUPERS + block,
 					  min_t(u64, CLONE_LOAD_AHEAD, blocks - block));
-		sectors = dm_bufio_read(b->bufio, CLONE_SUPERS + block, &buffer);
+		sectors = clone_block_read(b, block, &buffer);
 		if (IS_ERR(sectors)) {
-			DMERR("%pg: cannot read block %lu: error %ld", b->bdev,
-			      CLONE_SUPERS + block, PTR_ERR(sectors));
-			return PTR_ERR(sectors);
+			r = PTR_ERR(sectors);
+			break;
 		}
 		index = block * CLONE_BLOCK_SECTORS;
 		end = min(index + CLONE_BLOCK_SECTORS, b->sectors);
 		for (sector = sectors; index < end; index++, sector++) {
-			if (!clone_sector_is_valid(b, index, sector)) {
-				DMERR("%pg: bitmap sector %lu, of regions from %lu on, is damaged",
-				      b->bdev, index, index * CLONE_SECTOR_REGIONS);
-				r = -EILSEQ;
-				break;
-			}
+			*set += clone_sector_weight(sector);
 			if (load)
-				set += clone_sector_load(b, index, sector);
+				clone_sector_load(b, index, sector);
 		}
 		dm_bufio_release(buffer);
 		cond_resched();
 	}
-	/* Until it is loaded the device may change. */
+	/* Until the next read the device may change, whether this one has failed or not. */
 	dm_bufio_forget_buffers(b->bufio, 0, clone_bitmap_used_blocks(b));
-	if (!r && load)
-		percpu_counter_set(&b->count, set);
 	return r;
 }
 
@@ -350,7 +414,7 @@ static int clone_bitmap_open(struct clone_bitmap *b, struct clone_disk_super *su
 {
 	enum clone_super_state states[CLONE_SUPERS] = { };
 	unsigned int copy, best = CLONE_SUPERS;
-	u64 generation;
+	u64 generation, set;
 	int r;
 
 	for (copy = 0; copy < CLONE_SUPERS; copy++) {
@@ -380,14 +444,22 @@ static int clone_bitmap_open(struct clone_bitmap *b, struct clone_disk_super *su
 	}
 
 	r = clone_super_check(b, &supers[best], error);
+	if (!r) {
+		memcpy(b->uuid, supers[best].uuid, sizeof(b->uuid));
+		r = clone_bitmap_read(b, false, &set);
+		if (r)
+			*error = "Metadata device's bitmap cannot be read, or is damaged";
+	}
+	/*
+	 * Zeroing 4 KiB begins a new clone of dm-clone's. Going on with superblock 1 would take the
+	 * destination's old data for the new clone's. An empty bitmap is that of a new clone.
+	 */
+	if (states[0] == CLONE_SUPER_ZERO && (r || set)) {
+		*error = "Zero 8 KiB of metadata, not 4, for a new clone; or use dmsc-clone repair";
+		return -EINVAL;
+	}
 	if (r)
 		return r;
-	memcpy(b->uuid, supers[best].uuid, sizeof(b->uuid));
-	r = clone_bitmap_read(b, false);
-	if (r) {
-		*error = "Metadata device's bitmap cannot be read, or is damaged";
-		return r;
-	}
 
 	generation = le64_to_cpu(supers[best].generation);
 	for (copy = 0; copy < CLONE_SUPERS && !r; copy++) {
@@ -403,7 +475,12 @@ static int clone_bitmap_open(struct clone_bitmap *b, struct clone_disk_super *su
 
 int clone_bitmap_load(struct clone_bitmap *b)
 {
-	return clone_bitmap_read(b, true);
+	u64 set;
+	int r = clone_bitmap_read(b, true, &set);
+
+	if (!r)
+		percpu_counter_set(&b->count, set);
+	return r;
 }
 
 void clone_bitmap_adopt(struct clone_bitmap *b, const struct clone_bitmap *from)
@@ -415,8 +492,11 @@ void clone_bitmap_adopt(struct clone_bitmap *b, const struct clone_bitmap *from)
 		b->hydrated[i] = from->hydrated[i];
 		b->staged[i] = from->staged[i];
 		set += hweight_long(b->hydrated[i]);
+		if (!(i % CLONE_SCAN_WORDS))
+			cond_resched();
 	}
 	percpu_counter_set(&b->count, set);
+	b->nr_staged = from->nr_staged;
 	/* What the other one could not write may be anything that it has staged. */
 	if (!clone_bitmap_is_clean(from)) {
 		bitmap_fill(b->dirty, b->sectors);
@@ -428,16 +508,23 @@ void clone_bitmap_adopt(struct clone_bitmap *b, const struct clone_bitmap *from)
 int clone_bitmap_verify(struct clone_bitmap *b)
 {
 	struct clone_disk_super super;
-	enum clone_super_state state = CLONE_SUPER_FOREIGN;
-	bool ours;
-	int r;
+	enum clone_super_state state;
+	bool ours = false;
+	unsigned int copy;
+	int r, error = -EINVAL;
 
-	dm_bufio_forget(b->bufio, 0);
-	r = clone_super_read(b, 0, &super, &state);
-	if (r)
-		return r;
-	ours = state == CLONE_SUPER_VALID && !memcmp(super.uuid, b->uuid, sizeof(super.uuid));
-	return ours ? 0 : -EINVAL;
+	for (copy = 0; copy < CLONE_SUPERS; copy++) {
+		dm_bufio_forget(b->bufio, copy);
+		r = clone_super_read(b, copy, &super, &state);
+		if (r)
+			error = r;
+		else if (state == CLONE_SUPER_VALID &&
+			 !memcmp(super.uuid, b->uuid, sizeof(super.uuid)))
+			ours = true;
+		else if (state != CLONE_SUPER_BROKEN)
+			return -EINVAL;
+	}
+	return ours ? 0 : error;
 }
 
 /*
@@ -541,31 +628,50 @@ void clone_bitmap_set(struct clone_bitmap *b, unsigned long region)
 {
 	unsigned long sector = region / CLONE_SECTOR_REGIONS;
 
-	/* Who finds the bit finds the region's data. */
+	dm_scaled_delay("clone-bitmap:set-hydrated");
+	/* [data] */
 	smp_mb__before_atomic();
 	if (test_and_set_bit(region, b->hydrated))
 		return;
 	percpu_counter_inc(&b->count);
-	/*
-	 * Pairs with the second barrier in clone_bitmap_stage(): either it sees the region, or we
-	 * see that it has cleared the sector's bit.
-	 */
+	dm_scaled_delay("clone-bitmap:set-dirty");
+	/* [sector]: the stage sees the region, or this sees that the sector's bit is cleared. */
 	smp_mb();
-	if (!test_bit(sector, b->dirty)) {
+	if (!test_bit(sector, b->dirty))
 		set_bit(sector, b->dirty);
-		/* With the first one: it sees the sector's bit, or we that it cleared @changed. */
-		smp_mb__after_atomic();
-	}
+	dm_scaled_delay("clone-bitmap:set-changed");
+	/* [changed]: the stage sees the sector's bit, or this sees that @changed is cleared. */
+	smp_mb();
 	if (!READ_ONCE(b->changed))
 		WRITE_ONCE(b->changed, true);
+}
+
+unsigned long clone_bitmap_next_unset(const struct clone_bitmap *b, unsigned long from)
+{
+	unsigned long end, region;
+
+	while (from < b->regions) {
+		end = min(b->regions, from + CLONE_SCAN_REGIONS);
+		region = find_next_zero_bit(b->hydrated, end, from);
+		if (region < end)
+			return region;
+		from = end;
+		cond_resched();
+	}
+	return b->regions;
 }
 
 static void clone_bitmap_stage_sector(struct clone_bitmap *b, unsigned long sector)
 {
 	unsigned long i, first = sector * CLONE_SECTOR_WORDS;
+	u64 word;
 
-	for (i = first; i < first + clone_sector_words(b, sector); i++)
-		clone_map_set_word(b->staged, i, clone_map_word(b->hydrated, i));
+	for (i = first; i < first + clone_sector_words(b, sector); i++) {
+		word = clone_map_word(b->hydrated, i);
+		b->nr_staged += hweight64(word);
+		b->nr_staged -= hweight64(clone_map_word(b->staged, i));
+		clone_map_set_word(b->staged, i, word);
+	}
 	set_bit(sector, b->writing);
 }
 
@@ -577,14 +683,16 @@ bool clone_bitmap_stage(struct clone_bitmap *b)
 		return READ_ONCE(b->unwritten);
 
 	WRITE_ONCE(b->unwritten, true);
-	/* Who finds nothing changed finds it unwritten, see clone_bitmap_is_clean(). */
+	/* [unwritten]: a flush that finds nothing changed finds it unwritten. */
 	smp_wmb();
 	WRITE_ONCE(b->changed, false);
-	/* Pairs with the second barrier in clone_bitmap_set(). */
+	dm_scaled_delay("clone-bitmap:stage-dirty");
+	/* [changed], [staged] */
 	smp_mb();
 	for_each_set_bit(sector, b->dirty, b->sectors) {
 		clear_bit(sector, b->dirty);
-		/* Pairs with the first barrier in clone_bitmap_set(). */
+		dm_scaled_delay("clone-bitmap:stage-sector");
+		/* [sector] */
 		smp_mb__after_atomic();
 		clone_bitmap_stage_sector(b, sector);
 		cond_resched();
@@ -611,8 +719,63 @@ int clone_bitmap_write(struct clone_bitmap *b)
 	if (r)
 		return r;
 	bitmap_zero(b->writing, b->sectors);
+	dm_scaled_delay("clone-bitmap:clear-unwritten");
 	/* What was staged is durable before anybody is told. */
 	smp_wmb();
 	WRITE_ONCE(b->unwritten, false);
 	return 0;
+}
+
+/* Takes back what has been staged of a block. */
+static int clone_bitmap_revert_block(struct clone_bitmap *b, unsigned long block)
+{
+	unsigned long first = block * CLONE_BLOCK_SECTORS, index;
+	unsigned long end = min(first + CLONE_BLOCK_SECTORS, b->sectors);
+	struct clone_disk_sector *sectors;
+	struct dm_buffer *buffer;
+
+	/* After a write that failed the buffer has what the device may not have. */
+	dm_bufio_forget(b->bufio, CLONE_SUPERS + block);
+	sectors = clone_block_read(b, block, &buffer);
+	if (IS_ERR(sectors))
+		return PTR_ERR(sectors);
+	for (index = first; index < end; index++)
+		clone_sector_take_staged(b, index, &sectors[index - first]);
+	dm_bufio_release(buffer);
+	return 0;
+}
+
+/*
+ * Each bit on the device follows a flush of the destination that succeeded. That holds for writes
+ * of the bitmap that failed as well, since the flush comes before the first attempt.
+ */
+int clone_bitmap_revert(struct clone_bitmap *b)
+{
+	unsigned long sector, block, last = ULONG_MAX;
+	int r;
+
+	for_each_set_bit(sector, b->writing, b->sectors) {
+		block = sector / CLONE_BLOCK_SECTORS;
+		if (block == last)
+			continue;
+		last = block;
+		r = clone_bitmap_revert_block(b, block);
+		if (r)
+			return r;
+		cond_resched();
+	}
+	bitmap_zero(b->writing, b->sectors);
+	return 0;
+}
+
+unsigned long clone_bitmap_lost(const struct clone_bitmap *b)
+{
+	unsigned long i, lost = 0;
+
+	for (i = 0; i < BITS_TO_LONGS(b->regions); i++) {
+		lost += hweight_long(READ_ONCE(b->hydrated[i]) & ~READ_ONCE(b->staged[i]));
+		if (!(i % CLONE_SCAN_WORDS))
+			cond_resched();
+	}
+	return lost;
 }

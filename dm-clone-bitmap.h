@@ -73,6 +73,49 @@ struct clone_disk_sector {
 	__le64 bits[CLONE_SECTOR_WORDS];
 } __packed;
 
+/*
+ * Protocol of the bits
+ * ====================
+ *
+ * A region, or a sector of the bitmap, has several bits. Each has one row here. A bit that others
+ * act on is published last: a region's busy bit is cleared after all that a flush looks at is set.
+ *
+ *  bit                  set by                    cleared by             asked by
+ *  ------------------   -----------------------   --------------------   -------------------------
+ *  busy (clone.busy)    clone_region_claim()      clone_region_release() writes, others that claim
+ *  hydrated (region)    clone_bitmap_set(), by    never                  reads: in the destination?
+ *                       the owner of busy                                writes: with busy
+ *  dirty (sector)       clone_bitmap_set()        clone_bitmap_stage()   clone_bitmap_stage()
+ *  changed              clone_bitmap_set()        clone_bitmap_stage()   flushes
+ *  unwritten            clone_bitmap_stage()      clone_bitmap_write()   flushes and FUA
+ *  staged (region)      clone_bitmap_stage()      clone_bitmap_revert()  FUA; reads after a failed
+ *                                                                        flush of the destination
+ *  writing (sector)     clone_bitmap_stage()      clone_bitmap_write(),  the same two
+ *                                                 clone_bitmap_revert()
+ *
+ * For a read, hydrated means that the destination has the data. For a write it is not enough: a
+ * flush that follows the write must find "changed". So a write goes to the destination only if the
+ * region is hydrated and not busy, and the order of the owner is
+ *
+ *	hydrated, dirty, changed, not busy
+ *
+ * Barriers, each with its pair:
+ *
+ *  [data]       before hydrated is set           /  acquire of hydrated: who finds the bit finds
+ *                                                   the data
+ *  [sector]     hydrated set, dirty tested       /  dirty cleared, hydrated copied (stage)
+ *  [changed]    dirty set, changed tested        /  changed cleared, dirty scanned (stage)
+ *  [busy]       release of busy                  /  acquire of busy: who finds the region settled
+ *                                                   finds it changed, or staged since
+ *  [unwritten]  unwritten set, changed cleared   /  changed tested, unwritten tested (is_clean)
+ *  [staged]     unwritten set, staged set        /  acquire of staged, unwritten tested
+ *                                                   (is_durable)
+ *
+ * [sector] and [changed] are full barriers on both sides, as each side writes one and reads the
+ * other. [changed] is needed even if another CPU has set dirty, as that CPU may not have set
+ * changed yet.
+ */
+
 /**
  * struct clone_bitmap - the regions' states
  * @bdev:        metadata device
@@ -82,12 +125,12 @@ struct clone_disk_sector {
  * @regions:     number of them
  * @sectors:     of the bitmap on disk
  * @uuid:        of the format
- * @hydrated:    bit for each region: what it should contain is in the destination. Set, in any
- *               context and without a lock, and never cleared
- * @staged:      those that have been written to the metadata device, or are being written
+ * @hydrated:    bit for each region: what it should contain is in the destination
+ * @staged:      bit for each region: it has been, or is being, written to the metadata device
  * @dirty:       bit for each sector on disk: @hydrated may have what @staged has not
  * @writing:     bit for each sector on disk: has to be written; changes in a commit only
  * @count:       number of regions set in @hydrated
+ * @nr_staged:   number of regions set in @staged; changes in a commit only
  * @changed:     @dirty may have bits
  * @unwritten:   @staged may have bits that are not on disk
  *
@@ -108,6 +151,7 @@ struct clone_bitmap {
 	unsigned long *dirty;
 	unsigned long *writing;
 	struct percpu_counter count;
+	u64 nr_staged;
 	bool changed;
 	bool unwritten;
 };
@@ -146,6 +190,8 @@ int clone_bitmap_load(struct clone_bitmap *b);
  * clone_bitmap_adopt() - take the regions' states over from another bitmap of the same device
  * @b:    the bitmap; nobody else uses it yet
  * @from: the other one, which no longer changes
+ *
+ * Context: process context.
  */
 void clone_bitmap_adopt(struct clone_bitmap *b, const struct clone_bitmap *from);
 
@@ -153,7 +199,10 @@ void clone_bitmap_adopt(struct clone_bitmap *b, const struct clone_bitmap *from)
  * clone_bitmap_verify() - look whether the metadata device still is what it was
  * @b: the bitmap
  *
- * Context: process context, reads a superblock.
+ * One superblock must be the bitmap's own. The other one may be damaged or unreadable, but not
+ * another format's, nor zero as somebody leaves it who wants a new clone.
+ *
+ * Context: process context, reads the superblocks.
  * Return: 0, or a negative error code.
  */
 int clone_bitmap_verify(struct clone_bitmap *b);
@@ -175,6 +224,9 @@ static inline bool clone_bitmap_test(const struct clone_bitmap *b, unsigned long
  * @b:      the bitmap
  * @region: the region, whose data have been written there, or do not matter
  *
+ * The caller owns the region's busy bit and clears it after this returns. Until then a flush may
+ * not find the region, so no write that relies on @hydrated may be acknowledged.
+ *
  * Context: any.
  */
 void clone_bitmap_set(struct clone_bitmap *b, unsigned long region);
@@ -184,21 +236,33 @@ void clone_bitmap_set(struct clone_bitmap *b, unsigned long region);
  * @b:    the bitmap
  * @from: where to begin
  *
+ * Context: process context, as there may be 2^31 regions to look at.
  * Return: the first one from @from on, or the number of regions.
  */
-static inline unsigned long clone_bitmap_next_unset(const struct clone_bitmap *b,
-						    unsigned long from)
-{
-	return find_next_zero_bit(b->hydrated, b->regions, from);
-}
+unsigned long clone_bitmap_next_unset(const struct clone_bitmap *b, unsigned long from);
 
 /**
  * clone_bitmap_is_complete() - whether all regions are in the destination
  * @b: the bitmap
+ *
+ * Says nothing about the metadata device, see clone_bitmap_is_committed().
  */
 static inline bool clone_bitmap_is_complete(struct clone_bitmap *b)
 {
 	return percpu_counter_sum(&b->count) == b->regions;
+}
+
+/**
+ * clone_bitmap_is_committed() - whether all regions are, on the metadata device as well
+ * @b: the bitmap
+ *
+ * From then on nothing can change any more.
+ *
+ * Context: commits are excluded.
+ */
+static inline bool clone_bitmap_is_committed(const struct clone_bitmap *b)
+{
+	return b->nr_staged == b->regions && !b->unwritten;
 }
 
 /**
@@ -211,7 +275,7 @@ static inline bool clone_bitmap_is_clean(const struct clone_bitmap *b)
 {
 	bool changed = READ_ONCE(b->changed);
 
-	/* Pairs with smp_wmb() in clone_bitmap_stage(): it sets one, then clears the other. */
+	/* [unwritten], with smp_wmb() in clone_bitmap_stage(). */
 	smp_rmb();
 	return !changed && !READ_ONCE(b->unwritten);
 }
@@ -225,8 +289,20 @@ static inline bool clone_bitmap_is_clean(const struct clone_bitmap *b)
  */
 static inline bool clone_bitmap_is_durable(const struct clone_bitmap *b, unsigned long region)
 {
-	/* @unwritten is set before anything is staged. */
+	/* [staged], with smp_mb() in clone_bitmap_stage(). */
 	return test_bit_acquire(region, b->staged) && !READ_ONCE(b->unwritten);
+}
+
+/**
+ * clone_bitmap_is_staged() - as clone_bitmap_is_durable(), after clone_bitmap_revert()
+ * @b:      the bitmap
+ * @region: the region
+ *
+ * Context: any; no commit is made any more.
+ */
+static inline bool clone_bitmap_is_staged(const struct clone_bitmap *b, unsigned long region)
+{
+	return test_bit_acquire(region, b->staged);
 }
 
 /**
@@ -250,6 +326,26 @@ bool clone_bitmap_stage(struct clone_bitmap *b);
  * Return: 0, or a negative error code.
  */
 int clone_bitmap_write(struct clone_bitmap *b);
+
+/**
+ * clone_bitmap_revert() - take back the first half of a commit, as the flush behind it failed
+ * @b: the bitmap
+ *
+ * What is staged then is what the metadata device has. Regions that are hydrated beyond that
+ * may have lost their data: see clone_bitmap_lost(). @unwritten stays set.
+ *
+ * Context: process context, reads what was to be written. Commits are excluded.
+ * Return: 0, or a negative error code: what the metadata device has is not known.
+ */
+int clone_bitmap_revert(struct clone_bitmap *b);
+
+/**
+ * clone_bitmap_lost() - number of regions that are hydrated, but not staged
+ * @b: the bitmap, after clone_bitmap_revert()
+ *
+ * Context: process context.
+ */
+unsigned long clone_bitmap_lost(const struct clone_bitmap *b);
 
 /**
  * clone_bitmap_used_blocks() - blocks of the metadata device that are in use

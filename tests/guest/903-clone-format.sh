@@ -85,6 +85,16 @@ run_test()
 	damage 60
 	damage 4140
 
+	# The first 4 KiB are zero, which makes a new clone of dm-clone's: the old regions are not this one's.
+	dd if=/dev/zero of="$meta" bs=4k count=1 oflag=direct status=none
+	refused "Zero 8 KiB of metadata, not 4, for a new clone; or use dmsc-clone repair"
+	refused "Zero 8 KiB of metadata" "$(clone_table 16)"
+	assert_eq "$(dd if="$meta" bs=4k count=1 status=none | tr -d '\0' | wc -c)" 0 "bytes of superblock 0"
+	dmsc-clone repair "$meta"
+	clone_create clone 8 1 no_hydration
+	assert_eq "$(hydrated clone)" 6 "hydrated, after a repair"
+	dm_remove clone
+
 	# A sector of the bitmap is damaged: nobody guesses.
 	damage $((8192 + 512 + 20))
 	refused "bitmap sector 1, of regions from 4032 on, is damaged"

@@ -4,7 +4,22 @@
  */
 #include "kunit-lib.h"
 
+/* What happens while a sector that is wrong is not read again yet. */
+static void (*while_waiting)(void);
+static unsigned int waits;
+
+static void bitmap_sleep(unsigned int ms)
+{
+	waits++;
+	if (while_waiting)
+		while_waiting();
+}
+
+#define msleep(ms)	bitmap_sleep(ms)
+
 #include "dm-clone-bitmap.c"
+
+#undef msleep
 
 #define REGION		8	/* sectors */
 /* Ten sectors of the bitmap, in two blocks; the last sector and its last word are not full. */
@@ -43,6 +58,8 @@ static struct fixture *setup(struct kunit *test)
 {
 	struct fixture *f = &fixture;
 
+	while_waiting = NULL;
+	waits = 0;
 	f->td = ku_disk(test, 64, 0);
 	KUNIT_ASSERT_EQ(test, open_again(f), 0);
 	return f;
@@ -252,6 +269,7 @@ static void refuses_damaged_sectors(struct kunit *test)
 
 	disk_sector(f, 3)->bits[20] ^= cpu_to_le64(1);
 	KUNIT_EXPECT_EQ(test, open_again(f), -EILSEQ);
+	KUNIT_EXPECT_EQ(test, waits, (unsigned int)CLONE_READ_AGAIN);
 	disk_sector(f, 3)->bits[20] ^= cpu_to_le64(1);
 	KUNIT_EXPECT_EQ(test, open_again(f), 0);
 
@@ -274,6 +292,114 @@ static void refuses_damaged_sectors(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, open_again(f), -EIO);
 }
 
+static void write_ends(void)
+{
+	if (waits == 3)
+		disk_sector(&fixture, 3)->bits[20] ^= cpu_to_le64(1);
+}
+
+/* Another table of the same device writes it in place. */
+static void waits_for_whole_sectors(struct kunit *test)
+{
+	struct fixture *f = setup(test);
+
+	clone_bitmap_set(f->b, 7);
+	KUNIT_ASSERT_EQ(test, commit(f->b), 0);
+	disk_sector(f, 3)->bits[20] ^= cpu_to_le64(1);
+	while_waiting = write_ends;
+	KUNIT_EXPECT_EQ(test, open_again(f), 0);
+	KUNIT_EXPECT_EQ(test, waits, 3U);
+	KUNIT_EXPECT_TRUE(test, clone_bitmap_test(f->b, 7));
+}
+
+/* After an error what was read before it is not believed either: the device may have changed. */
+static void forgets_what_it_has_read(struct kunit *test)
+{
+	struct fixture *f = setup(test);
+	struct clone_disk_sector *sector = disk_sector(f, 0);
+
+	test_disk_fail(f->td, OP_BIT(REQ_OP_READ), BITMAP_SECTOR + 8, 8, BLK_STS_IOERR);
+	KUNIT_EXPECT_EQ(test, clone_bitmap_load(f->b), -EIO);
+	test_disk_heal(f->td);
+	sector->bits[0] = cpu_to_le64(1 << 5);
+	sector->csum = clone_sector_csum(f->b, sector);
+	KUNIT_ASSERT_EQ(test, clone_bitmap_load(f->b), 0);
+	KUNIT_EXPECT_TRUE(test, clone_bitmap_test(f->b, 5));
+}
+
+/* The flush between the halves of a commit fails, alone or after the second half has failed. */
+static void reverts(struct kunit *test)
+{
+	struct fixture *f = setup(test);
+
+	clone_bitmap_set(f->b, 5);
+	KUNIT_ASSERT_EQ(test, commit(f->b), 0);
+	clone_bitmap_set(f->b, 6);
+	clone_bitmap_set(f->b, 9 * CLONE_SECTOR_REGIONS);
+	KUNIT_ASSERT_TRUE(test, clone_bitmap_stage(f->b));
+	clone_bitmap_set(f->b, 4040);
+	KUNIT_ASSERT_EQ(test, clone_bitmap_revert(f->b), 0);
+	KUNIT_EXPECT_TRUE(test, clone_bitmap_is_staged(f->b, 5));
+	KUNIT_EXPECT_FALSE(test, clone_bitmap_is_staged(f->b, 6));
+	KUNIT_EXPECT_FALSE(test, clone_bitmap_is_clean(f->b));
+	KUNIT_EXPECT_EQ(test, clone_bitmap_lost(f->b), 3UL);
+	KUNIT_EXPECT_EQ(test, f->b->nr_staged, 1ULL);
+	KUNIT_EXPECT_FALSE(test, on_disk(f, 6));
+
+	KUNIT_ASSERT_EQ(test, open_again(f), 0);
+	clone_bitmap_set(f->b, 6);
+	test_disk_fail(f->td, OP_BIT(REQ_OP_WRITE), 0, 64, BLK_STS_IOERR);
+	KUNIT_EXPECT_NE(test, commit(f->b), 0);
+	test_disk_heal(f->td);
+	KUNIT_ASSERT_EQ(test, clone_bitmap_revert(f->b), 0);
+	KUNIT_EXPECT_EQ(test, clone_bitmap_is_staged(f->b, 6), on_disk(f, 6));
+	KUNIT_EXPECT_EQ(test, clone_bitmap_lost(f->b), on_disk(f, 6) ? 0UL : 1UL);
+
+	/* What the device has is not known. */
+	clone_bitmap_set(f->b, 7);
+	KUNIT_ASSERT_TRUE(test, clone_bitmap_stage(f->b));
+	test_disk_fail(f->td, OP_BIT(REQ_OP_READ), 0, 64, BLK_STS_IOERR);
+	KUNIT_EXPECT_NE(test, clone_bitmap_revert(f->b), 0);
+}
+
+/* Complete in memory is not complete on the device. */
+static void knows_when_all_is_committed(struct kunit *test)
+{
+	struct fixture *f = setup(test);
+	unsigned long region;
+
+	for (region = 0; region < REGIONS - 1; region++)
+		clone_bitmap_set(f->b, region);
+	KUNIT_ASSERT_TRUE(test, clone_bitmap_stage(f->b));
+	clone_bitmap_set(f->b, REGIONS - 1);
+	KUNIT_ASSERT_EQ(test, clone_bitmap_write(f->b), 0);
+	KUNIT_EXPECT_TRUE(test, clone_bitmap_is_complete(f->b));
+	KUNIT_EXPECT_FALSE(test, clone_bitmap_is_committed(f->b));
+	KUNIT_ASSERT_EQ(test, commit(f->b), 0);
+	KUNIT_EXPECT_TRUE(test, clone_bitmap_is_committed(f->b));
+	KUNIT_ASSERT_EQ(test, open_again(f), 0);
+	KUNIT_EXPECT_TRUE(test, clone_bitmap_is_committed(f->b));
+}
+
+/* Zeroing 4 KiB makes a new clone of dm-clone's, and must not make the old one again of ours. */
+static void refuses_half_a_device(struct kunit *test)
+{
+	struct fixture *f = setup(test);
+	char *error;
+
+	/* So does a power cut before the last superblock of a format is written. */
+	memset(f->td->store, 0, CLONE_BLOCK_SIZE);
+	KUNIT_ASSERT_EQ(test, open_again(f), 0);
+	clone_bitmap_set(f->b, 77);
+	KUNIT_ASSERT_EQ(test, commit(f->b), 0);
+	memset(f->td->store, 0, CLONE_BLOCK_SIZE);
+	KUNIT_EXPECT_EQ(test, open_again(f), -EINVAL);
+	KUNIT_EXPECT_EQ(test, PTR_ERR(open_size(f, SIZE, 2 * REGION, &error)), -EINVAL);
+	KUNIT_EXPECT_NOT_NULL(test, strstr(error, "Zero 8 KiB"));
+	KUNIT_EXPECT_NOT_NULL(test, strstr(error, "dmsc-clone repair"));
+	KUNIT_EXPECT_NULL(test, memchr_inv(f->td->store, 0, CLONE_BLOCK_SIZE));
+}
+
 static void one_superblock_is_enough(struct kunit *test)
 {
 	struct fixture *f = setup(test);
@@ -284,7 +410,7 @@ static void one_superblock_is_enough(struct kunit *test)
 	first[60] ^= 1;
 	KUNIT_ASSERT_EQ(test, open_again(f), 0);
 	KUNIT_EXPECT_EQ(test, memcmp(first, second, CLONE_BLOCK_SIZE), 0);
-	memset(first, 0, CLONE_BLOCK_SIZE);
+	memset(second, 0, CLONE_BLOCK_SIZE);
 	KUNIT_ASSERT_EQ(test, open_again(f), 0);
 	memset(second, 0x55, CLONE_BLOCK_SIZE);
 	KUNIT_ASSERT_EQ(test, open_again(f), 0);
@@ -293,8 +419,12 @@ static void one_superblock_is_enough(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, clone_bitmap_verify(f->b), 0);
 
 	first[60] ^= 1;
-	KUNIT_EXPECT_NE(test, clone_bitmap_verify(f->b), 0);
+	KUNIT_EXPECT_EQ(test, clone_bitmap_verify(f->b), 0);
+	test_disk_fail(f->td, OP_BIT(REQ_OP_READ), 0, 8, BLK_STS_IOERR);
+	KUNIT_EXPECT_EQ(test, clone_bitmap_verify(f->b), 0);
+	test_disk_heal(f->td);
 	second[60] ^= 1;
+	KUNIT_EXPECT_EQ(test, clone_bitmap_verify(f->b), -EINVAL);
 	KUNIT_EXPECT_EQ(test, open_again(f), -EINVAL);
 }
 
@@ -384,6 +514,11 @@ static struct kunit_case bitmap_cases[] = {
 	KUNIT_CASE(tries_again),
 	KUNIT_CASE(torn_writes_are_right),
 	KUNIT_CASE(refuses_damaged_sectors),
+	KUNIT_CASE(waits_for_whole_sectors),
+	KUNIT_CASE(forgets_what_it_has_read),
+	KUNIT_CASE(reverts),
+	KUNIT_CASE(knows_when_all_is_committed),
+	KUNIT_CASE(refuses_half_a_device),
 	KUNIT_CASE(one_superblock_is_enough),
 	KUNIT_CASE(refuses_others),
 	KUNIT_CASE(adopts),

@@ -73,7 +73,18 @@ bool super_rest(Random &random, CloneImage &image)
 
 bool super_zero(Random &random, CloneImage &image)
 {
-	clear(any_block(random, image));
+	(void)random;
+	clear(image.block(1));
+	return true;
+}
+
+// As for a new clone of dm-clone's.
+bool super_first_zero(Random &random, CloneImage &image)
+{
+	(void)random;
+	if (std::ranges::find(image.bits, true) == image.bits.end())
+		return false;
+	clear(image.block(0));
 	return true;
 }
 
@@ -332,7 +343,8 @@ bool behind(Random &random, CloneImage &image)
 constexpr std::array kDamages{
 	CloneDamage{"a bit of a superblock", Fault::core, super_bit},
 	CloneDamage{"a bit behind a superblock", Fault::core, super_rest},
-	CloneDamage{"a superblock of zeroes", Fault::core, super_zero},
+	CloneDamage{"a second superblock of zeroes", Fault::core, super_zero},
+	CloneDamage{"a first superblock of zeroes", Fault::meta_half_zero, super_first_zero},
 	CloneDamage{"a superblock of garbage", Fault::core, super_garbage},
 	CloneDamage{"a torn superblock", Fault::core, super_torn},
 	CloneDamage{"a superblock of dm-clone's", Fault::core, super_stock},
@@ -515,6 +527,11 @@ CloneImageVerdict judge_clone_image(std::span<const std::byte> bytes, const Clon
 	judge_super(verdict, geometry);
 	if (verdict.faults.empty())
 		judge_bitmap(verdict, bytes);
+	// A new clone is wanted, but this one has regions, or may have.
+	if (states[0] == CloneSuperState::zero &&
+	    (!verdict.faults.empty() ||
+	     std::ranges::find(verdict.bits, true) != verdict.bits.end()))
+		verdict.faults = {Fault::meta_half_zero};
 	return verdict;
 }
 

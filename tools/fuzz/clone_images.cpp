@@ -348,9 +348,10 @@ bool Trial::summarize() const
 	out_ << std::flush;
 	if (settings_.tries < kEnough)
 		return true;
-	for (const Fault fault : {Fault::meta_small, Fault::meta_contents, Fault::meta_stock,
-				  Fault::meta_damaged, Fault::meta_version, Fault::meta_region,
-				  Fault::meta_size, Fault::meta_contradiction, Fault::meta_bitmap})
+	for (const Fault fault :
+	     {Fault::meta_small, Fault::meta_contents, Fault::meta_half_zero, Fault::meta_stock,
+	      Fault::meta_damaged, Fault::meta_version, Fault::meta_region, Fault::meta_size,
+	      Fault::meta_contradiction, Fault::meta_bitmap})
 		if (!refused_.contains(fault)) {
 			out_ << "FAILED: never refused with: " << sentence(fault) << std::endl;
 			all = false;

@@ -114,6 +114,8 @@ constexpr std::array kSentences{
 	std::pair{Fault::meta_contents,
 		  std::string_view{
 			  "Metadata device holds something else: zero its first 8 KiB to use it"}},
+	std::pair{Fault::meta_half_zero, std::string_view{"Zero 8 KiB of metadata, not 4, for a "
+							  "new clone; or use dmsc-clone repair"}},
 	std::pair{Fault::meta_stock,
 		  std::string_view{
 			  "Metadata device is one of dm-clone's: convert it with dmsc-clone"}},
@@ -149,6 +151,7 @@ bool is_about_contents(Fault fault)
 	case Fault::cow_end:
 	case Fault::cow_small:
 	case Fault::meta_contents:
+	case Fault::meta_half_zero:
 	case Fault::meta_stock:
 	case Fault::meta_damaged:
 	case Fault::meta_version:

@@ -58,6 +58,7 @@ enum class Fault {
 	source_in_use,
 	meta_small,
 	meta_contents,
+	meta_half_zero,
 	meta_stock,
 	meta_damaged,
 	meta_version,

@@ -531,9 +531,9 @@ void Judge::metadata(const BlockDevice *meta)
 	// That one alone begins with zeroes.
 	if (meta == nullptr || meta->name != "meta" || persistent_)
 		for (const Fault each :
-		     {Fault::meta_contents, Fault::meta_stock, Fault::meta_damaged,
-		      Fault::meta_version, Fault::meta_region, Fault::meta_size,
-		      Fault::meta_contradiction, Fault::meta_bitmap})
+		     {Fault::meta_contents, Fault::meta_half_zero, Fault::meta_stock,
+		      Fault::meta_damaged, Fault::meta_version, Fault::meta_region,
+		      Fault::meta_size, Fault::meta_contradiction, Fault::meta_bitmap})
 			unsure(each);
 }
 
