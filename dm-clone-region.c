@@ -3,15 +3,17 @@
  * A clone's regions while they are filled, and the way of a bio.
  *
  * A region has two bits, and no lock. Whoever wants to fill it, a writer or the background, sets
- * its busy bit; when it is filled the hydrated bit is set, and the busy bit is cleared after that:
+ * its busy bit; when it is filled the hydrated bit is set, and the busy bit is cleared after that
+ * and after all that a flush looks at is set. dm-clone-bitmap.h has the table of all bits.
  *
  *	--, --	--claim-->  busy, --  --filled-->  busy, hydrated  --release-->  --, hydrated
  *	  ^                    |
  *	  +------failed--------+
  *
- * A writer that finds the region busy waits in a list, and is called back by the one that clears
- * the bit. To miss nobody it enters the list first and looks at the bit again then; the other one
- * clears the bit first and looks at the list then.
+ * A write goes to the destination if the region is hydrated and not busy: of a region that is busy
+ * still a flush behind the write might not know. A writer that finds the region busy waits in a
+ * list, and is called back by the one that clears the bit. To miss nobody it enters the list first
+ * and looks at the bit again then; the other one clears the bit first and looks at the list then.
  *
  * As the source never changes a read needs no such care: what is not hydrated when it is mapped is
  * read from the source, whatever happens meanwhile.
@@ -23,6 +25,7 @@
 #include <linux/slab.h>
 
 #include "dm-clone-scaled.h"
+#include "dm-scaled-delay.h"
 
 #define CLONE_WAITERS_BITS	10
 
@@ -66,6 +69,13 @@ static struct clone_waiters *clone_waiters_of(struct clone *clone, unsigned long
  * Regions
  *------------------------------------------------------------
  */
+
+/* Whether the destination has a region, and a flush from now on knows that: it takes writes. */
+static bool clone_region_is_settled(const struct clone *clone, unsigned long region)
+{
+	/* [busy], with clear_bit_unlock() in clone_region_release(); hydrated is read first. */
+	return clone_bitmap_test(clone->bitmap, region) && !test_bit_acquire(region, clone->busy);
+}
 
 bool clone_region_claim(struct clone *clone, unsigned long region)
 {
@@ -123,7 +133,10 @@ void clone_region_release(struct clone *clone, unsigned long region, blk_status_
 	struct bio_list bios;
 	struct bio *bio;
 
+	dm_scaled_delay("clone-region:clear-busy");
+	/* [busy] */
 	clear_bit_unlock(region, clone->busy);
+	dm_scaled_delay("clone-region:wake-waiters");
 	/* Pairs with the barrier in clone_wait(). */
 	smp_mb();
 	if (likely(!READ_ONCE(waiters->bios.head)))
@@ -142,6 +155,7 @@ blk_status_t clone_region_filled(struct clone *clone, unsigned long region, blk_
 {
 	if (!status && !clone_writable(clone))
 		status = BLK_STS_IOERR;
+	dm_scaled_delay("clone-region:filled");
 	if (!status)
 		clone_bitmap_set(clone->bitmap, region);
 	this_cpu_dec(clone->cpus->filled);
@@ -176,9 +190,12 @@ static int clone_write(struct clone *clone, struct bio *bio, unsigned long regio
 static int clone_map_dest(struct clone *clone, struct bio *bio, unsigned long region)
 {
 	bio_set_dev(bio, clone->dest->bdev);
-	if (unlikely(bio->bi_opf & REQ_FUA) && !clone_bitmap_is_durable(clone->bitmap, region)) {
-		clone_commit_wait(clone, bio);
-		return DM_MAPIO_SUBMITTED;
+	if (unlikely(bio->bi_opf & REQ_FUA)) {
+		if (!clone_bitmap_is_durable(clone->bitmap, region)) {
+			clone_commit_wait(clone, bio);
+			return DM_MAPIO_SUBMITTED;
+		}
+		clone_bio_of(bio)->flushes = clone_bio_flushes(clone, bio);
 	}
 	return DM_MAPIO_REMAPPED;
 }
@@ -220,6 +237,7 @@ static bool clone_wait(struct clone *clone, struct bio *bio, unsigned long regio
 	cb->item.fn = clone_waited;
 	cb->cpu = dm_kcopyd_mq_hold(clone->kcopyd);
 
+	dm_scaled_delay("clone-region:add-waiter");
 	spin_lock_irq(&waiters->lock);
 	/* Whoever clears the busy bit takes the lock if there is somebody in the list. */
 	last = waiters->bios.tail;
@@ -280,6 +298,7 @@ static int clone_fill(struct clone *clone, struct bio *bio, unsigned long region
 		cb->state = CLONE_BIO_FILLS;
 		/* The block layer takes the flag away if the destination has no cache. */
 		cb->fua = bio->bi_opf & REQ_FUA;
+		cb->flushes = clone_bio_flushes(clone, bio);
 		bio_set_dev(bio, clone->dest->bdev);
 		return DM_MAPIO_REMAPPED;
 	}
@@ -294,7 +313,7 @@ static int clone_fill(struct clone *clone, struct bio *bio, unsigned long region
 static int clone_write(struct clone *clone, struct bio *bio, unsigned long region)
 {
 	for (;;) {
-		if (clone_bitmap_test(clone->bitmap, region))
+		if (clone_region_is_settled(clone, region))
 			return clone_map_dest(clone, bio, region);
 		if (clone_region_claim(clone, region))
 			return clone_fill(clone, bio, region);
@@ -383,23 +402,29 @@ static int clone_map_data(struct clone *clone, struct bio *bio)
 {
 	unsigned long region = bio->bi_iter.bi_sector >> clone->region_shift;
 	unsigned long last = (bio_end_sector(bio) - 1) >> clone->region_shift;
-	bool hydrated = clone_bitmap_test(clone->bitmap, region);
+	bool write = bio_data_dir(bio) == WRITE;
+	bool in_dest = write ? clone_region_is_settled(clone, region) :
+			       clone_bitmap_test(clone->bitmap, region);
 	unsigned long end = region + 1;
 
 	/* A bio may go on for as long as all of its regions are in the same place. */
-	if (last > region && (hydrated || bio_data_dir(bio) == READ) &&
-	    !(bio->bi_opf & REQ_FUA)) {
-		end = region + clone_run(clone, region, last - region + 1, hydrated);
+	if (last > region && (in_dest || !write) && !(bio->bi_opf & REQ_FUA)) {
+		end = region + clone_run(clone, region, last - region + 1, in_dest);
 		/* It may have been hydrated since. */
 		end = max(end, region + 1);
 		/* As clone_bitmap_test() does for the first one. */
 		smp_acquire__after_ctrl_dep();
+		if (write) {
+			end = find_next_bit(clone->busy, end, region + 1);
+			/* As clone_region_is_settled() does for the first one. */
+			smp_acquire__after_ctrl_dep();
+		}
 	}
 	clone_cut(clone, bio, end);
 
-	if (hydrated)
+	if (in_dest)
 		return clone_map_dest(clone, bio, region);
-	if (bio_data_dir(bio) == READ) {
+	if (!write) {
 		bio_set_dev(bio, clone->source->bdev);
 		return DM_MAPIO_REMAPPED;
 	}
@@ -409,23 +434,45 @@ static int clone_map_data(struct clone *clone, struct bio *bio)
 static int clone_map_flush(struct clone *clone, struct bio *bio)
 {
 	bio_set_dev(bio, clone->dest->bdev);
-	if (clone_bitmap_is_clean(clone->bitmap))
+	if (clone_bitmap_is_clean(clone->bitmap)) {
+		clone_bio_of(bio)->flushes = true;
 		return DM_MAPIO_REMAPPED;
+	}
 	clone_commit_wait(clone, bio);
 	return DM_MAPIO_SUBMITTED;
+}
+
+/*
+ * After a flush of the destination failed: maps a bio to one region, unless the region may have
+ * lost its data. Reading it from the source would show what a user has overwritten.
+ */
+static int clone_map_lost(struct clone *clone, struct bio *bio)
+{
+	unsigned long region = bio->bi_iter.bi_sector >> clone->region_shift;
+	struct clone_bitmap *b = clone->bitmap;
+
+	clone_cut(clone, bio, region + 1);
+	if (clone_bitmap_test(b, region) && !clone_bitmap_is_staged(b, region)) {
+		DMERR_LIMIT("%s: Region %lu may have lost its data: I/O to it fails",
+			    clone_name(clone), region);
+		return DM_MAPIO_KILL;
+	}
+	return clone_map_data(clone, bio);
 }
 
 int clone_map(struct dm_target *ti, struct bio *bio)
 {
 	struct clone *clone = ti->private;
 	struct clone_bio *cb = clone_bio_of(bio);
+	enum clone_mode mode = READ_ONCE(clone->mode);
 	int r;
 
-	if (unlikely(READ_ONCE(clone->mode) == CLONE_FAIL))
+	if (unlikely(mode == CLONE_FAIL))
 		return DM_MAPIO_KILL;
 
 	cb->clone = clone;
 	cb->state = CLONE_BIO_PLAIN;
+	cb->flushes = false;
 	this_cpu_inc(clone->cpus->begun);
 
 	if (unlikely(bio->bi_opf & REQ_PREFLUSH))
@@ -435,7 +482,7 @@ int clone_map(struct dm_target *ti, struct bio *bio)
 	if (unlikely(bio_op(bio) == REQ_OP_DISCARD))
 		return clone_discard(clone, bio);
 
-	r = clone_map_data(clone, bio);
+	r = unlikely(mode == CLONE_LOST) ? clone_map_lost(clone, bio) : clone_map_data(clone, bio);
 	/* Device-mapper does not tell of its end. */
 	if (unlikely(r == DM_MAPIO_KILL))
 		this_cpu_inc(clone->cpus->ended);
@@ -447,6 +494,12 @@ int clone_end_io(struct dm_target *ti, struct bio *bio, blk_status_t *error)
 	struct clone *clone = ti->private;
 	struct clone_bio *cb = clone_bio_of(bio);
 
+	if (unlikely(cb->flushes)) {
+		/* What follows for it is not the destination's. */
+		cb->flushes = false;
+		if (*error)
+			clone_dest_failed(clone);
+	}
 	if (cb->state == CLONE_BIO_FILLS) {
 		cb->state = CLONE_BIO_FILLED;
 		*error = clone_region_filled(clone, cb->region, *error);

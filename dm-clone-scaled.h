@@ -9,6 +9,7 @@
 #ifndef DM_CLONE_SCALED_H
 #define DM_CLONE_SCALED_H
 
+#include <linux/blkdev.h>
 #include <linux/device-mapper.h>
 #include <linux/list.h>
 #include <linux/llist.h>
@@ -30,12 +31,41 @@ struct clone_waiters;
  * enum clone_mode - what may be done
  * @CLONE_WRITE:     everything
  * @CLONE_READ_ONLY: the metadata device failed: no region is hydrated any more
- * @CLONE_FAIL:      and what it holds is not known: all I/O fails
+ * @CLONE_LOST:      the destination could not be flushed: no region is hydrated any more, and those
+ *                   that were hydrated, but are not on the metadata device, are neither read nor
+ *                   written, as their data may be lost; flushes fail
+ * @CLONE_FAIL:      what the metadata device holds is not known: all I/O fails
+ *
+ *	        metadata error              flush error
+ *	WRITE -----------------> READ_ONLY -------------> LOST
+ *	  |  ^    resumed, committed  |                   ^  |
+ *	  |  +------------------------+                   |  |
+ *	  +-----------------------------------------------+  |
+ *	  ^        flush error                               |
+ *	  +--------------------------------------------------+
+ *	           resumed, no such region
+ *
+ *	all -----> FAIL: the metadata device cannot be read, or is not the clone's any more
+ *
+ * clone_set_mode() makes all transitions. Each mode allows less than the one before. Status shows
+ * READ_ONLY and LOST as "ro".
  */
 enum clone_mode {
 	CLONE_WRITE,
 	CLONE_READ_ONLY,
+	CLONE_LOST,
 	CLONE_FAIL,
+};
+
+/**
+ * enum clone_failure - what failed in a commit
+ * @CLONE_FAILURE_META: writing to the metadata device: what was not written is written again later
+ * @CLONE_FAILURE_DEST: flushing the destination: what it had in its cache is gone until shown
+ *                      otherwise, and a flush that succeeds later shows nothing
+ */
+enum clone_failure {
+	CLONE_FAILURE_META,
+	CLONE_FAILURE_DEST,
 };
 
 /**
@@ -111,11 +141,14 @@ struct clone_hydrator {
  * @list:         in the list of all clones
  * @loaded:       the bitmap has been loaded or taken over, and nobody has taken it over since
  * @passdown:     discards go to the destination
+ * @pinned:       number of those who need it although it may be about to be destroyed
  * @commit_lock:  held during a commit, and when @mode changes
+ * @dest_failed:  a flush of the destination has failed; the next commit changes @mode
  * @commits:      bios that wait for a commit
  * @commit_work:  commits for them
  * @tick:         commits once a second
- * @completed:    user space has been told that all regions are hydrated
+ * @completed:    all regions are hydrated, and the metadata device says so; user space has been
+ *                told; changes under @commit_lock
  * @hydrator:     copies in the background
  * @wq:           for all work
  * @args:         table line from the region size on, as it was given
@@ -142,7 +175,9 @@ struct clone {
 	struct list_head list;
 	bool loaded;
 	bool passdown;
+	unsigned int pinned;
 	struct mutex commit_lock;	/* see above */
+	bool dest_failed;
 	struct llist_head commits;
 	struct work_struct commit_work;
 	struct delayed_work tick;
@@ -174,6 +209,7 @@ enum clone_bio_state {
  * @cpu:    where to go on
  * @status: what became of the region that it has waited for
  * @fua:    it fills its region, which must be on the metadata device before its end is told
+ * @flushes: it was sent to the destination as a flush: its error says that the cache was lost
  */
 struct clone_bio {
 	struct dm_kcopyd_mq_item item;
@@ -184,6 +220,7 @@ struct clone_bio {
 	unsigned int cpu;
 	blk_status_t status;
 	bool fua;
+	bool flushes;
 };
 
 static inline struct clone_bio *clone_bio_of(struct bio *bio)
@@ -209,6 +246,16 @@ static inline const char *clone_name(const struct clone *clone)
 static inline bool clone_writable(const struct clone *clone)
 {
 	return likely(READ_ONCE(clone->mode) == CLONE_WRITE);
+}
+
+/*
+ * Whether an error of a bio says that the destination could not write its cache. With FUA only if
+ * the block layer makes a write and a flush of it.
+ */
+static inline bool clone_bio_flushes(struct clone *clone, struct bio *bio)
+{
+	return bio->bi_opf & REQ_PREFLUSH ||
+	       (bio->bi_opf & REQ_FUA && !bdev_fua(clone->dest->bdev));
 }
 
 /* Sectors of some regions; the last region of all may be a short one. */
@@ -324,8 +371,31 @@ int clone_commit(struct clone *clone, bool *flushed);
 void clone_commit_wait(struct clone *clone, struct bio *bio);
 
 /**
- * clone_commit_recover() - try once more what has failed
+ * clone_dest_failed() - a flush that was sent to the destination failed
  * @clone: the clone
+ *
+ * The destination may have lost what other regions were filled with, so that a later flush, though
+ * it succeeds, means nothing for them.
+ *
+ * Context: any.
+ */
+void clone_dest_failed(struct clone *clone);
+
+/**
+ * clone_commit_adopt() - take over from another target which regions are hydrated, and what is lost
+ * @clone: the clone, which nobody uses yet
+ * @from:  the other one, suspended; its metadata device is known
+ *
+ * Context: process context.
+ */
+void clone_commit_adopt(struct clone *clone, struct clone *from);
+
+/**
+ * clone_commit_recover() - try once more what has failed
+ * @clone: the clone, to which no bio is mapped and for which nothing is copied
+ *
+ * After an error of the metadata device all that was not written is written. After an error of the
+ * destination's flush nothing is tried as long as data may be lost.
  *
  * Context: process context, does I/O.
  */

@@ -351,6 +351,7 @@ cleanup_devices()
 	for n in 1 2 3 4 5 6 7 8; do
 		[[ $(dm_names) ]] || break
 		dm_names | xargs -rn1 dmsetup remove 2>/dev/null || true
+		losetup -D
 		((n < 4)) || sleep 0.5
 	done
 	dmsetup ls | grep -q '^No devices' || { dmsetup ls; return 1; }

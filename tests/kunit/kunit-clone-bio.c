@@ -481,6 +481,56 @@ static void fua_that_fills(struct kunit *test)
 	kr_expect_ended(test, rb, BLK_STS_OK);
 }
 
+/* The destination has lost what it had in its cache; an error of a commit says nothing of it. */
+static void flush_that_fails(struct kunit *test)
+{
+	struct kr_fixture *f = kr_setup(test);
+	struct kr_bio *rb = kr_bio(test, f, REQ_OP_WRITE | REQ_PREFLUSH, 0, 0, 0);
+	struct bio *bio = &rb->kb->bio;
+
+	atomic_set(&rb->ends, 0);
+	KUNIT_ASSERT_EQ(test, clone_map(&f->ti, bio), DM_MAPIO_REMAPPED);
+	bio->bi_status = BLK_STS_IOERR;
+	bio_endio(bio);
+	kr_expect_ended(test, rb, BLK_STS_IOERR);
+	KUNIT_EXPECT_TRUE(test, f->clone.dest_failed);
+
+	f->clone.dest_failed = false;
+	kr_hydrate(f, 3);
+	rb = kr_mapped(test, f, REQ_OP_WRITE | REQ_PREFLUSH, 0, 0, 0, DM_MAPIO_SUBMITTED);
+	kr_commit_ended(f, BLK_STS_IOERR);
+	kr_expect_ended(test, rb, BLK_STS_IOERR);
+	KUNIT_EXPECT_FALSE(test, f->clone.dest_failed);
+}
+
+/* What may be lost is neither read nor written, nor shown as the source has it. */
+static void lost_regions(struct kunit *test)
+{
+	struct kr_fixture *f = kr_setup(test);
+	struct kr_bio *rb;
+
+	kr_hydrate(f, 3);
+	kr_commit(test, f);
+	kr_hydrate(f, 4);
+	clone_bitmap_stage(f->clone.bitmap);
+	KUNIT_ASSERT_EQ(test, clone_bitmap_revert(f->clone.bitmap), 0);
+	f->clone.mode = CLONE_LOST;
+
+	rb = kr_mapped(test, f, REQ_OP_READ, 4 * REGION, 1, 0, DM_MAPIO_KILL);
+	kr_expect_ended(test, rb, BLK_STS_IOERR);
+	rb = kr_mapped(test, f, REQ_OP_WRITE, 4 * REGION, 1, 'w', DM_MAPIO_KILL);
+	kr_expect_ended(test, rb, BLK_STS_IOERR);
+	rb = kr_mapped(test, f, REQ_OP_WRITE, 5 * REGION, 1, 'w', DM_MAPIO_KILL);
+	kr_expect_ended(test, rb, BLK_STS_IOERR);
+	rb = kr_mapped(test, f, REQ_OP_READ, 5 * REGION, 1, 0, DM_MAPIO_REMAPPED);
+	kr_expect_ended(test, rb, BLK_STS_OK);
+	/* Of several regions the first one. */
+	rb = kr_mapped(test, f, REQ_OP_WRITE, 3 * REGION, 2 * REGION, 'w', DM_MAPIO_REMAPPED);
+	kr_expect_ended(test, rb, BLK_STS_OK);
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f->dest, 3 * REGION, REGION, 'w'));
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f->dest, 4 * REGION, REGION, 'd'));
+}
+
 static struct kunit_case bio_cases[] = {
 	KUNIT_CASE(part_of_a_region_is_copied_first),
 	KUNIT_CASE(last_region_is_short),
@@ -497,6 +547,8 @@ static struct kunit_case bio_cases[] = {
 	KUNIT_CASE(fua_waits_for_its_region),
 	KUNIT_CASE(fua_that_needs_a_copy),
 	KUNIT_CASE(fua_that_fills),
+	KUNIT_CASE(flush_that_fails),
+	KUNIT_CASE(lost_regions),
 	{}
 };
 

@@ -132,6 +132,29 @@ static void writer_fills_itself(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, kr_is_hydrated(f, 7));
 }
 
+/* Until the region is released a flush may not know that it is hydrated. */
+static void writer_waits_for_the_release(struct kunit *test)
+{
+	struct kr_fixture *f = kr_setup(test);
+	struct kr_bio *one, *several, *read;
+
+	kr_claim(test, f, 5);
+	kr_hydrate(f, 4);
+	kr_hydrate(f, 5);
+	read = kr_mapped(test, f, REQ_OP_READ, 5 * REGION, 1, 0, DM_MAPIO_REMAPPED);
+	kr_expect_ended(test, read, BLK_STS_OK);
+	one = kr_write(test, f, 5 * REGION, 1, DM_MAPIO_SUBMITTED);
+	/* A bio that begins before the region ends before it. */
+	several = kr_write(test, f, 4 * REGION, 2 * REGION, DM_MAPIO_REMAPPED);
+	kr_expect_ended(test, several, BLK_STS_OK);
+	ku_pause();
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f->dest, 4 * REGION, REGION, 'w'));
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f->dest, 5 * REGION, REGION, 'd'));
+	KUNIT_EXPECT_FALSE(test, kr_has_ended(one));
+	clone_region_filled(&f->clone, 5, BLK_STS_OK);
+	kr_expect_ended(test, one, BLK_STS_OK);
+}
+
 static long fill_5(void *context)
 {
 	clone_region_filled(context, 5, BLK_STS_OK);
@@ -616,6 +639,7 @@ static struct kunit_case region_cases[] = {
 	KUNIT_CASE(writer_waits_until_filled),
 	KUNIT_CASE(writer_fails_with_whoever_fills),
 	KUNIT_CASE(writer_fills_itself),
+	KUNIT_CASE(writer_waits_for_the_release),
 	KUNIT_CASE(writer_stays_on_its_cpu),
 	KUNIT_CASE(waiters_share_a_bucket),
 	KUNIT_CASE(neighbours_fail_alone),

@@ -41,6 +41,16 @@ static bool step_test_bit(unsigned long nr, const unsigned long *bits)
 	return set;
 }
 
+static bool step_test_bit_acquire(unsigned long nr, const unsigned long *bits)
+{
+	bool set;
+
+	region_step();
+	set = test_bit_acquire(nr, bits);
+	region_step();
+	return set;
+}
+
 static void step_clear_bit_unlock(unsigned long nr, unsigned long *bits)
 {
 	clear_bit_unlock(nr, bits);
@@ -63,17 +73,21 @@ static struct bio *step_bio_list_pop(struct bio_list *list)
 
 static void region_submit(struct bio *bio);
 static void note_commit(struct clone *clone, struct bio *bio);
+static void note_dest_failed(struct clone *clone);
 
 #undef smp_mb
 /* As it was, with a step behind it. */
 #define smp_mb()				step_mb()
 #undef test_bit
 #define test_bit(nr, bits)			step_test_bit(nr, bits)
+#undef test_bit_acquire
+#define test_bit_acquire(nr, bits)		step_test_bit_acquire(nr, bits)
 #define clear_bit_unlock(nr, bits)		step_clear_bit_unlock(nr, bits)
 #define bio_list_add(list, bio)			step_bio_list_add(list, bio)
 #define bio_list_pop(list)			step_bio_list_pop(list)
 #define submit_bio_noacct(bio)			region_submit(bio)
 #define clone_commit_wait(clone, bio)		note_commit(clone, bio)
+#define clone_dest_failed(clone)		note_dest_failed(clone)
 
 #include "dm-clone-region.c"
 
@@ -122,6 +136,11 @@ static void note_commit(struct clone *clone, struct bio *bio)
 
 	if (!WARN_ON(i >= MAX_COMMITS))
 		fixture.commits[i] = bio;
+}
+
+static void note_dest_failed(struct clone *clone)
+{
+	WRITE_ONCE(clone->dest_failed, true);
 }
 
 /* What a commit does for the bio that waits for it. */
