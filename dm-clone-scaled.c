@@ -16,6 +16,7 @@
 
 #include "copy-offload.h"
 #include "dm-clone-scaled.h"
+#include "dm-scaled-delay.h"
 
 #define CLONE_MIN_REGION	8
 #define CLONE_MAX_REGION	BIT(21)
@@ -26,8 +27,10 @@
 DECLARE_DM_KCOPYD_MQ_THROTTLE_WITH_MODULE_PARM(clone_hydration_throttle,
 					       "Percentage of time in which regions may be copied");
 
-static DEFINE_MUTEX(clone_registry_lock);	/* protects the list of clones */
+/* Protects the list of clones, @loaded and @pinned of each. No I/O is done with it. */
+static DEFINE_MUTEX(clone_registry_lock);
 static LIST_HEAD(clones);
+static DECLARE_WAIT_QUEUE_HEAD(clone_unpinned);
 
 /*
  *------------------------------------------------------------
@@ -59,24 +62,48 @@ static int clone_register(struct clone *clone)
 	return 0;
 }
 
-/* The one that knows which regions are hydrated. */
-static struct clone *clone_find_active(struct clone *clone)
+/* The one that knows which regions are hydrated. It stays until clone_unpin(). */
+static struct clone *clone_pin_active(struct clone *clone)
 {
-	struct clone *other;
+	struct clone *other, *found = NULL;
 
-	lockdep_assert_held(&clone_registry_lock);
-
+	mutex_lock(&clone_registry_lock);
 	list_for_each_entry(other, &clones, list)
 		if (other != clone && other->loaded && other->meta->bdev == clone->meta->bdev)
-			return other;
-	return NULL;
+			found = other;
+	if (found)
+		found->pinned++;
+	mutex_unlock(&clone_registry_lock);
+	return found;
+}
+
+/* With @taken_over another clone knows which regions are hydrated from now on. */
+static void clone_unpin(struct clone *clone, bool taken_over)
+{
+	mutex_lock(&clone_registry_lock);
+	if (taken_over)
+		clone->loaded = false;
+	clone->pinned--;
+	mutex_unlock(&clone_registry_lock);
+	wake_up_all(&clone_unpinned);
+}
+
+/* Returns false if the clone is pinned. */
+static bool clone_leave(struct clone *clone)
+{
+	bool left;
+
+	mutex_lock(&clone_registry_lock);
+	left = !clone->pinned;
+	if (left)
+		list_del(&clone->list);
+	mutex_unlock(&clone_registry_lock);
+	return left;
 }
 
 static void clone_unregister(struct clone *clone)
 {
-	mutex_lock(&clone_registry_lock);
-	list_del(&clone->list);
-	mutex_unlock(&clone_registry_lock);
+	wait_event(clone_unpinned, clone_leave(clone));
 	dm_scaled_devices_release(clone->uses, ARRAY_SIZE(clone->uses));
 }
 
@@ -380,28 +407,40 @@ static void clone_dtr(struct dm_target *ti)
  *------------------------------------------------------------
  */
 
-static int clone_preresume(struct dm_target *ti)
+/*
+ * Learns which regions are hydrated. Device-mapper resumes one table of a device at a time, so
+ * nobody else takes over from the same clone.
+ */
+static int clone_take_over(struct clone *clone)
 {
-	struct clone *clone = ti->private, *other;
+	struct clone *other = clone_pin_active(clone);
 	int r = 0;
 
-	mutex_lock(&clone_registry_lock);
-	if (!clone->loaded) {
-		other = clone_find_active(clone);
-		if (other && !dm_suspended(other->ti)) {
-			DMERR("%s: Cannot resume: the old table is not suspended",
-			      clone_name(clone));
-			r = -EBUSY;
-		} else if (other && other->mode != CLONE_FAIL) {
-			clone_bitmap_adopt(clone->bitmap, other->bitmap);
-		} else {
-			r = clone_bitmap_load(clone->bitmap);
-		}
-		clone->loaded = !r;
-		if (other && !r)
-			other->loaded = false;
+	if (other && !dm_suspended(other->ti)) {
+		DMERR("%s: Cannot resume: the old table is not suspended", clone_name(clone));
+		r = -EBUSY;
+	} else if (other && other->mode != CLONE_FAIL) {
+		clone_commit_adopt(clone, other);
+	} else {
+		r = clone_bitmap_load(clone->bitmap);
 	}
-	mutex_unlock(&clone_registry_lock);
+
+	dm_scaled_delay("clone-scaled:loaded");
+	if (!r) {
+		mutex_lock(&clone_registry_lock);
+		clone->loaded = true;
+		mutex_unlock(&clone_registry_lock);
+	}
+	if (other)
+		clone_unpin(other, !r);
+	return r;
+}
+
+static int clone_preresume(struct dm_target *ti)
+{
+	struct clone *clone = ti->private;
+	int r = clone->loaded ? 0 : clone_take_over(clone);
+
 	if (!r)
 		clone_commit_recover(clone);
 	return r;
