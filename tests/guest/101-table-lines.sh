@@ -3,6 +3,7 @@
 # shellcheck source=tests/guest/snap.sh
 . "$lib/snap.sh"
 DESCRIPTION="table lines that are accepted, and how they are shown"
+KERNELS="stock debug rt"
 SELDOM=debug
 
 # accepts ARGUMENTS SHOWN [USED]: of a snapshot of $o on $c; both without these two. USED are the sectors that it uses.

@@ -3,6 +3,7 @@
 # shellcheck source=tests/guest/snap.sh
 . "$lib/snap.sh"
 DESCRIPTION="suspend, resume, reload with handover, rename, and every order of removal"
+KERNELS="stock debug rt"
 SELDOM=debug
 
 # What snap has to show throughout: 4 chunks of old data, one of its own.

@@ -9,10 +9,11 @@ lib=${lib:-$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)}
 opt=$(dirname "$(dirname "$lib")")
 module=$opt/dm-scaled.ko
 
-# What kind of kernel this is: stock, or one of tests/vm/kernel, on which everything takes longer.
+# What kind of kernel this is: stock, rt, or one of tests/vm/kernel; on all but stock everything takes longer.
 variant=$(uname -r)
 case $variant in
 *-dmscaled-*) variant=${variant##*-dmscaled-} ;;
+*-rt-*) variant=rt ;;
 *) variant=stock ;;
 esac
 
