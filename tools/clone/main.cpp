@@ -84,10 +84,15 @@ int check(const Options &options)
 
 int convert(const Options &options)
 {
-	auto stock = dmsc::read_stock_clone(File(options.from, File::Mode::read));
+	dmsc::refuse_same(options.from, options.device);
+
+	// Both are kept until the end, so that neither is taken into use meanwhile.
+	const File from(options.from, File::Mode::read);
+	const File to(options.device, File::Mode::write);
+	auto stock = dmsc::read_stock_clone(from);
 	const CloneMetadata metadata(stock.geometry, std::move(stock.bits));
 
-	metadata.write(File(options.device, File::Mode::write));
+	metadata.write(to);
 	std::cout << metadata.hydrated() << " of " << metadata.geometry().regions()
 		  << " regions of " << metadata.geometry().region_size << " sectors are hydrated\n";
 	return 0;
@@ -95,7 +100,8 @@ int convert(const Options &options)
 
 int repair(const Options &options)
 {
-	auto metadata = CloneMetadata::read(File(options.device, File::Mode::read));
+	const File device(options.device, File::Mode::write);
+	auto metadata = CloneMetadata::read(device);
 
 	if (metadata.faults().empty()) {
 		std::cout << "nothing is damaged\n";
@@ -108,7 +114,7 @@ int repair(const Options &options)
 		return 1;
 	}
 	metadata.assume(options.assumed == "destination");
-	metadata.write(File(options.device, File::Mode::write));
+	metadata.write(device);
 	return 0;
 }
 

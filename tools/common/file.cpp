@@ -3,6 +3,8 @@
 
 #include <cerrno>
 #include <fcntl.h>
+#include <stdexcept>
+#include <sys/stat.h>
 #include <system_error>
 #include <unistd.h>
 
@@ -15,6 +17,36 @@ namespace
 [[noreturn]] void fail(const std::string &path, int error)
 {
 	throw std::system_error(error, std::generic_category(), path);
+}
+
+struct stat stat_of(const std::string &path)
+{
+	struct stat found = {};
+
+	if (::stat(path.c_str(), &found) != 0)
+		fail(path, errno);
+	return found;
+}
+
+bool is_same(const struct stat &a, const struct stat &b)
+{
+	if (S_ISBLK(a.st_mode) && S_ISBLK(b.st_mode))
+		return a.st_rdev == b.st_rdev;
+	return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+// For a block device O_EXCL means: not mounted, in no active table, not opened in this way by
+// anybody else. For a plain file it means nothing here.
+int open_unused(const std::string &path, int flags)
+{
+	const int fd = ::open(path.c_str(), flags | O_EXCL | O_CLOEXEC);
+
+	if (fd < 0 && errno == EBUSY)
+		throw std::runtime_error(path + ": is in use: mounted, in a device-mapper table, " +
+					 "or opened by another program");
+	if (fd < 0)
+		fail(path, errno);
+	return fd;
 }
 
 // Calls io for what is left, until nothing is.
@@ -34,11 +66,8 @@ void transfer(const std::string &path, std::uint64_t position, std::span<Byte> l
 } // namespace
 
 File::File(const std::string &path, Mode mode)
-	: path_(path),
-	  fd_(::open(path.c_str(), (mode == Mode::read ? O_RDONLY : O_RDWR) | O_CLOEXEC))
+	: path_(path), fd_(open_unused(path, mode == Mode::read ? O_RDONLY : O_RDWR))
 {
-	if (fd_ < 0)
-		fail(path_, errno);
 }
 
 File::~File()
@@ -64,6 +93,12 @@ void File::sync() const
 {
 	if (::fsync(fd_) != 0)
 		fail(path_, errno);
+}
+
+void refuse_same(const std::string &a, const std::string &b)
+{
+	if (is_same(stat_of(a), stat_of(b)))
+		throw std::runtime_error(a + " and " + b + " are the same: must be two devices");
 }
 
 } // namespace dmsc

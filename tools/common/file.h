@@ -11,7 +11,9 @@
 namespace dmsc
 {
 
-// All functions throw std::system_error.
+// All functions throw std::system_error, the constructor also std::runtime_error: it refuses block
+// devices that are in use, for reading, too, as what is read then may be half of a change, and is
+// read past what the kernel writes.
 class File
 {
 public:
@@ -32,6 +34,9 @@ private:
 	std::string path_;
 	int fd_;
 };
+
+// Throws std::runtime_error if both are the same device or file, whatever their names.
+void refuse_same(const std::string &a, const std::string &b);
 
 } // namespace dmsc
 

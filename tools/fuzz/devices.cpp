@@ -204,7 +204,8 @@ BlockDevice open_block_device(const std::string &argument)
 		throw std::runtime_error("not a block device: " + device.path);
 	device.number = *number;
 
-	const int fd = ::open(device.path.c_str(), O_RDONLY | O_CLOEXEC);
+	// What is mounted or in a table is not for the fuzzer.
+	const int fd = ::open(device.path.c_str(), O_RDONLY | O_EXCL | O_CLOEXEC);
 
 	if (fd < 0)
 		throw std::system_error(errno, std::generic_category(), device.path);

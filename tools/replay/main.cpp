@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <iostream>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
@@ -44,8 +45,8 @@ class Replay
 public:
 	Replay(const Options &options)
 		: options_(options), log_(options.log, File::Mode::read),
-		  device_(options.device, File::Mode::write), entries_(dmsc::read_entries(log_)),
-		  random_(options.seed)
+		  device_(std::in_place, options.device, File::Mode::write),
+		  entries_(dmsc::read_entries(log_)), random_(options.seed)
 	{
 	}
 
@@ -55,6 +56,13 @@ public:
 	void cut();
 
 private:
+	// Nobody else may use it while it is written, but the command may.
+	void open() { device_.emplace(options_.device, File::Mode::write); }
+	void close()
+	{
+		device_->sync();
+		device_.reset();
+	}
 	std::vector<std::size_t> moments();
 	void tear(std::size_t next);
 	void tear(const Entry &entry);
@@ -62,7 +70,7 @@ private:
 
 	const Options &options_;
 	File log_;
-	File device_;
+	std::optional<File> device_;
 	std::vector<Entry> entries_;
 	std::mt19937_64 random_;
 };
@@ -92,7 +100,7 @@ void Replay::tear(const Entry &entry)
 
 	for (auto &&bit : mask)
 		bit = (random_() & 1) != 0;
-	dmsc::apply_some(log_, entry, device_, mask);
+	dmsc::apply_some(log_, entry, *device_, mask);
 }
 
 // What follows up to the next barrier was under way. Either it is that which tears; or it has
@@ -110,7 +118,7 @@ void Replay::tear(std::size_t next)
 			break;
 		}
 		if (late)
-			dmsc::apply(log_, entry, device_);
+			dmsc::apply(log_, entry, *device_);
 		else
 			tear(entry);
 	}
@@ -138,11 +146,12 @@ int Replay::run()
 
 	for (const std::size_t moment : all) {
 		for (; done < moment; done++)
-			dmsc::apply(log_, entries_[done], device_);
+			dmsc::apply(log_, entries_[done], *device_);
 		if (options_.torn)
 			tear(moment);
-		device_.sync();
+		close();
 		failed += check(moment) ? 0 : 1;
+		open();
 	}
 	std::cout << entries_.size() << " entries, " << all.size() << " moments, " << failed
 		  << " failed\n";
@@ -160,9 +169,9 @@ void Replay::cut()
 		if (entries_[i].barrier())
 			durable = i + 1;
 	for (std::size_t i = 0; i < durable; i++)
-		dmsc::apply(log_, entries_[i], device_);
+		dmsc::apply(log_, entries_[i], *device_);
 	tear(durable);
-	device_.sync();
+	close();
 	std::cout << entries_.size() << " entries, " << durable << " durable\n";
 }
 
@@ -196,6 +205,7 @@ int main(int argc, char **argv)
 		} catch (const CLI::ParseError &error) {
 			return app.exit(error) == 0 ? 0 : 2;
 		}
+		dmsc::refuse_same(options.log, options.device);
 		Replay replay(options);
 
 		if (options.cut) {

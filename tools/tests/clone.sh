@@ -291,4 +291,14 @@ put "$stock" 32 8 1
 seal 0 257649492
 refused 2 "block 0: not dm-clone's" "$clone" convert --from "$stock" "$meta"
 cmp "$meta" "$good" || fail "what cannot be converted changes the device"
+
+# --- to itself
+
+ln -s stock "$dir/link"
+ln "$stock" "$dir/hard"
+cp "$stock" "$dir/before"
+for same in "$stock" "$dir/link" "$dir/hard"; do
+	refused 2 'are the same: must be two devices' "$clone" convert --from "$stock" "$same"
+done
+cmp "$stock" "$dir/before" || fail "what is converted to itself changes"
 echo "clone: ok"

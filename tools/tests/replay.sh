@@ -110,6 +110,9 @@ done
 number 8 6 | dd of="$log" bs=8 seek=2 conv=notrunc status=none
 ! "$replay" --log "$log" --to "$target" -- false > "$dir/out" || fail "a command that fails was not noticed"
 grep -q '3 failed' "$dir/out" || fail "failures are not counted"
-! "$replay" --log "$target" --to "$target" -- true 2> "$dir/out" || fail "it takes anything for a log"
+! "$replay" --log "$target" --to "$target" -- true 2> "$dir/out" || fail "it replays a log onto itself"
+grep -q 'are the same' "$dir/out" || fail "no message"
+cp "$target" "$dir/other"
+! "$replay" --log "$dir/other" --to "$target" -- true 2> "$dir/out" || fail "it takes anything for a log"
 grep -q 'no log' "$dir/out" || fail "no message"
 echo "replay: ok"
