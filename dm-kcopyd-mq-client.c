@@ -8,6 +8,7 @@
 #include <linux/lockdep.h>
 #include <linux/module.h>
 #include <linux/sched.h>
+#include <linux/sched/stat.h>
 #include <linux/slab.h>
 
 #include "compat.h"
@@ -51,7 +52,9 @@ static void kmq_push(struct dm_kcopyd_mq_client *kc, struct dm_kcopyd_mq_item *i
 	rcu_read_lock();
 	/* Pairs with smp_mb() in kmq_work(): either it sees the item, or we see it stopped. */
 	if (llist_add(&item->node, &kcc->items) && !READ_ONCE(kcc->running)) {
-		if (!kmq_kick_lazily(kcc))
+		if (kc->background)
+			kmq_kick_idle(kcc);
+		else if (!kmq_kick_lazily(kcc))
 			queue_work_on(cpu, kc->wq, &kcc->work);
 	}
 	rcu_read_unlock();
@@ -69,22 +72,44 @@ void dm_kcopyd_mq_queue_item(struct dm_kcopyd_mq_client *kc, struct dm_kcopyd_mq
 }
 EXPORT_SYMBOL_DM_SCALED(dm_kcopyd_mq_queue_item);
 
-static void kmq_run_list(struct dm_kcopyd_mq_client *kc, struct llist_node *list)
+/* Whether a worker that nobody waits for keeps another task from the CPU. */
+static bool kmq_gives_way(struct dm_kcopyd_mq_client *kc)
 {
-	struct dm_kcopyd_mq_item *item, *next;
-	struct blk_plug plug;
+	return unlikely(kc->background) && !atomic_read(&kc->urgent) && !single_task_running();
+}
 
-	list = llist_reverse_order(list);
+/* Returns what is left, if the worker has to give way. It has run an item at least. */
+static struct llist_node *kmq_run_list(struct dm_kcopyd_mq_client *kc, struct llist_node *list)
+{
+	struct dm_kcopyd_mq_item *item;
+	struct blk_plug plug;
 
 	blk_start_plug(&plug);
 	if (unlikely(kc->offload))
 		list = kmq_gather_copies(list);
 	list = kmq_gather_writes(list);
-	llist_for_each_entry_safe(item, next, list, node) {
+	while (list) {
+		item = llist_entry(list, struct dm_kcopyd_mq_item, node);
+		list = list->next;
 		item->fn(item);
 		cond_resched();
+		if (kmq_gives_way(kc))
+			break;
 	}
 	blk_finish_plug(&plug);
+	return list;
+}
+
+/* A worker with more to do lets others have the CPU first. */
+static void kmq_come_back(struct kmq_cpu *kcc)
+{
+	if (!kcc->kc->background) {
+		queue_work(kcc->kc->wq, &kcc->work);
+		return;
+	}
+	rcu_read_lock();
+	kmq_kick_idle(kcc);
+	rcu_read_unlock();
 }
 
 #ifdef CONFIG_LOCKDEP
@@ -103,43 +128,39 @@ void dm_kcopyd_mq_may_wait(void)
 static void kmq_work(struct work_struct *work)
 {
 	struct kmq_cpu *kcc = container_of(work, struct kmq_cpu, work);
-	bool background = kcc->kc->background;
-	int nice = task_nice(current);
 	unsigned int rounds = 0;
 	struct llist_node *list;
-
-	/* The work item does not hold up others of this CPU, see WQ_CPU_INTENSIVE. */
-	if (background)
-		set_user_nice(current, MAX_NICE);
 
 	WRITE_ONCE(kcc->task, current);
 	WRITE_ONCE(kcc->running, true);
 	for (;;) {
-		list = llist_del_all(&kcc->items);
+		list = kcc->taken;
+		if (likely(!list))
+			list = llist_reverse_order(llist_del_all(&kcc->items));
 		if (list) {
 			lock_map_acquire(&kmq_worker_map);
-			kmq_run_list(kcc->kc, list);
+			list = kmq_run_list(kcc->kc, list);
 			lock_map_release(&kmq_worker_map);
-			if (++rounds < KMQ_MAX_ROUNDS)
+			/* Pairs with the acquire in dm_kcopyd_mq_client_flush(). */
+			smp_store_release(&kcc->taken, list);
+			if (++rounds < KMQ_MAX_ROUNDS && !kmq_gives_way(kcc->kc))
 				continue;
+			rounds = KMQ_MAX_ROUNDS;
 		}
 
 		WRITE_ONCE(kcc->running, false);
 		/* Pairs with the atomic operation of llist_add() in kmq_push(), see there. */
 		smp_mb();
-		if (llist_empty(&kcc->items))
+		if (!kcc->taken && llist_empty(&kcc->items))
 			break;
 		if (rounds >= KMQ_MAX_ROUNDS) {
-			queue_work(kcc->kc->wq, work);
+			kmq_come_back(kcc);
 			break;
 		}
 		WRITE_ONCE(kcc->running, true);
 	}
 	/* Pairs with the acquire in dm_kcopyd_mq_client_flush(). */
 	smp_store_release(&kcc->task, NULL);
-
-	if (background)
-		set_user_nice(current, nice);
 }
 
 /* Jobs that the throttle held back ask again, oldest first. */
@@ -188,6 +209,7 @@ void dm_kcopyd_mq_client_flush(struct dm_kcopyd_mq_client *kc)
 
 	dm_kcopyd_mq_may_wait();
 	marker.item.fn = kmq_marker_run;
+	dm_kcopyd_mq_client_urgent_get(kc);
 	for_each_possible_cpu(cpu) {
 		struct kmq_cpu *kcc = per_cpu_ptr(kc->cpus, cpu);
 
@@ -198,16 +220,48 @@ void dm_kcopyd_mq_client_flush(struct dm_kcopyd_mq_client *kc)
 		if (llist_empty(&kcc->items)) {
 			/* Pairs with llist_del_all() in kmq_work(): the list is looked at first. */
 			smp_rmb();
-			/* Pairs with the release in kmq_work(): what the callbacks did is seen. */
-			if (!smp_load_acquire(&kcc->task))
+			/*
+			 * Pairs with the releases in kmq_work(): what the callbacks did is seen.
+			 * While a worker runs what it had left, @taken is still set.
+			 */
+			if (!smp_load_acquire(&kcc->task) && !smp_load_acquire(&kcc->taken))
 				continue;
 		}
 		init_completion(&marker.passed);
 		kmq_push(kc, &marker.item, cpu);
 		wait_for_completion(&marker.passed);
 	}
+	dm_kcopyd_mq_client_urgent_put(kc);
 }
 EXPORT_SYMBOL_DM_SCALED(dm_kcopyd_mq_client_flush);
+
+void dm_kcopyd_mq_client_urgent_get(struct dm_kcopyd_mq_client *kc)
+{
+	struct kmq_cpu *kcc;
+	unsigned int cpu;
+
+	if (!kc->background)
+		return;
+	/* Others rely on the workers being queued as soon as they find the count raised. */
+	preempt_disable();
+	/* The full barrier pairs with xchg() in kmq_kick_idle(): one sees the other. */
+	if (atomic_inc_return(&kc->urgent) == 1) {
+		for_each_online_cpu(cpu) {
+			kcc = per_cpu_ptr(kc->cpus, cpu);
+			if (READ_ONCE(kcc->lazy))
+				queue_work_on(cpu, kc->wq, &kcc->work);
+		}
+	}
+	preempt_enable();
+}
+EXPORT_SYMBOL_DM_SCALED(dm_kcopyd_mq_client_urgent_get);
+
+void dm_kcopyd_mq_client_urgent_put(struct dm_kcopyd_mq_client *kc)
+{
+	if (kc->background)
+		atomic_dec(&kc->urgent);
+}
+EXPORT_SYMBOL_DM_SCALED(dm_kcopyd_mq_client_urgent_put);
 
 static void kmq_refs_gone(struct percpu_ref *ref)
 {
@@ -255,6 +309,7 @@ static struct dm_kcopyd_mq_client *kmq_client_create(struct dm_kcopyd_mq_throttl
 		kcc->cpu = cpu;
 	}
 
+	/* A worker of the background does not hold up other work of its CPU. */
 	kc->wq = dm_scaled_alloc_percpu_wq("kcopyd-mq", background ? WQ_CPU_INTENSIVE : 0);
 	if (!kc->wq)
 		goto bad_wq;
@@ -304,6 +359,7 @@ void dm_kcopyd_mq_client_destroy(struct dm_kcopyd_mq_client *kc)
 	int cpu;
 
 	dm_kcopyd_mq_may_wait();
+	dm_kcopyd_mq_client_urgent_get(kc);
 	percpu_ref_kill(&kc->refs);
 	wait_for_completion(&kc->drained);
 	/* For whoever is still in kmq_push(), or dropping the last reference. */

@@ -64,6 +64,8 @@ enum kmq_state {
 /**
  * struct kmq_cpu - a client on one CPU
  * @items:   work for this CPU; any CPU adds, only @work takes
+ * @taken:   what is left of the list that @work took last, in order; @work only. A background
+ *           client's worker leaves items here when others want the CPU
  * @running: @work is going to look at @items again, so there is no need to queue it
  * @work:    runs the items on this CPU
  * @kc:      the client
@@ -73,7 +75,8 @@ enum kmq_state {
  * @lazy_since: jiffies when it was put to use
  * @hasty:   how often not to be lazy, as it would only cost time
  * @backoff: what @hasty was last set to: doubles when being lazy has cost time, halves when not
- * @lazy_node: in the list of those to be kicked when the CPU has nothing better to do
+ * @lazy_node: in the list of those to be kicked when the CPU has nothing better to do; which of the
+ *           two lists depends on the client: see struct kmq_lazy
  * @cpu:     number of the CPU
  *
  * @items is the only one that another CPU writes to, and only when a completion arrives on the
@@ -81,6 +84,7 @@ enum kmq_state {
  */
 struct kmq_cpu {
 	struct llist_head items;
+	struct llist_node *taken;
 	bool running;
 	struct work_struct work;
 	struct dm_kcopyd_mq_client *kc;
@@ -125,7 +129,8 @@ struct kmq_reserve {
  * @sub_job_size: sectors that a job copies at once
  * @throttle:     or NULL
  * @offload:      disk that copies by itself, or NULL
- * @background:   its workers have the lowest priority
+ * @background:   its workers are started when their CPU is idle, and give way to other tasks
+ * @urgent:       number of those who wait for copies of the background: it does neither then
  * @refs:         one for each job, prepared callback and held item
  * @drained:      completed when @refs is gone
  * @jobs:         jobs for when memory is exhausted
@@ -139,7 +144,8 @@ struct kmq_reserve {
  * @delayed:      jobs that the throttle holds back, oldest first, by kmq_job.list
  * @delay_work:   gives them another try
  *
- * All but @reserve, @delayed, @parked and @jobs is read-only between creation and destruction.
+ * All but @reserve, @delayed, @parked, @jobs and @urgent is read-only between creation and
+ * destruction.
  */
 struct dm_kcopyd_mq_client {
 	struct kmq_cpu __percpu *cpus;
@@ -148,6 +154,7 @@ struct dm_kcopyd_mq_client {
 	struct dm_kcopyd_mq_throttle *throttle;
 	struct copy_offload *offload;
 	bool background;
+	atomic_t urgent;
 	struct percpu_ref refs;
 	struct completion drained;
 	mempool_t jobs;
@@ -364,7 +371,17 @@ void kmq_throttle_finish(struct dm_kcopyd_mq_throttle *t, unsigned int now);
 bool kmq_kick_lazily(struct kmq_cpu *kcc) __must_hold(RCU);
 
 /**
- * kmq_kick_all() - start all workers that kmq_kick_lazily() was called for
+ * kmq_kick_idle() - have a background client's worker started when its CPU is idle
+ * @kcc: a CPU's part of the client
+ *
+ * It is started at once if the client is urgent, or becomes so.
+ *
+ * Context: any; in an RCU read section.
+ */
+void kmq_kick_idle(struct kmq_cpu *kcc) __must_hold(RCU);
+
+/**
+ * kmq_kick_all() - start all workers that kmq_kick_lazily() or kmq_kick_idle() was called for
  *
  * After a grace period of RCU nobody uses the struct kmq_cpu of a client that has no jobs.
  */

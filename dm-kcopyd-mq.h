@@ -159,12 +159,35 @@ struct dm_kcopyd_mq_client *dm_kcopyd_mq_client_create(struct dm_kcopyd_mq_throt
  * dm_kcopyd_mq_client_create_background() - create a client for copies that nobody waits for
  * @throttle: throttle to obey, or NULL
  *
- * Its writes and callbacks run at the lowest priority: whoever else wants the CPU comes first.
+ * Its writes and callbacks run when no other task wants the CPU, one at a time otherwise and with
+ * pauses in between; but while somebody waits for its copies, which
+ * dm_kcopyd_mq_client_urgent_get() says, as those of any other client. None of them ever runs at a
+ * low priority: what a copy holds, a region or a lock, is never held by a task that gets no CPU.
  *
  * Return: the client, or ERR_PTR(-ENOMEM).
  */
 struct dm_kcopyd_mq_client *
 dm_kcopyd_mq_client_create_background(struct dm_kcopyd_mq_throttle *throttle);
+
+/**
+ * dm_kcopyd_mq_client_urgent_get() - somebody waits for a background client's copies
+ * @kc: the client
+ *
+ * Until dm_kcopyd_mq_client_urgent_put() the client's copies, those that have been begun as well,
+ * go on as those of other clients do. Whoever waits for a copy of the background calls this first:
+ * who is waited for inherits the waiter's urgency. Calls nest.
+ *
+ * Context: any.
+ */
+void dm_kcopyd_mq_client_urgent_get(struct dm_kcopyd_mq_client *kc);
+
+/**
+ * dm_kcopyd_mq_client_urgent_put() - the caller does not wait any more
+ * @kc: the client that was passed to dm_kcopyd_mq_client_urgent_get()
+ *
+ * Context: any.
+ */
+void dm_kcopyd_mq_client_urgent_put(struct dm_kcopyd_mq_client *kc);
 
 /**
  * dm_kcopyd_mq_client_destroy() - wait for everything submitted, then free the client

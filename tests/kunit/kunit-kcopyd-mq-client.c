@@ -4,12 +4,19 @@
  * memory, the CPU on which a job stays, jobs that the throttle holds back.
  */
 #include <linux/kthread.h>
-#include <linux/sched/task.h>
+#include <linux/sched/stat.h>
 
 #include "kunit-lib.h"
 #include "kunit-engine.h"
 
+/* As if other tasks always waited for the CPU. */
+static bool client_others_wait;
+
+#define single_task_running()	(!READ_ONCE(client_others_wait) && single_task_running())
+
 #include "dm-kcopyd-mq-client.c"
+
+#undef single_task_running
 
 void ku_set_subjob_kb(unsigned int kb)
 {
@@ -66,7 +73,6 @@ struct order_item {
 	unsigned int again;	/* times that it queues itself */
 	unsigned int cpu;
 	int nice;
-	struct task_struct **worker;	/* whoever runs it, with a reference, if asked for */
 	bool slow;
 	struct completion ended;
 };
@@ -78,8 +84,6 @@ static void item_run(struct dm_kcopyd_mq_item *item)
 
 	oi->cpu = raw_smp_processor_id();
 	oi->nice = task_nice(current);
-	if (oi->worker)
-		*oi->worker = get_task_struct(current);
 	if (oi->again) {
 		oi->again--;
 		dm_kcopyd_mq_queue_item(kc, item, oi->cpu);
@@ -132,28 +136,114 @@ static void items_run_in_the_order_they_come(struct kunit *test)
 	}
 }
 
-/* Only a client for the background has workers of low priority, who get their own back. */
-static void background_has_low_priority(struct kunit *test)
+static struct dm_kcopyd_mq_client *background_client(struct kunit *test)
 {
-	static const int nices[] = { 0, MAX_NICE };
+	struct dm_kcopyd_mq_client *kc = dm_kcopyd_mq_client_create_background(NULL);
+
+	KUNIT_ASSERT_FALSE(test, IS_ERR(kc));
+	return kc;
+}
+
+/* No worker ever holds anything at a low priority, those of the background included. */
+static void all_workers_have_normal_priority(struct kunit *test)
+{
 	struct dm_kcopyd_mq_client *kc;
-	struct task_struct *worker;
 	struct order_item *oi;
 	unsigned int i;
 
-	for (i = 0; i < ARRAY_SIZE(nices); i++) {
-		kc = i ? dm_kcopyd_mq_client_create_background(NULL) :
-			 dm_kcopyd_mq_client_create(NULL);
+	for (i = 0; i < 2; i++) {
+		kc = i ? background_client(test) : dm_kcopyd_mq_client_create(NULL);
 		KUNIT_ASSERT_FALSE(test, IS_ERR(kc));
 		oi = item(test, kc);
-		oi->worker = &worker;
 		dm_kcopyd_mq_queue_item(kc, &oi->item, dm_kcopyd_mq_hold(kc));
 		KUNIT_ASSERT_TRUE(test, item_wait(oi));
 		dm_kcopyd_mq_client_destroy(kc);
-		KUNIT_EXPECT_EQ(test, oi->nice, nices[i]);
-		KUNIT_EXPECT_EQ(test, task_nice(worker), 0);
-		put_task_struct(worker);
+		KUNIT_EXPECT_EQ(test, oi->nice, 0);
 	}
+}
+
+/* The background's worker is left to the thread of low priority, until somebody waits. */
+static void background_waits_for_an_idle_cpu(struct kunit *test)
+{
+	struct dm_kcopyd_mq_client *kc = background_client(test);
+	struct order_item *items[] = { item(test, kc), item(test, kc) };
+	bool pending, urgent, first, second;
+	struct kmq_cpu *kcc;
+
+	preempt_disable();
+	kcc = this_cpu_ptr(kc->cpus);
+	dm_kcopyd_mq_queue_item(kc, &items[0]->item, dm_kcopyd_mq_hold(kc));
+	pending = work_pending(&kcc->work);
+	dm_kcopyd_mq_client_urgent_get(kc);
+	urgent = work_pending(&kcc->work);
+	preempt_enable();
+	KUNIT_EXPECT_FALSE(test, pending);
+	KUNIT_EXPECT_TRUE(test, urgent);
+	KUNIT_EXPECT_TRUE(test, item_wait(items[0]));
+
+	/* While it is urgent, and not any longer. */
+	flush_work(&kcc->work);
+	preempt_disable();
+	kcc = this_cpu_ptr(kc->cpus);
+	dm_kcopyd_mq_queue_item(kc, &items[1]->item, dm_kcopyd_mq_hold(kc));
+	first = work_pending(&kcc->work);
+	preempt_enable();
+	KUNIT_EXPECT_TRUE(test, first);
+	KUNIT_EXPECT_TRUE(test, item_wait(items[1]));
+	dm_kcopyd_mq_client_urgent_put(kc);
+	kmq_kick_all();
+	flush_workqueue(kc->wq);
+
+	reinit_completion(&items[1]->ended);
+	preempt_disable();
+	kcc = this_cpu_ptr(kc->cpus);
+	dm_kcopyd_mq_queue_item(kc, &items[1]->item, dm_kcopyd_mq_hold(kc));
+	second = work_pending(&kcc->work);
+	preempt_enable();
+	KUNIT_EXPECT_FALSE(test, second);
+	KUNIT_EXPECT_TRUE(test, item_wait(items[1]));
+	dm_kcopyd_mq_client_destroy(kc);
+}
+
+/* Others want the CPU: one item at a time, in order; flush waits for what was put off, too. */
+static void background_gives_way(struct kunit *test)
+{
+	struct dm_kcopyd_mq_client *kc = background_client(test);
+	struct order_item *items[20];
+	unsigned int i, next = 0;
+
+	for (i = 0; i < ARRAY_SIZE(items); i++) {
+		items[i] = item(test, kc);
+		items[i]->next = &next;
+	}
+	WRITE_ONCE(client_others_wait, true);
+	preempt_disable();
+	for (i = 0; i < ARRAY_SIZE(items); i++)
+		dm_kcopyd_mq_queue_item(kc, &items[i]->item, dm_kcopyd_mq_hold(kc));
+	preempt_enable();
+	KUNIT_EXPECT_TRUE(test, item_wait(items[0]));
+	dm_kcopyd_mq_client_flush(kc);
+	for (i = 1; i < ARRAY_SIZE(items); i++)
+		KUNIT_EXPECT_TRUE(test, completion_done(&items[i]->ended));
+	for (i = 0; i < ARRAY_SIZE(items); i++)
+		KUNIT_EXPECT_EQ(test, items[i]->number, i);
+
+	/* Without anybody who waits it gets on, too. */
+	for (i = 0; i < ARRAY_SIZE(items); i++) {
+		reinit_completion(&items[i]->ended);
+		dm_kcopyd_mq_queue_item(kc, &items[i]->item, dm_kcopyd_mq_hold(kc));
+	}
+	for (i = 0; i < ARRAY_SIZE(items); i++)
+		KUNIT_EXPECT_TRUE(test, item_wait(items[i]));
+	/* Nor does its end take longer. */
+	for (i = 0; i < ARRAY_SIZE(items); i++) {
+		reinit_completion(&items[i]->ended);
+		dm_kcopyd_mq_queue_item(kc, &items[i]->item, dm_kcopyd_mq_hold(kc));
+	}
+	dm_kcopyd_mq_client_destroy(kc);
+	WRITE_ONCE(client_others_wait, false);
+	for (i = 0; i < ARRAY_SIZE(items); i++)
+		KUNIT_EXPECT_TRUE(test, completion_done(&items[i]->ended));
 }
 
 /* A list that never ends does not keep the worker for ever, and nothing of it is lost. */
@@ -428,7 +518,9 @@ static void throttled_job_starts_in_the_end(struct kunit *test)
 static struct kunit_case client_cases[] = {
 	KUNIT_CASE_PARAM(sub_job_size_has_limits, subjob_gen_params),
 	KUNIT_CASE(items_run_in_the_order_they_come),
-	KUNIT_CASE(background_has_low_priority),
+	KUNIT_CASE(all_workers_have_normal_priority),
+	KUNIT_CASE(background_waits_for_an_idle_cpu),
+	KUNIT_CASE(background_gives_way),
 	KUNIT_CASE(worker_goes_on_after_many_rounds),
 	KUNIT_CASE(prepared_callback_is_given_its_errors),
 	KUNIT_CASE(flush_waits_for_callbacks),

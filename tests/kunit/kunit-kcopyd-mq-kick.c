@@ -227,6 +227,64 @@ static void starts_all_in_the_list(struct kunit *test)
 	flush_workqueue(p->kc.wq);
 }
 
+static void idly(struct part *p)
+{
+	rcu_read_lock();
+	kmq_kick_idle(&p->kcc);
+	rcu_read_unlock();
+}
+
+/* A worker of the background is started by the thread, once for however many kicks. */
+static void background_starts_when_idle(struct kunit *test)
+{
+	struct part *p = test->priv;
+	bool listed, pending;
+
+	preempt_disable();
+	idly(p);
+	idly(p);
+	listed = p->kcc.lazy;
+	pending = work_pending(&p->kcc.work);
+	preempt_enable();
+	KUNIT_EXPECT_TRUE(test, listed);
+	KUNIT_EXPECT_FALSE(test, pending);
+	KUNIT_EXPECT_TRUE(test, ku_wait_until(atomic_read(&p->runs)));
+	ku_pause();
+	KUNIT_EXPECT_EQ(test, atomic_read(&p->runs), 1);
+	KUNIT_EXPECT_FALSE(test, READ_ONCE(p->kcc.lazy));
+}
+
+/* If somebody waits, or the thread does not serve the CPU, it is started at once. */
+static void background_starts_at_once(struct kunit *test)
+{
+	struct part *p = test->priv;
+	struct kmq_lazy *lazy = per_cpu_ptr(&kmq_lazy, p->kcc.cpu);
+	bool urgent, offline, listed;
+
+	atomic_set(&p->kc.urgent, 1);
+	preempt_disable();
+	idly(p);
+	urgent = work_pending(&p->kcc.work);
+	preempt_enable();
+	atomic_set(&p->kc.urgent, 0);
+	KUNIT_EXPECT_TRUE(test, urgent);
+	KUNIT_EXPECT_TRUE(test, ku_wait_until(!READ_ONCE(p->kcc.lazy)));
+	flush_work(&p->kcc.work);
+
+	preempt_disable();
+	idly(p);
+	kmq_lazy_close(p->kcc.cpu);
+	listed = p->kcc.lazy;
+	idly(p);
+	listed |= p->kcc.lazy;
+	offline = work_pending(&p->kcc.work);
+	kmq_lazy_open(p->kcc.cpu);
+	preempt_enable();
+	KUNIT_EXPECT_FALSE(test, listed);
+	KUNIT_EXPECT_TRUE(test, offline);
+	KUNIT_EXPECT_TRUE(test, lazy->open);
+}
+
 static struct kunit_case kick_cases[] = {
 	KUNIT_CASE_PARAM(learns, judgement_gen_params),
 	KUNIT_CASE(only_for_the_submitter),
@@ -236,6 +294,8 @@ static struct kunit_case kick_cases[] = {
 	KUNIT_CASE(timer_finds_out_who_does_not_sleep),
 	KUNIT_CASE(kick_all_leaves_nothing),
 	KUNIT_CASE(starts_all_in_the_list),
+	KUNIT_CASE(background_starts_when_idle),
+	KUNIT_CASE(background_starts_at_once),
 	{}
 };
 
