@@ -11,6 +11,7 @@
  * never becomes complete.
  *
  * A batch that fails is tried again region by region, so that one bad sector costs one region.
+ * Writes that wait for a region of the batch copy that region themselves then.
  */
 #define DM_MSG_PREFIX "clone-scaled"
 
@@ -240,8 +241,12 @@ static void clone_batch_copied(int read_err, unsigned long write_err, void *cont
 	if (unlikely(status))
 		DMERR_LIMIT("%s: Cannot copy regions %lu to %lu: the %s failed", clone_name(clone),
 			    first, first + nr - 1, read_err ? "source" : "destination");
-	for (i = 0; i < nr; i++)
-		clone_region_filled(clone, first + i, status);
+	for (i = 0; i < nr; i++) {
+		if (unlikely(status))
+			clone_region_abandon(clone, first + i);
+		else
+			clone_region_filled(clone, first + i, BLK_STS_OK);
+	}
 
 	mutex_lock(&h->lock);
 	if (unlikely(status)) {

@@ -15,6 +15,9 @@
  * list, and is called back by the one that clears the bit. To miss nobody it enters the list first
  * and looks at the bit again then; the other one clears the bit first and looks at the list then.
  *
+ * A writer fails only if its own bio fails, or a copy of just its region that another writer made.
+ * If the region was one of a batch, the writer tries by itself after the batch has failed.
+ *
  * As the source never changes a read needs no such care: what is not hydrated when it is mapped is
  * read from the source, whatever happens meanwhile.
  */
@@ -163,6 +166,12 @@ blk_status_t clone_region_filled(struct clone *clone, unsigned long region, blk_
 	return status;
 }
 
+void clone_region_abandon(struct clone *clone, unsigned long region)
+{
+	this_cpu_dec(clone->cpus->filled);
+	clone_region_release(clone, region, BLK_STS_OK);
+}
+
 void clone_copy(struct clone *clone, struct dm_kcopyd_mq_client *kcopyd,
 		struct dm_kcopyd_mq_ticket *ticket, unsigned long region, unsigned long nr,
 		dm_kcopyd_notify_fn fn, void *context)
@@ -209,7 +218,10 @@ static void clone_submit(struct bio *bio, int result)
 		bio_io_error(bio);
 }
 
-/* A region for which a bio has waited is filled, or failed to be. */
+/*
+ * A region for which a bio has waited is filled, could not be copied, or is up to whoever claims it
+ * next, see clone_region_abandon().
+ */
 static void clone_waited(struct dm_kcopyd_mq_item *item)
 {
 	struct clone_bio *cb = container_of(item, struct clone_bio, item);
@@ -502,7 +514,11 @@ int clone_end_io(struct dm_target *ti, struct bio *bio, blk_status_t *error)
 	}
 	if (cb->state == CLONE_BIO_FILLS) {
 		cb->state = CLONE_BIO_FILLED;
-		*error = clone_region_filled(clone, cb->region, *error);
+		/* The error is of this write; a write to a part of the region may do better. */
+		if (unlikely(*error))
+			clone_region_abandon(clone, cb->region);
+		else
+			*error = clone_region_filled(clone, cb->region, BLK_STS_OK);
 		if (unlikely(cb->fua) && !*error) {
 			clone_commit_wait(clone, bio);
 			return DM_ENDIO_INCOMPLETE;

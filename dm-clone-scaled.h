@@ -292,7 +292,8 @@ bool clone_region_claim(struct clone *clone, unsigned long region);
  * clone_region_release() - a region is filled, or failed to be
  * @clone:  the clone
  * @region: a region that clone_region_claim() has given to the caller
- * @status: what became of it
+ * @status: an error if the region itself could not be copied: bios that wait for it fail with it.
+ *          BLK_STS_OK otherwise: they look at the region again, and fill it if nobody has
  *
  * Bios that wait for it go on, on their own CPUs.
  *
@@ -310,6 +311,20 @@ void clone_region_release(struct clone *clone, unsigned long region, blk_status_
  * Return: @status, or BLK_STS_IOERR if that can no longer be recorded.
  */
 blk_status_t clone_region_filled(struct clone *clone, unsigned long region, blk_status_t status);
+
+/**
+ * clone_region_abandon() - release a region whose filling failed, without saying why
+ * @clone:  the clone
+ * @region: a region that clone_region_claim() has given to the caller
+ *
+ * For regions that were copied together with others, or by a write that was meant to replace them:
+ * the error may belong to another region, or to that write alone. Bios that wait for the region
+ * fill it themselves. Only a copy of one region on behalf of a bio passes its error on to the bios
+ * that wait, by clone_region_filled().
+ *
+ * Context: any.
+ */
+void clone_region_abandon(struct clone *clone, unsigned long region);
 
 /**
  * clone_copy() - copy neighbouring regions to the destination
