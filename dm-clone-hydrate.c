@@ -10,12 +10,18 @@
  * pause a small batch is copied now and then all the same, as there is no point in a clone that
  * never becomes complete.
  *
+ * A slow device gets less at a time: not more than it copies in a few milliseconds, or in twice the
+ * time that a small batch takes if that is longer, and never more than it copies in 50 ms. More
+ * would not make it faster, but would stand in the way of a user's I/O.
+ *
  * A batch that fails is tried again region by region, so that one bad sector costs one region.
  * Writes that wait for a region of the batch copy that region themselves then.
  */
 #define DM_MSG_PREFIX "clone-scaled"
 
 #include <linux/jiffies.h>
+#include <linux/ktime.h>
+#include <linux/math64.h>
 #include <linux/slab.h>
 
 #include "dm-clone-scaled.h"
@@ -27,6 +33,11 @@
 #define CLONE_MAX_STEP		((sector_t)1 << 40)
 /* Sectors that are copied at a time when others have just done I/O. */
 #define CLONE_STEP_SECTORS	64
+/* How long the copies under way may take, ns: that much always, and at most. */
+#define CLONE_QUICK		(4 * NSEC_PER_MSEC)
+#define CLONE_LONG		(50 * NSEC_PER_MSEC)
+/* For how long the rate of copying is measured, ns. */
+#define CLONE_PERIOD		(50 * NSEC_PER_MSEC)
 /* How long nobody else must have done any before more is copied at a time. */
 #define CLONE_CALM		max(2, HZ / 50)
 /* Sectors a second that are copied while others do I/O all the time. */
@@ -44,12 +55,14 @@
  * @ticket: starts its copy
  * @first: the first one
  * @nr:    number of them
+ * @begun: when, ns
  */
 struct clone_batch {
 	struct clone *clone;
 	struct dm_kcopyd_mq_ticket ticket;
 	unsigned long first;
 	unsigned long nr;
+	u64 begun;
 };
 
 static struct kmem_cache *clone_batch_slab;
@@ -76,6 +89,7 @@ static bool clone_others_are_busy(struct clone *clone)
 	if (begun != h->begun || begun != ended) {
 		h->step = CLONE_STEP_SECTORS;
 		h->calm_at = jiffies + CLONE_CALM;
+		h->measured = 0;
 	}
 	h->begun = begun;
 	return begun != ended;
@@ -99,20 +113,54 @@ static unsigned long clone_batch_room(struct clone *clone)
 
 	lockdep_assert_held(&h->lock);
 
+	/* While one of its batches is read another one can be written. */
+	if (h->step == h->ceiling)
+		nr = min(nr, max(limit / 2, 1UL));
 	if (h->next >= h->careful && h->next < h->careful_end)
 		nr = min(nr, 1UL);
 	return limit >= h->copying + nr ? nr : 0;
 }
 
-/* A batch ends well. Only those that were begun with the present step say something about it. */
-static void clone_step_up(struct clone *clone)
+/* So many sectors were copied in so many ns: sets how many may be under way. */
+static void clone_set_ceiling(struct clone *clone, u64 sectors, u64 ns)
 {
 	struct clone_hydrator *h = &clone->hydrator;
+	u64 may_take = clamp_t(u64, 2 * h->latency, CLONE_QUICK, CLONE_LONG);
 
 	lockdep_assert_held(&h->lock);
 
-	if (h->copying <= clone_step_regions(clone) && time_after_eq(jiffies, h->calm_at))
-		h->step = min_t(sector_t, 2 * h->step, CLONE_MAX_STEP);
+	/* Fits: that would be 32 TiB in one period. */
+	sectors = min_t(u64, sectors, 1ULL << 36);
+	h->ceiling = max_t(u64, div64_u64(sectors * may_take, ns), CLONE_STEP_SECTORS);
+	h->step = min(h->step, h->ceiling);
+}
+
+/* A batch ends well. Only those that were begun with the present step say something about it. */
+static void clone_step_up(struct clone *clone, u64 begun, sector_t sectors)
+{
+	struct clone_hydrator *h = &clone->hydrator;
+	u64 now = ktime_get_ns(), took = now - begun;
+
+	lockdep_assert_held(&h->lock);
+
+	if (sectors <= max_t(sector_t, CLONE_STEP_SECTORS, clone_region_size(clone)))
+		h->latency = min_t(u64, h->latency, min_t(u64, took, CLONE_LONG));
+	if (time_before(jiffies, h->calm_at))
+		return;
+
+	if (!h->measured) {
+		h->measured = now;
+		h->measured_sectors = 0;
+	} else {
+		h->measured_sectors += sectors;
+	}
+	if (now - h->measured >= CLONE_PERIOD) {
+		clone_set_ceiling(clone, h->measured_sectors, now - h->measured);
+		h->measured = now;
+		h->measured_sectors = 0;
+	}
+	if (took <= CLONE_LONG && h->copying <= clone_step_regions(clone))
+		h->step = min_t(sector_t, 2 * h->step, h->ceiling);
 }
 
 /*
@@ -164,6 +212,7 @@ static void clone_find_batch(struct clone *clone, struct clone_batch *batch, uns
 	lockdep_assert_held(&h->lock);
 
 	batch->clone = clone;
+	batch->begun = ktime_get_ns();
 	batch->nr = clone_claim_run(clone, h->next, most, &batch->first);
 	/* Once around. */
 	if (!batch->nr && h->next)
@@ -199,14 +248,16 @@ static struct clone_batch *clone_next_batch(struct clone *clone)
 	batch = mempool_alloc(&h->batches, GFP_NOWAIT | __GFP_NOWARN);
 	if (!batch)
 		return NULL;
+	/* A bio that finds a region busy looks at it then, see clone_hydrator_is_copying(). */
+	WRITE_ONCE(h->copying, h->copying + most);
 	clone_find_batch(clone, batch, most);
+	WRITE_ONCE(h->copying, h->copying - most + batch->nr);
 	if (!batch->nr) {
 		/* All that is left is being filled by others, who may fail. */
 		mempool_free(batch, &h->batches);
 		queue_delayed_work(clone->wq, &h->work, CLONE_RETRY);
 		return NULL;
 	}
-	h->copying += batch->nr;
 	this_cpu_add(clone->cpus->filled, batch->nr);
 	return batch;
 }
@@ -236,6 +287,7 @@ static void clone_batch_copied(int read_err, unsigned long write_err, void *cont
 	struct clone_hydrator *h = &clone->hydrator;
 	blk_status_t status = read_err || write_err ? BLK_STS_IOERR : BLK_STS_OK;
 	unsigned long i, first = batch->first, nr = batch->nr;
+	u64 begun = batch->begun;
 
 	mempool_free(batch, &h->batches);
 	if (unlikely(status))
@@ -253,9 +305,9 @@ static void clone_batch_copied(int read_err, unsigned long write_err, void *cont
 		clone_batch_failed(clone, first, nr);
 	} else {
 		h->failures = 0;
-		clone_step_up(clone);
+		clone_step_up(clone, begun, clone_sectors(clone, first, nr));
 	}
-	h->copying -= nr;
+	WRITE_ONCE(h->copying, h->copying - nr);
 	if (!h->copying)
 		wake_up(&h->idle);
 	mutex_unlock(&h->lock);
@@ -312,6 +364,8 @@ int clone_hydrator_init(struct clone *clone)
 	h->batch = max(CLONE_BATCH_SECTORS >> clone->region_shift, 1);
 	h->enabled = true;
 	h->step = CLONE_STEP_SECTORS;
+	h->ceiling = CLONE_MAX_STEP;
+	h->latency = CLONE_LONG;
 	h->retry_at = jiffies;
 	h->trickle_at = jiffies;
 	h->calm_at = jiffies;
@@ -364,6 +418,10 @@ void clone_hydrator_run(struct clone *clone)
 
 	mutex_lock(&h->lock);
 	h->running = true;
+	/* The devices may be others than before. */
+	h->ceiling = CLONE_MAX_STEP;
+	h->latency = CLONE_LONG;
+	h->measured = 0;
 	clone_hydrator_wake(clone);
 	mutex_unlock(&h->lock);
 }
@@ -376,7 +434,9 @@ void clone_hydrator_stop(struct clone *clone)
 	h->running = false;
 	mutex_unlock(&h->lock);
 	cancel_delayed_work_sync(&h->work);
+	dm_kcopyd_mq_client_urgent_get(clone->background);
 	wait_event(h->idle, !READ_ONCE(h->copying));
+	dm_kcopyd_mq_client_urgent_put(clone->background);
 }
 
 int clone_hydrator_module_init(void)

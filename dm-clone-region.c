@@ -228,6 +228,8 @@ static void clone_waited(struct dm_kcopyd_mq_item *item)
 	struct dm_kcopyd_mq_client *kcopyd = cb->clone->kcopyd;
 	struct bio *bio = clone_bio_bio(cb);
 
+	if (cb->urgent)
+		dm_kcopyd_mq_client_urgent_put(cb->clone->background);
 	if (cb->status) {
 		bio->bi_status = cb->status;
 		bio_endio(bio);
@@ -257,6 +259,10 @@ static bool clone_wait(struct clone *clone, struct bio *bio, unsigned long regio
 	/* Pairs with the barrier in clone_region_release(). */
 	smp_mb();
 	busy = test_bit(region, clone->busy);
+	/* Nobody takes the bio out of the list before the lock is released. */
+	cb->urgent = busy && clone_hydrator_is_copying(clone);
+	if (cb->urgent)
+		dm_kcopyd_mq_client_urgent_get(clone->background);
 	if (unlikely(!busy))
 		clone_waiters_remove(waiters, last, bio);
 	spin_unlock_irq(&waiters->lock);

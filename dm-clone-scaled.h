@@ -92,8 +92,12 @@ struct clone_cpu {
  * @next:      where to look for a region
  * @careful:   from this one on
  * @careful_end: to before this one regions are copied one by one, as together they failed
- * @copying:   regions being copied
+ * @copying:   regions being copied; set before a region is claimed, cleared after its release
  * @step:      sectors that may be copied at a time now; grows as long as nobody else does I/O
+ * @ceiling:   where @step stops growing, as the devices are not faster
+ * @latency:   ns that a batch of the smallest step took at least
+ * @measured:  ns; since then the rate of copying is measured; 0: not now
+ * @measured_sectors: sectors copied since then
  * @failures:  regions that failed one after another
  * @begun:     bios mapped when it was last looked
  * @retry_at:  jiffies; nothing is begun before
@@ -114,6 +118,10 @@ struct clone_hydrator {
 	unsigned long careful_end;
 	unsigned long copying;
 	sector_t step;
+	sector_t ceiling;
+	u64 latency;
+	u64 measured;
+	u64 measured_sectors;
 	unsigned int failures;
 	unsigned long begun;
 	unsigned long retry_at;
@@ -134,7 +142,8 @@ struct clone_hydrator {
  * @regions:      number of them
  * @mode:         what may be done; changes under @commit_lock
  * @kcopyd:       copies what a bio waits for, and runs what has to be done after a completion
- * @background:   copies what nobody waits for, at the lowest priority
+ * @background:   copies what nobody waits for, when no task wants the CPU; who waits for it makes
+ *                it urgent, see dm_kcopyd_mq_client_urgent_get()
  * @waiters:      bios that wait for a region that somebody is filling
  * @cpus:         per CPU
  * @meta:         metadata device
@@ -210,6 +219,7 @@ enum clone_bio_state {
  * @status: what became of the region that it has waited for
  * @fua:    it fills its region, which must be on the metadata device before its end is told
  * @flushes: it was sent to the destination as a flush: its error says that the cache was lost
+ * @urgent: it waits, and has made the background urgent
  */
 struct clone_bio {
 	struct dm_kcopyd_mq_item item;
@@ -221,6 +231,7 @@ struct clone_bio {
 	blk_status_t status;
 	bool fua;
 	bool flushes;
+	bool urgent;
 };
 
 static inline struct clone_bio *clone_bio_of(struct bio *bio)
@@ -265,6 +276,17 @@ static inline sector_t clone_sectors(const struct clone *clone, unsigned long re
 	sector_t first = (sector_t)region << clone->region_shift;
 
 	return min((sector_t)(region + nr) << clone->region_shift, clone->ti->len) - first;
+}
+
+/*
+ * Whether the background may be the one that fills a region whose busy bit the caller has just
+ * seen. The background sets @copying before it claims a region.
+ */
+static inline bool clone_hydrator_is_copying(const struct clone *clone)
+{
+	/* Pairs with the full barrier of test_and_set_bit() in clone_region_claim(). */
+	smp_rmb();
+	return READ_ONCE(clone->hydrator.copying);
 }
 
 /* dm-clone-region.c: regions being filled, and the bios that do so or wait for it. */

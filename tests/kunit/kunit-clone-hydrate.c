@@ -20,6 +20,8 @@ static void hydrate_copy(struct clone *clone, struct dm_kcopyd_mq_client *kcopyd
 static void hydrate_queue(struct clone *clone, unsigned long delay);
 static void hydrate_mod(struct clone *clone, unsigned long delay);
 static void *hydrate_alloc(mempool_t *pool, gfp_t gfp);
+static u64 hydrate_ns(void);
+static void hydrate_urgent(struct dm_kcopyd_mq_client *kc, int change);
 
 #define jiffies					hydrate_jiffies()
 #define dm_kcopyd_mq_reserve(kcopyd, ticket)	hydrate_reserve(kcopyd, ticket)
@@ -28,6 +30,9 @@ static void *hydrate_alloc(mempool_t *pool, gfp_t gfp);
 #define queue_delayed_work(wq, work, delay)	hydrate_queue(clone, delay)
 #define mod_delayed_work(wq, work, delay)	hydrate_mod(clone, delay)
 #define mempool_alloc(pool, gfp)		hydrate_alloc(pool, gfp)
+#define ktime_get_ns()				hydrate_ns()
+#define dm_kcopyd_mq_client_urgent_get(kc)	hydrate_urgent(kc, 1)
+#define dm_kcopyd_mq_client_urgent_put(kc)	hydrate_urgent(kc, -1)
 
 #include "dm-clone-hydrate.c"
 
@@ -37,6 +42,9 @@ static void *hydrate_alloc(mempool_t *pool, gfp_t gfp);
 #undef queue_delayed_work
 #undef mod_delayed_work
 #undef mempool_alloc
+#undef ktime_get_ns
+#undef dm_kcopyd_mq_client_urgent_get
+#undef dm_kcopyd_mq_client_urgent_put
 
 /* A step is of one region, which is twice as large, a batch of 16, and the threshold is 256. */
 #define SHIFT		7
@@ -52,10 +60,12 @@ static void *hydrate_alloc(mempool_t *pool, gfp_t gfp);
  * @nr:      number of them
  * @fn:      to be called at the end
  * @context: for @fn
+ * @begun:   when, ns
  */
 struct hydrate_copy {
 	unsigned long first;
 	unsigned long nr;
+	u64 begun;
 	dm_kcopyd_notify_fn fn;
 	void *context;
 };
@@ -69,6 +79,8 @@ struct hydrate_copy {
  * @source_dev: and devices, if it copies
  * @dest_dev:   likewise
  * @now:        jiffies
+ * @ns:         the same in ns, from another time on; goes its own way
+ * @urgent:     how many want the background's copies at once
  * @delay:      after which the worker is to come, or NOT_QUEUED
  * @copies:     all that were begun
  * @nr_copies:  number of them
@@ -84,6 +96,8 @@ static struct fixture {
 	struct dm_dev source_dev;
 	struct dm_dev dest_dev;
 	unsigned long now;
+	u64 ns;
+	atomic_t urgent;
 	unsigned long delay;
 	struct hydrate_copy copies[MAX_COPIES];
 	unsigned int nr_copies;
@@ -115,6 +129,7 @@ static void hydrate_copy(struct clone *clone, struct dm_kcopyd_mq_client *kcopyd
 		f->copies[f->nr_copies++] = (struct hydrate_copy) {
 			.first = region,
 			.nr = nr,
+			.begun = f->ns,
 			.fn = fn,
 			.context = context,
 		};
@@ -142,6 +157,17 @@ static void *hydrate_alloc(mempool_t *pool, gfp_t gfp)
 	return ku_may_allocate() ? mempool_alloc(pool, gfp) : NULL;
 }
 
+static u64 hydrate_ns(void)
+{
+	return fixture.real ? ktime_get_ns() : fixture.ns;
+}
+
+static void hydrate_urgent(struct dm_kcopyd_mq_client *kc, int change)
+{
+	KUNIT_EXPECT_PTR_EQ(fixture.test, kc, fixture.clone.background);
+	atomic_add(change, &fixture.urgent);
+}
+
 /*
  * The clone.
  */
@@ -155,6 +181,7 @@ static struct fixture *setup_clone(struct kunit *test, unsigned int shift, secto
 	f->meta = ku_disk(test, 64, 0);
 	/* Not long before it starts again with zero. */
 	f->now = ULONG_MAX - HZ / 4;
+	f->ns = 1;
 	f->delay = NOT_QUEUED;
 	f->ti.len = size;
 	c->ti = &f->ti;
@@ -539,6 +566,67 @@ static void step_does_not_overflow(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, open_copies(f), 1U);
 }
 
+/**
+ * struct speed - of the devices
+ * @name:    of the case
+ * @sectors: that they copy in a second
+ * @latency: of each copy besides, ns
+ * @least:   ns for which there must be copies under way in the end, at least
+ * @most:    and at most
+ */
+struct speed {
+	const char *name;
+	u64 sectors;
+	u64 latency;
+	u64 least;
+	u64 most;
+};
+
+static const struct speed speeds[] = {
+	{ "8 MB/s", 16000, 0, 8 * NSEC_PER_MSEC, 17 * NSEC_PER_MSEC },
+	{ "1 MB/s", 2000, 0, 64 * NSEC_PER_MSEC, 65 * NSEC_PER_MSEC },
+	{ "100 MB/s", 200000, 0, 2 * NSEC_PER_MSEC, 5 * NSEC_PER_MSEC },
+	{ "100 MB/s that seeks", 200000, 10 * NSEC_PER_MSEC, 10 * NSEC_PER_MSEC,
+	  25 * NSEC_PER_MSEC },
+	{ "100 MB/s far away", 200000, 300 * NSEC_PER_MSEC, 0, 50 * NSEC_PER_MSEC },
+	{ "4 GB/s", 8000000, 0, 3 * NSEC_PER_MSEC, 5 * NSEC_PER_MSEC },
+};
+
+static void speed_desc(const struct speed *s, char *desc)
+{
+	strscpy(desc, s->name, KUNIT_PARAM_DESC_SIZE);
+}
+
+KUNIT_ARRAY_PARAM(speed, speeds, speed_desc);
+
+/* The oldest copy ends: the devices make one after another, and each takes its time besides. */
+static void end_copy_at(struct fixture *f, const struct speed *s, u64 *free_at)
+{
+	struct hydrate_copy *copy = &f->copies[f->done];
+	u64 begin = max(copy->begun, *free_at);
+
+	*free_at = begin + div64_u64(((u64)copy->nr << SHIFT) * NSEC_PER_SEC, s->sectors);
+	f->ns = max(f->ns, *free_at + s->latency);
+	f->now = ULONG_MAX - HZ / 4 + nsecs_to_jiffies(f->ns);
+	end_copy(f, 0, 0);
+}
+
+/* No more is under way than makes copying faster. */
+static void slow_devices_get_less_at_a_time(struct kunit *test)
+{
+	const struct speed *s = test->param_value;
+	struct fixture *f = setup_clone(test, SHIFT, (sector_t)1 << 24);
+	u64 free_at = 0, takes;
+
+	clone_hydrator_run(&f->clone);
+	work(f);
+	while (f->nr_copies < MAX_COPIES - 64)
+		end_copy_at(f, s, &free_at);
+	takes = div64_u64(((u64)f->clone.hydrator.copying << SHIFT) * NSEC_PER_SEC, s->sectors);
+	KUNIT_EXPECT_GE(test, takes, s->least);
+	KUNIT_EXPECT_LE(test, takes, s->most);
+}
+
 /*
  * When.
  */
@@ -731,6 +819,8 @@ static void stop_waits_for_copies(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, ku_wait_until(!READ_ONCE(f->clone.hydrator.running)));
 	ku_pause();
 	KUNIT_EXPECT_FALSE(test, completion_done(&stop.ended));
+	/* The copies know that somebody waits. */
+	KUNIT_EXPECT_EQ(test, atomic_read(&f->urgent), 1);
 	end_copy(f, 0, 0);
 	ku_pause();
 	KUNIT_EXPECT_FALSE(test, completion_done(&stop.ended));
@@ -739,6 +829,7 @@ static void stop_waits_for_copies(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, wait_for_completion_timeout(&stop.ended, KU_TIMEOUT));
 	flush_work(&stop.work);
 	destroy_work_on_stack(&stop.work);
+	KUNIT_EXPECT_EQ(test, atomic_read(&f->urgent), 0);
 	KUNIT_EXPECT_EQ(test, f->nr_copies, 2U);
 	KUNIT_EXPECT_EQ(test, f->delay, NOT_QUEUED);
 	KUNIT_EXPECT_FALSE(test, is_hydrated(f, 4));
@@ -1020,6 +1111,7 @@ static struct kunit_case hydrate_cases[] = {
 	KUNIT_CASE(step_doubles),
 	KUNIT_CASE(step_falls_back),
 	KUNIT_CASE(step_does_not_overflow),
+	KUNIT_CASE_PARAM(slow_devices_get_less_at_a_time, speed_gen_params),
 	KUNIT_CASE(gives_way),
 	KUNIT_CASE(trickles_large_regions_more_seldom),
 	KUNIT_CASE(goes_on_in_a_pause),

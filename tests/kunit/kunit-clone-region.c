@@ -6,6 +6,7 @@
 #include <linux/random.h>
 #include <linux/sched/task.h>
 
+#include "dm-kcopyd-mq-job.h"
 #include "kunit-region.h"
 
 /*
@@ -153,6 +154,86 @@ static void writer_waits_for_the_release(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, kr_has_ended(one));
 	clone_region_filled(&f->clone, 5, BLK_STS_OK);
 	kr_expect_ended(test, one, BLK_STS_OK);
+}
+
+/* A region that was copied together with others has no error of its own: the waiters find out. */
+static void writer_tries_after_abandoned(struct kunit *test)
+{
+	struct kr_fixture *f = kr_setup(test);
+	struct kr_bio *rb[3];
+	unsigned int i;
+
+	kr_claim(test, f, 5);
+	for (i = 0; i < ARRAY_SIZE(rb); i++)
+		rb[i] = kr_write(test, f, 5 * REGION + i, 1, DM_MAPIO_SUBMITTED);
+	clone_region_abandon(&f->clone, 5);
+	for (i = 0; i < ARRAY_SIZE(rb); i++)
+		kr_expect_ended(test, rb[i], BLK_STS_OK);
+	KUNIT_EXPECT_TRUE(test, kr_is_hydrated(f, 5));
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f->dest, 5 * REGION, 3, 'w'));
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f->dest, 5 * REGION + 3, REGION - 3, 's'));
+	/* One copy is enough for all of them. */
+	KUNIT_EXPECT_EQ(test, test_disk_nr_records(f->source), 1U);
+	KUNIT_EXPECT_EQ(test, kr_counters(f).filled, 0L);
+
+	/* And if it is this region that cannot be read, that is their error. */
+	test_disk_fail(f->source, READS, 6 * REGION, 1, BLK_STS_MEDIUM);
+	kr_claim(test, f, 6);
+	for (i = 0; i < ARRAY_SIZE(rb); i++)
+		rb[i] = kr_write(test, f, 6 * REGION + i, 1, DM_MAPIO_SUBMITTED);
+	clone_region_abandon(&f->clone, 6);
+	for (i = 0; i < ARRAY_SIZE(rb); i++)
+		kr_expect_ended(test, rb[i], BLK_STS_IOERR);
+	KUNIT_EXPECT_FALSE(test, kr_is_hydrated(f, 6));
+	KUNIT_EXPECT_FALSE(test, kr_is_busy(f, 6));
+}
+
+/* A write of the whole region fails: that is nobody else's error. */
+static void writer_tries_after_failed_replacement(struct kunit *test)
+{
+	struct kr_fixture *f = kr_setup(test);
+	struct kr_bio *whole, *part;
+
+	test_disk_hold(f->dest);
+	test_disk_fail(f->dest, WRITES, 5 * REGION + 7, 1, BLK_STS_MEDIUM);
+	whole = kr_write(test, f, 5 * REGION, REGION, DM_MAPIO_REMAPPED);
+	part = kr_write(test, f, 5 * REGION, 1, DM_MAPIO_SUBMITTED);
+	test_disk_end_oldest(f->dest, 1);
+	kr_expect_ended(test, whole, BLK_STS_MEDIUM);
+	/* It has read the source by now, and writes it. */
+	KUNIT_EXPECT_TRUE(test, kr_soon(test_disk_nr_records(f->source) == 1));
+	test_disk_heal(f->dest);
+	KUNIT_EXPECT_TRUE(test, kr_soon(test_disk_nr_records(f->dest) == 2));
+	test_disk_end_oldest(f->dest, 2);
+	kr_expect_ended(test, part, BLK_STS_OK);
+	KUNIT_EXPECT_TRUE(test, kr_is_hydrated(f, 5));
+}
+
+/* Whoever may be waiting for the background makes it urgent, for as long as he waits. */
+static void writer_makes_background_urgent(struct kunit *test)
+{
+	struct kr_fixture *f = kr_setup(test);
+	struct clone *c = &f->clone;
+	struct kr_bio *rb[2];
+	atomic_t *urgent;
+
+	c->background = dm_kcopyd_mq_client_create_background(NULL);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(c->background));
+	urgent = &c->background->urgent;
+
+	kr_claim(test, f, 5);
+	rb[0] = kr_write(test, f, 5 * REGION, 1, DM_MAPIO_SUBMITTED);
+	/* It copies nothing. */
+	KUNIT_EXPECT_EQ(test, atomic_read(urgent), 0);
+	c->hydrator.copying = 1;
+	rb[1] = kr_write(test, f, 5 * REGION + 1, 1, DM_MAPIO_SUBMITTED);
+	KUNIT_EXPECT_EQ(test, atomic_read(urgent), 1);
+	c->hydrator.copying = 0;
+	clone_region_filled(c, 5, BLK_STS_OK);
+	kr_expect_ended(test, rb[0], BLK_STS_OK);
+	kr_expect_ended(test, rb[1], BLK_STS_OK);
+	KUNIT_EXPECT_EQ(test, atomic_read(urgent), 0);
+	dm_kcopyd_mq_client_destroy(c->background);
 }
 
 static long fill_5(void *context)
@@ -640,6 +721,9 @@ static struct kunit_case region_cases[] = {
 	KUNIT_CASE(writer_fails_with_whoever_fills),
 	KUNIT_CASE(writer_fills_itself),
 	KUNIT_CASE(writer_waits_for_the_release),
+	KUNIT_CASE(writer_tries_after_abandoned),
+	KUNIT_CASE(writer_tries_after_failed_replacement),
+	KUNIT_CASE(writer_makes_background_urgent),
 	KUNIT_CASE(writer_stays_on_its_cpu),
 	KUNIT_CASE(waiters_share_a_bucket),
 	KUNIT_CASE(neighbours_fail_alone),
