@@ -29,6 +29,7 @@
 
 #include "compat.h"
 #include "dm-kcopyd-mq.h"
+#include "dm-scaled-delay.h"
 #include "dm-snap-disk.h"
 #include "dm-snap-log.h"
 #include "dm-snap-store.h"
@@ -435,6 +436,7 @@ static void snap_log_try(struct snap_log *log, bool late)
 
 	if (zero && dm_kcopyd_mq_reserve(log->kcopyd, &log->zero_ticket))
 		snap_log_zero(log);
+	dm_scaled_delay("snap-log:write");
 	if (write)
 		snap_log_write(log);
 	snap_log_give_back(log, failed, true);
@@ -489,6 +491,7 @@ static void snap_log_written(struct dm_kcopyd_mq_item *item)
 	log->writing = false;
 	spin_unlock_irq(&log->lock);
 
+	dm_scaled_delay("snap-log:give-back");
 	snap_log_try(log, false);
 	snap_log_give_back(log, taken, failed);
 	dm_kcopyd_mq_release(kcopyd);
@@ -503,6 +506,7 @@ static void snap_log_finish(struct dm_kcopyd_mq_item *item)
 	struct llist_node *list;
 
 	list = llist_reverse_order(llist_del_all(&lc->done));
+	dm_scaled_delay("snap-log:finish");
 	llist_for_each_entry_safe(entry, next, list, node)
 		fn(entry, entry->failed);
 	dm_kcopyd_mq_release(kcopyd);
@@ -558,12 +562,20 @@ void snap_log_commit(struct snap_log *log, struct snap_log_entry *entry)
 {
 	unsigned int epoch = entry->epoch, begun = entry->cpu, cpu = raw_smp_processor_id();
 	struct snap_log_cpu *lc = per_cpu_ptr(log->cpus, cpu);
+	struct dm_kcopyd_mq_client *kcopyd = log->kcopyd;
 
 	entry->cpu = cpu;
-	/* From then on it is no longer ours. */
+	/*
+	 * Once the entry is in the list another CPU may write it and complete it. It may have been
+	 * all that kept the snapshot, and the worker that we are may be another snapshot's: the
+	 * client of the engine, held, keeps the log.
+	 */
+	dm_kcopyd_mq_hold(kcopyd);
 	if (llist_add(&entry->node, &lc->ready))
 		llist_add(&lc->ready_node, &log->ready_cpus);
+	dm_scaled_delay("snap-log:look");
 	snap_log_over(log, epoch, begun, cpu);
+	dm_kcopyd_mq_release(kcopyd);
 }
 
 void snap_log_abort(struct snap_log *log, struct snap_log_entry *entry)
