@@ -6,7 +6,7 @@
  * chunk has been copied and no snapshot read of the origin's chunk is under way any more. Then a
  * completed exception takes its place, in one step under the bucket's lock:
  *
- *   new ----> copying ----> (logged) ----> copied -------------> replaced
+ *   new ----> copying ----> (logged) ----> copied -------------> replaced ----> retired
  *    |                         |            |                        ^
  *    +-----> full write -------+            +-> waiting for readers -+
  *
@@ -23,6 +23,7 @@
 #include <linux/slab.h>
 
 #include "dm-scaled-cache.h"
+#include "dm-scaled-delay.h"
 #include "dm-snap-bucket.h"
 #include "dm-snap-scaled.h"
 
@@ -321,21 +322,36 @@ static void snap_pending_replace(struct snap_pending *pe)
 }
 
 /*
- * Nobody finds the pending exception any more: those who waited to write the origin look whether
- * there is another snapshot to wait for. None is added while they are under way.
+ * Those who waited to write the origin look whether there is another snapshot to wait for. None is
+ * added while they are under way.
  */
-static void snap_pending_finish(struct snap_pending *pe)
+static void snap_release_origin_bios(struct snap_pending *pe)
 {
 	struct snap_origin *origin = pe->snap->origin;
 	bool alone = snap_origin_has_only(origin, pe->snap);
 	struct bio *bio;
 
-	if (unlikely(READ_ONCE(origin->merging)))
-		snap_origin_copied(origin);
 	while ((bio = bio_list_pop(&pe->origin_bios)))
 		if (alone || snap_origin_write(origin, bio, true) == DM_MAPIO_REMAPPED)
 			submit_bio_noacct(bio);
+}
 
+/*
+ * Retires a pending exception that snap_pending_replace() has taken out of its bucket. Each one
+ * that has been in a bucket ends here and nowhere else: a merge that waits for the chunk is told,
+ * then the writes to the origin, and then the snapshot has one less.
+ *
+ * May be called in an interrupt handler if no write to the origin waits.
+ */
+static void snap_pending_retire(struct snap_pending *pe)
+{
+	struct snap_origin *origin = pe->snap->origin;
+
+	dm_scaled_delay("snap-pending:retire");
+	if (unlikely(READ_ONCE(origin->merging)))
+		snap_origin_copied(origin);
+	if (!bio_list_empty(&pe->origin_bios))
+		snap_release_origin_bios(pe);
 	snap_pending_free(pe);
 }
 
@@ -345,11 +361,12 @@ static void snap_readers_gone(struct dm_kcopyd_mq_item *item)
 	struct snap_bucket *bucket = snap_bucket_of(pe->snap, pe->log.old);
 	struct dm_kcopyd_mq_client *kcopyd = pe->snap->kcopyd;
 
+	dm_scaled_delay("snap-pending:replace");
 	spin_lock_irq(&bucket->lock);
 	snap_pending_replace(pe);
 	spin_unlock_irq(&bucket->lock);
 
-	snap_pending_finish(pe);
+	snap_pending_retire(pe);
 	dm_kcopyd_mq_release(kcopyd);
 }
 
@@ -368,6 +385,7 @@ static void snap_pending_end(struct snap_pending *pe)
 	/* Reads of an invalid snapshot fail when they end: no need to wait for them. */
 	bool failed = !READ_ONCE(snap->valid);
 
+	dm_scaled_delay("snap-pending:complete");
 	spin_lock_irq(&bucket->lock);
 	snapshot_bios = pe->snapshot_bios;
 	bio_list_init(&pe->snapshot_bios);
@@ -384,10 +402,11 @@ static void snap_pending_end(struct snap_pending *pe)
 	}
 	spin_unlock_irq(&bucket->lock);
 
+	dm_scaled_delay("snap-pending:release");
 	/* If it waits for readers, the pending exception is no longer ours. */
 	snap_release_snapshot_bios(&snapshot_bios, full, failed);
 	if (likely(!readers))
-		snap_pending_finish(pe);
+		snap_pending_retire(pe);
 }
 
 /* The snapshot is invalid, durably: the origin may be written. */
@@ -726,7 +745,7 @@ static bool snap_full_write_complete(struct snap_pending *pe)
 
 	bio = snap_full_bio(pe);
 	snap_copy_end(snap);
-	snap_pending_free(pe);
+	snap_pending_retire(pe);
 	dm_kcopyd_mq_release(kcopyd);
 	/* All that bio_endio() does has been done, but for this. */
 	bio->bi_end_io(bio);
