@@ -37,7 +37,8 @@ run_test()
 	integrity --load $model --verify-only
 	cleanup_devices
 
-	# Taken and removed meanwhile.
+	# Taken and removed meanwhile; with what is handed over taking its time now and then.
+	[[ ! -e $delays ]] || delay_set '*' 1 5
 	integrity_start 16
 	integrity_under_load "$(long_or 40 "$(slow_or 4 8)")" 8 16 128
 	cleanup_devices

@@ -99,6 +99,10 @@ load_module()
 	modprobe dm-mod
 	modprobe dm-bufio
 	insmod "$module" "$@"
+	# In a soak each delay point of a debug build waits now and then.
+	if [[ ${RANDOM_DELAYS:-} && -e $delays ]]; then
+		echo '* 1 5' > "$delays"
+	fi
 }
 
 # Puts the module where modprobe finds it.

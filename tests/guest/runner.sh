@@ -148,6 +148,7 @@ if [[ ${SOAK:-} ]]; then
 	SEED=${SEED:-$RANDOM}
 	RANDOM=$SEED
 	echo "# soak of $SOAK s, SEED=$SEED"
+	export RANDOM_DELAYS=1
 	while ((SECONDS < SOAK)); do
 		file=${files[RANDOM % ${#files[@]}]}
 		# Also for the test alone.
