@@ -8,8 +8,10 @@
 #include <linux/module.h>
 #include <linux/slab.h>
 
+#include "dm-scaled-delay.h"
 #include "dm-snap-disk.h"
 #include "dm-snap-life.h"
+#include "dm-snap-merge.h"
 #include "dm-snap-scaled.h"
 
 /* Of a persistent snapshot for which none is given. */
@@ -86,6 +88,7 @@ static void snap_set_invalid(struct dm_snapshot *snap, const char *reason, bool 
 	if (snap->valid) {
 		DMERR("%s: Snapshot is now invalid: %s",
 		      dm_table_device_name(snap->ti->table), reason);
+		dm_scaled_delay("snap-life:invalid");
 		if (!marked)
 			DMERR("%s: Cannot mark the snapshot as invalid on its COW device",
 			      dm_table_device_name(snap->ti->table));
@@ -150,6 +153,27 @@ void snap_overflow(struct dm_snapshot *snap)
 
 	if (!overflow)
 		snap_invalidate(snap, "the COW device is full");
+}
+
+/*
+ *------------------------------------------------------------
+ * References
+ *------------------------------------------------------------
+ */
+
+struct dm_snapshot *snap_get(struct dm_snapshot *snap)
+{
+	lockdep_assert_held(&snap_registry_lock);
+
+	if (snap)
+		refcount_inc(&snap->users);
+	return snap;
+}
+
+void snap_put(struct dm_snapshot *snap)
+{
+	if (snap && refcount_dec_and_test(&snap->users))
+		complete(&snap->unused);
 }
 
 /*
@@ -241,7 +265,7 @@ static int snap_load(struct dm_snapshot *snap, const struct snap_disk_info *info
  */
 static bool snap_may_load_as_invalid(const struct snap_target *t, int error)
 {
-	if (error != -EUCLEAN || t->merge)
+	if (error != -EUCLEAN || t->merges)
 		return false;
 	DMERR("%s: Snapshot is invalid, its COW device %pg stays as it is: %s",
 	      dm_table_device_name(t->ti->table), t->cow_dev->bdev, t->ti->error);
@@ -282,6 +306,8 @@ struct dm_snapshot *snap_create(struct snap_target *t)
 	snap->overflow = t->overflow;
 	INIT_WORK(&snap->invalidate, snap_invalidate_work);
 	mutex_init(&snap->lock);
+	refcount_set(&snap->users, 1);
+	init_completion(&snap->unused);
 	init_completion(&snap->pending_gone);
 	init_waitqueue_head(&snap->copies_wait);
 
@@ -312,7 +338,8 @@ struct dm_snapshot *snap_create(struct snap_target *t)
 		goto bad_copies;
 	}
 
-	r = percpu_ref_init(&snap->pending_refs, snap_pending_gone, 0, GFP_KERNEL);
+	r = percpu_ref_init(&snap->pending_refs, snap_pending_gone, PERCPU_REF_ALLOW_REINIT,
+			    GFP_KERNEL);
 	if (r) {
 		ti->error = "No memory for the counter of pending exceptions";
 		goto bad_refs;
@@ -359,8 +386,13 @@ bad_store:
 
 void snap_destroy(struct dm_snapshot *snap)
 {
+	snap_put(snap);
+	wait_for_completion(&snap->unused);
 	percpu_ref_kill(&snap->pending_refs);
 	wait_for_completion(&snap->pending_gone);
+	dm_scaled_delay("snap-life:destroy");
+	if (snap->merge)
+		snap_merge_destroy(snap->merge);
 	if (snap->log)
 		snap_log_close(snap->log);
 	/* This waits for a grace period, too: somebody may still be dropping the last reference. */

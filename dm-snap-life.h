@@ -47,7 +47,7 @@ struct dm_snapshot *snap_create(struct snap_target *t);
  * snap_destroy() - free a snapshot
  * @snap: the snapshot; it has no target any more, and the origin does not see it
  *
- * Context: process context; waits for pending exceptions.
+ * Context: process context; waits for references and pending exceptions. The merge is not running.
  */
 void snap_destroy(struct dm_snapshot *snap);
 

@@ -22,6 +22,7 @@
 #include <linux/sort.h>
 #include <linux/workqueue.h>
 
+#include "dm-scaled-delay.h"
 #include "dm-snap-bucket.h"
 #include "dm-snap-disk.h"
 #include "dm-snap-merge.h"
@@ -393,7 +394,9 @@ static int snap_merge_next(struct snap_merge *merge)
 		return nr;
 
 	snap_merge_copy_out(snap, chunks, nr);
+	dm_scaled_delay("snap-merge:publish");
 	snap_merge_publish(merge, chunks, nr);
+	dm_scaled_delay("snap-merge:drain");
 	snap_merge_drain(merge);
 
 	r = snap_merge_copy(merge);
@@ -402,7 +405,9 @@ static int snap_merge_next(struct snap_merge *merge)
 		snap_merge_give_up(merge, false);
 		return r;
 	}
+	dm_scaled_delay("snap-merge:truncate");
 	r = snap_log_truncate(snap->log, merge->table, size, nr);
+	dm_scaled_delay("snap-merge:forget");
 	if (!r)
 		r = snap_merge_forget(merge);
 	if (r) {
@@ -411,6 +416,7 @@ static int snap_merge_next(struct snap_merge *merge)
 		return r;
 	}
 
+	dm_scaled_delay("snap-merge:unpublish");
 	snap_merge_unpublish(merge, &bios, false);
 	while ((bio = bio_list_pop(&bios)))
 		if (snap_origin_write(snap->origin, bio, true) == DM_MAPIO_REMAPPED)
@@ -466,10 +472,15 @@ static void snap_merge_run_if_wanted(struct snap_merge *merge)
 
 void snap_merge_start(struct snap_merge *merge, struct dm_snapshot *snap)
 {
+	/* Of a pending exception neither our look-ups nor the list on disk know. */
+	bool ready = !WARN_ON_ONCE(!snap_pending_none(snap));
+
+	if (!ready)
+		DMERR("Chunks of the snapshot are still being copied: cannot merge");
 	spin_lock_irq(&merge->lock);
 	merge->snap = snap;
-	merge->wanted = true;
-	merge->failed = false;
+	merge->wanted = ready;
+	merge->failed = !ready;
 	snap_merge_run_if_wanted(merge);
 	spin_unlock_irq(&merge->lock);
 }

@@ -13,7 +13,7 @@ struct snap_bio;
 struct snap_merge;
 
 /**
- * snap_merge_create() - make what a merging target needs
+ * snap_merge_create() - make what the merge of a snapshot needs
  *
  * Return: to be given to snap_merge_destroy(), or NULL without memory.
  */
@@ -28,7 +28,8 @@ void snap_merge_destroy(struct snap_merge *merge);
 /**
  * snap_merge_start() - begin to merge, or go on
  * @merge: the merge
- * @snap:  the snapshot, whose origin no longer sees it
+ * @snap:  the snapshot, whose origin no longer sees it, and which has no pending exception: see
+ *         snap_pending_drain(). If it has one the merge fails
  *
  * Context: process context.
  */

@@ -13,6 +13,7 @@
 #include <linux/rculist.h>
 #include <linux/slab.h>
 
+#include "dm-scaled-delay.h"
 #include "dm-scaled-devices.h"
 #include "dm-snap-scaled.h"
 
@@ -21,7 +22,7 @@
 #define SNAP_NO_SPLIT		BIT(31)
 
 /* Protects the registry, and which target has which snapshot; see dm-snap-scaled.h. */
-DEFINE_MUTEX(snap_registry_lock);
+DEFINE_SPINLOCK(snap_registry_lock);
 static DEFINE_HASHTABLE(snap_origins, SNAP_ORIGIN_HASH_BITS);
 
 /**
@@ -40,7 +41,8 @@ struct snap_origin_target {
 	struct list_head list;
 };
 
-struct snap_origin *snap_origin_get(struct block_device *bdev)
+/* Finds the origin of a device, and takes a reference. */
+static struct snap_origin *snap_origin_find(struct block_device *bdev)
 {
 	struct snap_origin *origin;
 
@@ -52,6 +54,12 @@ struct snap_origin *snap_origin_get(struct block_device *bdev)
 			return origin;
 		}
 	}
+	return NULL;
+}
+
+static struct snap_origin *snap_origin_alloc(struct block_device *bdev)
+{
+	struct snap_origin *origin;
 
 	origin = kzalloc(sizeof(*origin), GFP_KERNEL);
 	if (!origin)
@@ -68,19 +76,52 @@ struct snap_origin *snap_origin_get(struct block_device *bdev)
 	INIT_LIST_HEAD(&origin->origins);
 	atomic_set(&origin->copies, 0);
 	init_waitqueue_head(&origin->copied);
-	hash_add(snap_origins, &origin->hash, (unsigned long)bdev);
+	return origin;
+}
+
+static void snap_origin_free(struct snap_origin *origin)
+{
+	cleanup_srcu_struct(&origin->srcu);
+	kfree(origin);
+}
+
+struct snap_origin *snap_origin_get(struct block_device *bdev)
+{
+	struct snap_origin *origin, *fresh;
+
+	spin_lock(&snap_registry_lock);
+	origin = snap_origin_find(bdev);
+	spin_unlock(&snap_registry_lock);
+	if (origin)
+		return origin;
+
+	fresh = snap_origin_alloc(bdev);
+	if (!fresh)
+		return NULL;
+	/* Another constructor may have been faster. */
+	spin_lock(&snap_registry_lock);
+	origin = snap_origin_find(bdev);
+	if (!origin) {
+		hash_add(snap_origins, &fresh->hash, (unsigned long)bdev);
+		swap(origin, fresh);
+	}
+	spin_unlock(&snap_registry_lock);
+	if (fresh)
+		snap_origin_free(fresh);
 	return origin;
 }
 
 void snap_origin_put(struct snap_origin *origin)
 {
-	lockdep_assert_held(&snap_registry_lock);
+	bool last;
 
-	if (--origin->refs)
-		return;
-	hash_del(&origin->hash);
-	cleanup_srcu_struct(&origin->srcu);
-	kfree(origin);
+	spin_lock(&snap_registry_lock);
+	last = !--origin->refs;
+	if (last)
+		hash_del(&origin->hash);
+	spin_unlock(&snap_registry_lock);
+	if (last)
+		snap_origin_free(origin);
 }
 
 static void snap_origin_set_split(struct snap_origin *origin)
@@ -121,21 +162,49 @@ void snap_origin_detach(struct snap_origin *origin, struct dm_snapshot *snap)
 	snap_origin_set_split(origin);
 }
 
-struct mapped_device *snap_origin_quiesce(struct snap_origin *origin,
-					  struct mapped_device *except)
+/* The device through which the origin is written, unless that is the caller's own. */
+static struct mapped_device *snap_origin_md(struct snap_origin *origin,
+					    const struct mapped_device *except)
 {
 	struct snap_origin_target *o;
 	struct mapped_device *md = NULL;
 
-	mutex_lock(&snap_registry_lock);
+	lockdep_assert_held(&snap_registry_lock);
+
 	o = list_first_entry_or_null(&origin->origins, struct snap_origin_target, list);
 	if (o)
 		md = dm_table_get_md(o->ti->table);
 	else if (origin->merging)
 		md = dm_table_get_md(origin->merging->ti->table);
-	if (md == except || (md && dm_hold(md)))
+	return md == except ? NULL : md;
+}
+
+bool snap_origin_is_quiet(struct snap_origin *origin, const struct mapped_device *md,
+			  const struct mapped_device *except)
+{
+	struct mapped_device *now = snap_origin_md(origin, except);
+
+	lockdep_assert_held(&snap_registry_lock);
+
+	if (!now || now == md)
+		return true;
+	/* A device that is being removed cannot be held, and is not written. */
+	if (dm_hold(now))
+		return true;
+	dm_put(now);
+	return false;
+}
+
+struct mapped_device *snap_origin_quiesce(struct snap_origin *origin,
+					  struct mapped_device *except)
+{
+	struct mapped_device *md;
+
+	spin_lock(&snap_registry_lock);
+	md = snap_origin_md(origin, except);
+	if (md && dm_hold(md))
 		md = NULL;
-	mutex_unlock(&snap_registry_lock);
+	spin_unlock(&snap_registry_lock);
 
 	if (md)
 		dm_internal_suspend_fast(md);
@@ -240,6 +309,7 @@ restart:
 	}
 	srcu_read_unlock(&origin->srcu, idx);
 
+	dm_scaled_delay("snap-origin:start-copies");
 	if (list)
 		snap_pending_start(list);
 	if (list || parked)
@@ -331,9 +401,7 @@ static int snap_origin_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 	if (r)
 		goto bad_use;
 
-	mutex_lock(&snap_registry_lock);
 	o->origin = snap_origin_get(o->dev->bdev);
-	mutex_unlock(&snap_registry_lock);
 	if (!o->origin) {
 		ti->error = "No memory for the origin";
 		r = -ENOMEM;
@@ -359,10 +427,10 @@ static void snap_origin_dtr(struct dm_target *ti)
 {
 	struct snap_origin_target *o = ti->private;
 
-	mutex_lock(&snap_registry_lock);
+	spin_lock(&snap_registry_lock);
 	list_del(&o->list);
+	spin_unlock(&snap_registry_lock);
 	snap_origin_put(o->origin);
-	mutex_unlock(&snap_registry_lock);
 
 	dm_scaled_devices_release(&o->use, 1);
 	dm_put_device(ti, o->dev);
@@ -388,18 +456,19 @@ static void snap_origin_resumed(struct dm_target *ti)
 {
 	struct snap_origin_target *o = ti->private;
 
-	mutex_lock(&snap_registry_lock);
+	dm_scaled_delay("snap-origin:resumed");
+	spin_lock(&snap_registry_lock);
 	list_add_tail(&o->list, &o->origin->origins);
-	mutex_unlock(&snap_registry_lock);
+	spin_unlock(&snap_registry_lock);
 }
 
 static void snap_origin_postsuspend(struct dm_target *ti)
 {
 	struct snap_origin_target *o = ti->private;
 
-	mutex_lock(&snap_registry_lock);
+	spin_lock(&snap_registry_lock);
 	list_del_init(&o->list);
-	mutex_unlock(&snap_registry_lock);
+	spin_unlock(&snap_registry_lock);
 }
 
 static void snap_origin_status(struct dm_target *ti, status_type_t type, unsigned int flags,

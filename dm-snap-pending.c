@@ -822,6 +822,24 @@ int snap_pending_write(struct dm_snapshot *snap, u64 chunk, struct bio *bio)
 	return DM_MAPIO_KILL;
 }
 
+void snap_pending_drain(struct dm_snapshot *snap)
+{
+	percpu_ref_kill(&snap->pending_refs);
+	wait_for_completion(&snap->pending_gone);
+	reinit_completion(&snap->pending_gone);
+	percpu_ref_reinit(&snap->pending_refs);
+}
+
+bool snap_pending_none(const struct dm_snapshot *snap)
+{
+	unsigned int i;
+
+	for (i = 0; i <= snap->bucket_mask; i++)
+		if (!hlist_empty(&snap->buckets[i].pending))
+			return false;
+	return true;
+}
+
 int snap_pending_init(void)
 {
 	return dm_scaled_cache_init(&snap_pending_cache,

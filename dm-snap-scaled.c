@@ -11,6 +11,7 @@
 #include <linux/string.h>
 
 #include "copy-offload.h"
+#include "dm-scaled-delay.h"
 #include "dm-snap-disk.h"
 #include "dm-snap-life.h"
 #include "dm-snap-merge.h"
@@ -22,60 +23,159 @@
  *------------------------------------------------------------
  */
 
-/**
- * struct snap_pair - targets of one snapshot
- * @from: has the active snapshot, or NULL
- * @to:   waits to take it over, or is not active yet, or NULL
- */
-struct snap_pair {
-	struct snap_target *from;
-	struct snap_target *to;
+/* The states from which each state may be entered; see enum snap_target_state. */
+static const unsigned int snap_target_from[] = {
+	[SNAP_TARGET_LOADING] = 0,
+	[SNAP_TARGET_READY] = BIT(SNAP_TARGET_LOADING),
+	[SNAP_TARGET_WAITING] = 0,
+	[SNAP_TARGET_ACTIVE] = BIT(SNAP_TARGET_READY) | BIT(SNAP_TARGET_WAITING) |
+			       BIT(SNAP_TARGET_SUSPENDED),
+	[SNAP_TARGET_SUSPENDED] = BIT(SNAP_TARGET_ACTIVE),
+	[SNAP_TARGET_HANDED_OVER] = BIT(SNAP_TARGET_SUSPENDED),
+	[SNAP_TARGET_ORPHANED] = BIT(SNAP_TARGET_WAITING),
 };
 
-static struct snap_pair snap_find_pair(const struct snap_target *t)
-{
-	struct snap_pair pair = { NULL, NULL };
-	struct snap_target *other;
+/* Not active yet. */
+#define SNAP_TARGET_IS_NEW	(BIT(SNAP_TARGET_LOADING) | BIT(SNAP_TARGET_READY) | \
+				 BIT(SNAP_TARGET_WAITING))
+/* Has a snapshot that is in use. */
+#define SNAP_TARGET_IS_LIVE	(BIT(SNAP_TARGET_ACTIVE) | BIT(SNAP_TARGET_SUSPENDED))
+/* Never gets a snapshot any more. */
+#define SNAP_TARGET_IS_OVER	(BIT(SNAP_TARGET_HANDED_OVER) | BIT(SNAP_TARGET_ORPHANED))
 
+static bool snap_target_is(const struct snap_target *t, unsigned int states)
+{
 	lockdep_assert_held(&snap_registry_lock);
 
-	list_for_each_entry(other, &t->origin->targets, list) {
-		if (other->cow_dev->bdev != t->cow_dev->bdev || other->handed_over)
-			continue;
-		if (other->snap && other->snap->active)
-			pair.from = other;
-		else
-			pair.to = other;
-	}
-	return pair;
-}
-
-static void snap_target_remove(struct snap_target *t)
-{
-	mutex_lock(&snap_registry_lock);
-	list_del(&t->list);
-	snap_origin_put(t->origin);
-	mutex_unlock(&snap_registry_lock);
+	return BIT(t->state) & states;
 }
 
 /*
- * Whether a target may merge. Only one does of an origin's; a new table for that one may take its
- * place.
+ * Changes the state of a target: nobody else does after its constructor has set the first one.
+ * Returns false, with everything as it was, if there is no way from the present state.
  */
-static int snap_check_merge(struct snap_target *t, const struct snap_pair *pair)
+static bool snap_target_enter(struct snap_target *t, enum snap_target_state state)
+{
+	if (WARN_ON_ONCE(!snap_target_is(t, snap_target_from[state])))
+		return false;
+	t->state = state;
+	return true;
+}
+
+/* Another target of the same COW device in one of some states, or NULL. */
+static struct snap_target *snap_find_target(const struct snap_target *t, unsigned int states)
 {
 	struct snap_target *other;
 
 	lockdep_assert_held(&snap_registry_lock);
 
-	if (!t->merge)
+	list_for_each_entry(other, &t->origin->targets, list)
+		if (other != t && other->cow_dev->bdev == t->cow_dev->bdev &&
+		    snap_target_is(other, states))
+			return other;
+	return NULL;
+}
+
+/* The target that has the snapshot which is this target's, or is going to be; else itself. */
+static struct snap_target *snap_target_source(struct snap_target *t)
+{
+	struct snap_target *source = NULL;
+
+	if (snap_target_is(t, BIT(SNAP_TARGET_WAITING)))
+		source = snap_find_target(t, SNAP_TARGET_IS_LIVE);
+	return source ?: t;
+}
+
+/*
+ * Hands a snapshot over: the only place where one passes from a target to another. @from maps no
+ * bio any more, @to none yet.
+ */
+static bool snap_hand_over(struct snap_target *from, struct snap_target *to)
+{
+	struct dm_snapshot *snap = from->snap;
+
+	lockdep_assert_held(&snap->lock);
+
+	if (!snap_target_enter(from, SNAP_TARGET_HANDED_OVER) ||
+	    !snap_target_enter(to, SNAP_TARGET_ACTIVE))
+		return false;
+	from->snap = NULL;
+	to->snap = snap;
+	/* One origin target is quiet; if there are more, writes through them see either size. */
+	snap_set_end(snap, snap_target_end(to->ti));
+	to->ti->max_io_len = snap->store.chunk_size;
+	to->chunk_size = snap->store.chunk_size;
+	to->persistent = from->persistent;
+	to->overflow &= to->persistent;
+	snap->ti = to->ti;
+	snap->overflow = to->overflow;
+	/* What is written to a chunk whose exception may not be on disk any more could be lost. */
+	if (snap->merge && snap_merge_unsure(snap->merge) && !to->merges)
+		WRITE_ONCE(snap->overflowed, true);
+	return true;
+}
+
+/*
+ * Makes a target active that is being resumed, if there is a snapshot that it can have. Whether
+ * writes to the origin are seen by the snapshot depends on what kind of target has it.
+ */
+static bool snap_target_activate(struct snap_target *t)
+{
+	struct snap_origin *origin = t->origin;
+	struct snap_target *source;
+	struct dm_snapshot *snap;
+
+	if (snap_target_is(t, SNAP_TARGET_IS_OVER))
+		return false;
+	if (snap_target_is(t, BIT(SNAP_TARGET_WAITING))) {
+		source = snap_find_target(t, SNAP_TARGET_IS_LIVE);
+		if (!source || !snap_target_is(source, BIT(SNAP_TARGET_SUSPENDED))) {
+			DMERR("%s: Cannot take the snapshot over: it is in use again",
+			      dm_table_device_name(t->ti->table));
+			snap_target_enter(t, SNAP_TARGET_ORPHANED);
+			return false;
+		}
+		if (!snap_hand_over(source, t))
+			return false;
+	} else if (!snap_target_enter(t, SNAP_TARGET_ACTIVE)) {
+		return false;
+	}
+
+	snap = t->snap;
+	if (t->merges) {
+		if (!snap->merge)
+			swap(snap->merge, t->new_merge);
+		if (snap->attached)
+			snap_origin_detach(origin, snap);
+		WRITE_ONCE(origin->merging, snap);
+	} else {
+		if (origin->merging == snap)
+			WRITE_ONCE(origin->merging, NULL);
+		if (!snap->attached)
+			snap_origin_attach(origin, snap);
+	}
+	return true;
+}
+
+/*
+ * Whether a target may merge. Only one does of an origin's; a new table for that one, @source, may
+ * take its place.
+ */
+static int snap_check_merge(struct snap_target *t, const struct snap_target *source)
+{
+	struct snap_target *other;
+
+	lockdep_assert_held(&snap_registry_lock);
+
+	if (!t->merges)
 		return 0;
-	if (pair->from && !pair->from->persistent) {
+	if (source && !source->persistent) {
 		t->ti->error = "A transient snapshot cannot be merged";
 		return -EINVAL;
 	}
 	list_for_each_entry(other, &t->origin->targets, list) {
-		if (other->merge && !other->handed_over && other != pair->from) {
+		if (other->merges && !snap_target_is(other, SNAP_TARGET_IS_OVER) &&
+		    other != source) {
 			t->ti->error = "A snapshot of this origin is being merged already";
 			return -EINVAL;
 		}
@@ -83,84 +183,126 @@ static int snap_check_merge(struct snap_target *t, const struct snap_pair *pair)
 	return 0;
 }
 
+/* Enters a target in the registry in its first state, which keeps others off the COW device. */
+static int snap_target_enlist(struct snap_target *t)
+{
+	struct snap_target *source;
+	int r;
+
+	lockdep_assert_held(&snap_registry_lock);
+
+	if (snap_find_target(t, SNAP_TARGET_IS_NEW)) {
+		t->ti->error = "Another table for this COW device is waiting to be resumed";
+		return -EBUSY;
+	}
+	source = snap_find_target(t, SNAP_TARGET_IS_LIVE);
+	r = snap_check_merge(t, source);
+	if (!r && source)
+		r = snap_check_begin(t, source->chunk_size);
+	if (r)
+		return r;
+	t->state = source ? SNAP_TARGET_WAITING : SNAP_TARGET_LOADING;
+	list_add_tail(&t->list, &t->origin->targets);
+	return 0;
+}
+
 /*
- * Enters a target in the registry. If another one has the snapshot, that is handed over when this
- * target is resumed; else the snapshot is made, or loaded, which takes its time: meanwhile the
- * entry keeps others away from the COW device.
+ * Registers a target. If another one has the snapshot, that is handed over when this target is
+ * resumed; else the snapshot is made, or loaded, which takes its time.
  */
 static int snap_target_register(struct snap_target *t)
 {
 	struct dm_snapshot *snap;
-	struct snap_pair pair;
-	int r = 0;
+	bool waits;
+	int r;
 
-	mutex_lock(&snap_registry_lock);
 	t->origin = snap_origin_get(t->origin_dev->bdev);
 	if (!t->origin) {
 		t->ti->error = "No memory for the origin";
-		mutex_unlock(&snap_registry_lock);
 		return -ENOMEM;
 	}
 
-	pair = snap_find_pair(t);
-	if (pair.to) {
-		t->ti->error = "Another table for this COW device is waiting to be resumed";
-		r = -EBUSY;
-	} else {
-		r = snap_check_merge(t, &pair);
-		if (!r && pair.from)
-			r = snap_check_begin(t, pair.from->chunk_size);
-	}
+	spin_lock(&snap_registry_lock);
+	r = snap_target_enlist(t);
+	waits = !r && snap_target_is(t, BIT(SNAP_TARGET_WAITING));
+	spin_unlock(&snap_registry_lock);
 	if (r)
-		snap_origin_put(t->origin);
-	else
-		list_add_tail(&t->list, &t->origin->targets);
-	mutex_unlock(&snap_registry_lock);
-	if (r || pair.from)
-		return r;
+		goto bad_enlist;
+	if (waits)
+		return 0;
 
 	snap = snap_create(t);
 	if (IS_ERR(snap)) {
-		snap_target_remove(t);
-		return PTR_ERR(snap);
+		r = PTR_ERR(snap);
+		goto bad_snap;
 	}
-	mutex_lock(&snap_registry_lock);
+	dm_scaled_delay("snap-scaled:loaded");
+	spin_lock(&snap_registry_lock);
 	t->snap = snap;
-	mutex_unlock(&snap_registry_lock);
+	snap_target_enter(t, SNAP_TARGET_READY);
+	spin_unlock(&snap_registry_lock);
 	return 0;
+
+bad_snap:
+	spin_lock(&snap_registry_lock);
+	list_del(&t->list);
+	spin_unlock(&snap_registry_lock);
+bad_enlist:
+	snap_origin_put(t->origin);
+	return r;
+}
+
+/* Gets a reference to the snapshot that a target has, or NULL. */
+static struct dm_snapshot *snap_target_get(struct snap_target *t)
+{
+	struct dm_snapshot *snap;
+
+	spin_lock(&snap_registry_lock);
+	snap = snap_get(t->snap);
+	spin_unlock(&snap_registry_lock);
+	return snap;
+}
+
+/* Stops the merge of a target that merges, and waits until no chunk is being merged. */
+static void snap_target_stop_merge(struct snap_target *t)
+{
+	struct dm_snapshot *snap = snap_target_get(t);
+
+	if (t->merges && snap && snap->merge)
+		snap_merge_stop(snap->merge);
+	snap_put(snap);
 }
 
 static void snap_target_unregister(struct snap_target *t)
 {
 	struct dm_snapshot *snap;
-	struct snap_pair pair;
+	struct snap_target *waiter;
 
-	if (t->merge)
-		snap_merge_stop(t->merge);
+	snap_target_stop_merge(t);
 
-	mutex_lock(&snap_registry_lock);
-	if (t->origin->merging == t)
-		WRITE_ONCE(t->origin->merging, NULL);
-	/* Another device's target may be taking it over. */
+	spin_lock(&snap_registry_lock);
+	/* Another device's target may have taken it over. */
 	snap = t->snap;
-	pair = snap_find_pair(t);
-	if (pair.from == t && pair.to)
+	t->snap = NULL;
+	waiter = snap ? snap_find_target(t, BIT(SNAP_TARGET_WAITING)) : NULL;
+	if (waiter) {
+		snap_target_enter(waiter, SNAP_TARGET_ORPHANED);
 		DMERR("%s: Snapshot was removed before %s could take it over",
 		      dm_table_device_name(t->ti->table),
-		      dm_table_device_name(pair.to->ti->table));
+		      dm_table_device_name(waiter->ti->table));
+	}
 	list_del(&t->list);
+	if (snap && t->origin->merging == snap)
+		WRITE_ONCE(t->origin->merging, NULL);
 	if (snap && snap->attached)
 		snap_origin_detach(t->origin, snap);
-	mutex_unlock(&snap_registry_lock);
+	spin_unlock(&snap_registry_lock);
 
 	if (snap) {
 		synchronize_srcu(&t->origin->srcu);
 		snap_destroy(snap);
 	}
-
-	mutex_lock(&snap_registry_lock);
 	snap_origin_put(t->origin);
-	mutex_unlock(&snap_registry_lock);
 }
 
 /*
@@ -308,8 +450,9 @@ static int snap_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 			ti->error = "A transient snapshot cannot be merged: must be P or PO";
 			goto bad_args;
 		}
-		t->merge = snap_merge_create();
-		if (!t->merge) {
+		t->merges = true;
+		t->new_merge = snap_merge_create();
+		if (!t->new_merge) {
 			ti->error = "No memory for the merge";
 			r = -ENOMEM;
 			goto bad_args;
@@ -345,7 +488,7 @@ static int snap_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 
 	ti->private = t;
 	/* Of a snapshot that is being merged, both devices have data. */
-	ti->num_flush_bios = t->merge ? 2 : 1;
+	ti->num_flush_bios = t->merges ? 2 : 1;
 	if (t->discard_zeroes_cow)
 		ti->num_discard_bios = t->discard_passdown_origin ? 2 : 1;
 	ti->per_io_data_size = sizeof(struct snap_bio);
@@ -360,8 +503,8 @@ bad_devices:
 bad_cow:
 	dm_put_device(ti, t->origin_dev);
 bad_args:
-	if (t->merge)
-		snap_merge_destroy(t->merge);
+	if (t->new_merge)
+		snap_merge_destroy(t->new_merge);
 	kfree(t);
 	return r;
 }
@@ -374,8 +517,8 @@ static void snap_dtr(struct dm_target *ti)
 	dm_scaled_devices_release(t->uses, ARRAY_SIZE(t->uses));
 	dm_put_device(ti, t->cow_dev);
 	dm_put_device(ti, t->origin_dev);
-	if (t->merge)
-		snap_merge_destroy(t->merge);
+	if (t->new_merge)
+		snap_merge_destroy(t->new_merge);
 	kfree(t);
 }
 
@@ -543,7 +686,7 @@ static int snap_merge_map(struct dm_target *ti, struct bio *bio)
 		return DM_MAPIO_REMAPPED;
 	}
 
-	switch (snap_merge_write(t->merge, snap, chunk, bio, sb)) {
+	switch (snap_merge_write(snap->merge, snap, chunk, bio, sb)) {
 	case SNAP_MERGE_TO_COW:
 		return DM_MAPIO_REMAPPED;
 	case SNAP_MERGE_WAITS:
@@ -562,7 +705,7 @@ static int snap_merge_end_io(struct dm_target *ti, struct bio *bio, blk_status_t
 
 	if (sb->tracked) {
 		snap_read_done(t->snap, sb);
-		snap_merge_write_done(t->merge);
+		snap_merge_write_done(t->snap->merge);
 	}
 	return DM_ENDIO_DONE;
 }
@@ -575,134 +718,167 @@ static int snap_merge_end_io(struct dm_target *ti, struct bio *bio, blk_status_t
 
 static int snap_preresume(struct dm_target *ti)
 {
-	struct snap_target *t = ti->private;
-	struct snap_pair pair;
+	struct snap_target *t = ti->private, *other;
 	int r = 0;
 
-	mutex_lock(&snap_registry_lock);
-	pair = snap_find_pair(t);
-	if (pair.from && pair.to) {
-		if (pair.from == t) {
-			DMERR("%s: Cannot resume: a new table is waiting to take the snapshot over",
-			      dm_table_device_name(ti->table));
-			r = -EINVAL;
-		} else if (!dm_suspended(pair.from->ti)) {
+	spin_lock(&snap_registry_lock);
+	if (snap_target_is(t, BIT(SNAP_TARGET_SUSPENDED)) &&
+	    snap_find_target(t, BIT(SNAP_TARGET_WAITING))) {
+		DMERR("%s: Cannot resume: a new table is waiting to take the snapshot over",
+		      dm_table_device_name(ti->table));
+		r = -EINVAL;
+	}
+	if (snap_target_is(t, BIT(SNAP_TARGET_WAITING))) {
+		other = snap_find_target(t, BIT(SNAP_TARGET_ACTIVE));
+		if (other) {
 			DMERR("%s: Cannot take the snapshot over: %s is not suspended",
 			      dm_table_device_name(ti->table),
-			      dm_table_device_name(pair.from->ti->table));
+			      dm_table_device_name(other->ti->table));
 			r = -EINVAL;
 		}
 	}
-	mutex_unlock(&snap_registry_lock);
+	spin_unlock(&snap_registry_lock);
 	return r;
 }
 
-static void snap_hand_over(struct snap_target *from, struct snap_target *to)
+/**
+ * struct snap_still - what is kept still while a snapshot passes to a target
+ * @md:      device through which the origin is written; suspended
+ * @merging: snapshot whose merge, which writes to the origin, too, is paused
+ * @snap:    snapshot that the target has, or is going to have; its lock is held
+ */
+struct snap_still {
+	struct mapped_device *md;
+	struct dm_snapshot *merging;
+	struct dm_snapshot *snap;
+};
+
+static void snap_let_go(struct snap_still *still)
 {
-	struct dm_snapshot *snap = from->snap;
-
-	lockdep_assert_held(&snap_registry_lock);
-
-	from->snap = NULL;
-	from->handed_over = true;
-	to->snap = snap;
-	/* One origin target is quiet; if there are more, writes through them see either size. */
-	snap_set_end(snap, snap_target_end(to->ti));
-	to->ti->max_io_len = snap->store.chunk_size;
-	to->chunk_size = snap->store.chunk_size;
-	to->persistent = from->persistent;
-	to->overflow &= to->persistent;
-
-	mutex_lock(&snap->lock);
-	snap->ti = to->ti;
-	snap->overflow = to->overflow;
-	/* What is written to a chunk whose exception may not be on disk any more could be lost. */
-	if (from->merge && snap_merge_unsure(from->merge) && !to->merge)
-		WRITE_ONCE(snap->overflowed, true);
-	mutex_unlock(&snap->lock);
+	if (still->merging)
+		snap_merge_unpause(still->merging->merge);
+	snap_put(still->merging);
+	snap_origin_resume(still->md);
 }
 
-/* Whether writes to the origin are seen depends on the target that has the snapshot. */
-static void snap_activate(struct snap_target *t)
+static void snap_unlock(struct snap_still *still)
 {
-	struct dm_snapshot *snap = t->snap;
+	if (still->snap)
+		mutex_unlock(&still->snap->lock);
+	snap_put(still->snap);
+}
 
-	lockdep_assert_held(&snap_registry_lock);
+/*
+ * Stops writes to the origin, and takes the locks under which a snapshot passes to a target. All
+ * that may wait is done without the registry's lock; so what has been stopped is looked at again
+ * under it, and if it is no longer all that writes to the origin, we start over. The order: the
+ * origin's device, then the merge, whose batch writes to that device may wait for, then the
+ * snapshot's lock.
+ */
+static void snap_hold_still(struct snap_target *t, struct snap_still *still)
+	__acquires(&snap_registry_lock)
+{
+	struct mapped_device *own = dm_table_get_md(t->ti->table);
 
-	snap->active = true;
-	if (!t->merge && !snap->attached)
-		snap_origin_attach(t->origin, snap);
-	else if (t->merge && snap->attached)
-		snap_origin_detach(t->origin, snap);
-	if (t->merge)
-		WRITE_ONCE(t->origin->merging, t);
+	for (;;) {
+		still->md = snap_origin_quiesce(t->origin, own);
+		spin_lock(&snap_registry_lock);
+		still->merging = snap_get(t->origin->merging);
+		still->snap = snap_get(snap_target_source(t)->snap);
+		spin_unlock(&snap_registry_lock);
+		if (still->merging)
+			snap_merge_pause(still->merging->merge);
+		if (still->snap)
+			mutex_lock(&still->snap->lock);
+		dm_scaled_delay("snap-scaled:take-over");
+
+		spin_lock(&snap_registry_lock);
+		if (still->merging == t->origin->merging &&
+		    still->snap == snap_target_source(t)->snap &&
+		    snap_origin_is_quiet(t->origin, still->md, own))
+			return;
+		spin_unlock(&snap_registry_lock);
+		snap_unlock(still);
+		snap_let_go(still);
+	}
 }
 
 static void snap_resume(struct dm_target *ti)
 {
-	struct snap_target *t = ti->private, *merging;
-	struct mapped_device *md;
-	struct snap_pair pair;
+	struct snap_target *t = ti->private;
+	struct snap_still still;
+	bool merge;
 
-	md = snap_origin_quiesce(t->origin, dm_table_get_md(ti->table));
+	snap_hold_still(t, &still);
+	merge = snap_target_activate(t) && t->merges;
+	spin_unlock(&snap_registry_lock);
+	snap_unlock(&still);
 
-	mutex_lock(&snap_registry_lock);
-	/* A merge writes to the origin, too. */
-	merging = t->origin->merging;
-	if (merging)
-		snap_merge_pause(merging->merge);
-
-	pair = snap_find_pair(t);
-	if (!t->snap && pair.from)
-		snap_hand_over(pair.from, t);
-	if (t->snap)
-		snap_activate(t);
-	if (t->merge && t->snap) {
-		/* Writes to the origin still see the snapshot as long as this lasts. */
+	if (merge) {
+		/*
+		 * Writes to the origin that still see the snapshot end, then the copies that they
+		 * and writes to the snapshot have begun: only what is in the table can be read
+		 * through this target, and merged.
+		 */
 		synchronize_srcu(&t->origin->srcu);
-		snap_merge_start(t->merge, t->snap);
+		snap_pending_drain(t->snap);
+		dm_scaled_delay("snap-scaled:merge");
+		snap_merge_start(t->snap->merge, t->snap);
 	}
+	snap_let_go(&still);
+}
 
-	if (merging)
-		snap_merge_unpause(merging->merge);
-	mutex_unlock(&snap_registry_lock);
+static void snap_postsuspend(struct dm_target *ti)
+{
+	struct snap_target *t = ti->private;
 
-	snap_origin_resume(md);
+	dm_scaled_delay("snap-scaled:suspended");
+	spin_lock(&snap_registry_lock);
+	if (!snap_target_is(t, SNAP_TARGET_IS_OVER))
+		snap_target_enter(t, SNAP_TARGET_SUSPENDED);
+	spin_unlock(&snap_registry_lock);
 }
 
 static void snap_merge_presuspend(struct dm_target *ti)
 {
-	struct snap_target *t = ti->private;
-
-	snap_merge_stop(t->merge);
+	snap_target_stop_merge(ti->private);
 }
 
-static void snap_status_info(struct snap_target *t, char *result, unsigned int maxlen)
+/* The device could not be suspended after all. */
+static void snap_merge_presuspend_undo(struct dm_target *ti)
+{
+	struct dm_snapshot *snap = snap_target_get(ti->private);
+
+	if (snap)
+		snap_merge_start(snap->merge, snap);
+	snap_put(snap);
+}
+
+/* As for a target of the kind that has the snapshot, which may be another than is asked. */
+static void snap_status_info(struct dm_snapshot *snap, bool merges, char *result,
+			     unsigned int maxlen)
 {
 	sector_t allocated, total, metadata;
 	unsigned int sz = 0;
 
-	lockdep_assert_held(&snap_registry_lock);
-
-	if (!t->snap || !READ_ONCE(t->snap->valid)) {
+	if (!snap || !READ_ONCE(snap->valid)) {
 		DMEMIT("Invalid");
 		return;
 	}
-	if (t->merge && snap_merge_failed(t->merge)) {
+	if (merges && snap->merge && snap_merge_failed(snap->merge)) {
 		DMEMIT("Merge failed");
 		return;
 	}
-	if (READ_ONCE(t->snap->overflowed)) {
+	if (READ_ONCE(snap->overflowed)) {
 		DMEMIT("Overflow");
 		return;
 	}
-	metadata = t->snap->log ? snap_log_metadata(t->snap->log) : 0;
-	snap_store_usage(&t->snap->store, &allocated, &total);
+	metadata = snap->log ? snap_log_metadata(snap->log) : 0;
+	snap_store_usage(&snap->store, &allocated, &total);
 	/* Nothing is added any more, and what has been merged no longer counts. */
-	if (t->merge)
-		allocated = snap_data_chunk(t->snap->store.area_shift,
-					    snap_log_slots(t->snap->log)) <<
-			    t->snap->store.chunk_shift;
+	if (merges)
+		allocated = snap_data_chunk(snap->store.area_shift, snap_log_slots(snap->log)) <<
+			    snap->store.chunk_shift;
 	DMEMIT("%llu/%llu %llu", (unsigned long long)allocated, (unsigned long long)total,
 	       (unsigned long long)metadata);
 }
@@ -710,34 +886,43 @@ static void snap_status_info(struct snap_target *t, char *result, unsigned int m
 static void snap_status(struct dm_target *ti, status_type_t type, unsigned int flags, char *result,
 			unsigned int maxlen)
 {
-	struct snap_target *t = ti->private;
+	struct snap_target *t = ti->private, *source, now;
+	struct dm_snapshot *snap;
 	unsigned int sz = 0;
+	bool merges;
 
-	mutex_lock(&snap_registry_lock);
+	/* A target that waits tells what it is going to have. */
+	spin_lock(&snap_registry_lock);
+	now = *t;
+	source = snap_target_source(t);
+	merges = source->merges;
+	snap = snap_get(source->snap);
+	spin_unlock(&snap_registry_lock);
+
 	switch (type) {
 	case STATUSTYPE_INFO:
-		snap_status_info(t, result, maxlen);
+		snap_status_info(snap, merges, result, maxlen);
 		break;
 	case STATUSTYPE_TABLE:
-		DMEMIT("%s %s %s %u", t->origin_dev->name, t->cow_dev->name,
-		       !t->persistent ? "N" : t->overflow ? "PO" : "P", t->chunk_size);
-		if (t->discard_zeroes_cow)
-			DMEMIT(" %u discard_zeroes_cow", t->discard_passdown_origin ? 2 : 1);
-		if (t->discard_passdown_origin)
+		DMEMIT("%s %s %s %u", now.origin_dev->name, now.cow_dev->name,
+		       !now.persistent ? "N" : now.overflow ? "PO" : "P", now.chunk_size);
+		if (now.discard_zeroes_cow)
+			DMEMIT(" %u discard_zeroes_cow", now.discard_passdown_origin ? 2 : 1);
+		if (now.discard_passdown_origin)
 			DMEMIT(" discard_passdown_origin");
 		break;
 	case STATUSTYPE_IMA:
 		DMEMIT_TARGET_NAME_VERSION(ti->type);
-		DMEMIT(",snap_origin_name=%s", t->origin_dev->name);
-		DMEMIT(",snap_cow_name=%s", t->cow_dev->name);
-		DMEMIT(",snap_valid=%c", t->snap && !READ_ONCE(t->snap->valid) ? 'n' : 'y');
+		DMEMIT(",snap_origin_name=%s", now.origin_dev->name);
+		DMEMIT(",snap_cow_name=%s", now.cow_dev->name);
+		DMEMIT(",snap_valid=%c", snap && !READ_ONCE(snap->valid) ? 'n' : 'y');
 		DMEMIT(",snap_merge_failed=%c",
-		       t->merge && snap_merge_failed(t->merge) ? 'y' : 'n');
+		       merges && snap && snap->merge && snap_merge_failed(snap->merge) ? 'y' : 'n');
 		DMEMIT(",snapshot_overflowed=%c;",
-		       t->snap && READ_ONCE(t->snap->overflowed) ? 'y' : 'n');
+		       snap && READ_ONCE(snap->overflowed) ? 'y' : 'n');
 		break;
 	}
-	mutex_unlock(&snap_registry_lock);
+	snap_put(snap);
 }
 
 static int snap_iterate_devices(struct dm_target *ti, iterate_devices_callout_fn fn, void *data)
@@ -754,17 +939,15 @@ static int snap_iterate_devices(struct dm_target *ti, iterate_devices_callout_fn
 static void snap_io_hints(struct dm_target *ti, struct queue_limits *limits)
 {
 	struct snap_target *t = ti->private;
-	struct snap_pair pair;
 	unsigned int chunk_size;
 
 	if (!t->discard_zeroes_cow)
 		return;
 
 	/* The chunk size that counts is that of the snapshot which is going to be handed over. */
-	mutex_lock(&snap_registry_lock);
-	pair = snap_find_pair(t);
-	chunk_size = pair.from ? pair.from->chunk_size : t->chunk_size;
-	mutex_unlock(&snap_registry_lock);
+	spin_lock(&snap_registry_lock);
+	chunk_size = snap_target_source(t)->chunk_size;
+	spin_unlock(&snap_registry_lock);
 
 	limits->discard_granularity = chunk_size << SECTOR_SHIFT;
 	dm_scaled_set_max_discard_sectors(limits, chunk_size);
@@ -773,16 +956,15 @@ static void snap_io_hints(struct dm_target *ti, struct queue_limits *limits)
 static int snap_message(struct dm_target *ti, unsigned int argc, char **argv, char *result,
 			unsigned int maxlen)
 {
-	struct snap_target *t = ti->private;
+	struct dm_snapshot *snap = snap_target_get(ti->private);
 	struct copy_offload *co;
 	int r;
 
-	mutex_lock(&snap_registry_lock);
-	co = t->snap ? dm_kcopyd_mq_client_offloads_to(t->snap->kcopyd) : NULL;
+	co = snap ? dm_kcopyd_mq_client_offloads_to(snap->kcopyd) : NULL;
 	r = copy_offload_message(co, argc, argv, result, maxlen);
 	if (r == -EINVAL)
 		DMERR("message %s: must be stats, or offload auto or offload off", argv[0]);
-	mutex_unlock(&snap_registry_lock);
+	snap_put(snap);
 	return r;
 }
 
@@ -794,6 +976,7 @@ static struct target_type snap_target_type = {
 	.dtr = snap_dtr,
 	.map = snap_map,
 	.end_io = snap_end_io,
+	.postsuspend = snap_postsuspend,
 	.preresume = snap_preresume,
 	.resume = snap_resume,
 	.status = snap_status,
@@ -811,6 +994,8 @@ static struct target_type snap_merge_target_type = {
 	.map = snap_merge_map,
 	.end_io = snap_merge_end_io,
 	.presuspend = snap_merge_presuspend,
+	.presuspend_undo = snap_merge_presuspend_undo,
+	.postsuspend = snap_postsuspend,
 	.preresume = snap_preresume,
 	.resume = snap_resume,
 	.status = snap_status,

@@ -16,6 +16,8 @@
 #include <linux/mutex.h>
 #include <linux/percpu-refcount.h>
 #include <linux/percpu_counter.h>
+#include <linux/refcount.h>
+#include <linux/spinlock.h>
 #include <linux/srcu.h>
 #include <linux/wait.h>
 
@@ -41,8 +43,8 @@ struct snap_pending;
  *                 already
  * @valid:         cleared, under @lock, when the snapshot has become unusable; never set again
  * @overflowed:    set, under @lock, when a write to the snapshot found no room: no more are taken
- * @active:        a target has been resumed with it; changes under snap_registry_lock
- * @attached:      origin writes are seen: it is in snap_origin.snapshots; likewise
+ * @attached:      origin writes are seen: it is in snap_origin.snapshots; changes under
+ *                 snap_registry_lock
  * @end:           sector of the origin after the last one that the snapshot covers: the end of its
  *                 target, as sectors of a target's table are those of its origin; changes while the
  *                 origin is quiet
@@ -62,12 +64,19 @@ struct snap_pending;
  * @invalidate:    of a persistent snapshot: makes it invalid, on the COW device first
  * @invalidated:   tickets whose items run when that is done
  * @invalid_reason: why, for the kernel log; the first reason is kept
+ * @merge:         state of its merge, a batch whose exceptions may or may not be on disk included;
+ *                 NULL until the first merging target gets the snapshot, then as long as @store.
+ *                 Set under snap_registry_lock
+ * @users:         references: one of the target that has it, one for each user that has found it
+ *                 through a target which may lose it meanwhile
+ * @unused:        completed when @users is gone
  * @copies_wait:   writers held back because there are too many copies
  * @copies:        chunks being copied, approximately; see snap_copy_begin(). Written by a CPU now
  *                 and then, read by all, so in a line of its own
  * @lock:          protects the change of @valid and @overflowed, and what follows; never held
  *                 across I/O
- * @ti:            target that has the snapshot
+ * @ti:            target that has the snapshot; changes under @lock and snap_registry_lock, so that
+ *                 holding either is enough to use it
  * @overflow:      a write to the snapshot that finds no room does not make it invalid
  *
  * A write to the origin reads the first fields and writes none; what it changes is in a bucket, in
@@ -81,7 +90,6 @@ struct dm_snapshot {
 	struct snap_log *log;
 	bool valid;
 	bool overflowed;
-	bool active;
 	bool attached;
 	sector_t end;
 	struct snap_origin *origin;
@@ -102,6 +110,9 @@ struct dm_snapshot {
 	const char *invalid_reason;
 
 	wait_queue_head_t copies_wait;
+	struct snap_merge *merge;
+	refcount_t users;
+	struct completion unused;
 
 	struct percpu_counter copies ____cacheline_aligned_in_smp;
 
@@ -122,7 +133,7 @@ struct dm_snapshot {
  * @refs:       targets that use it
  * @targets:    snapshot targets, in any state
  * @origins:    origin targets that are not suspended
- * @merging:    target that merges a snapshot, from its resumption to its end, or NULL
+ * @merging:    snapshot whose target merges it, from the target's resumption to its end, or NULL
  * @copies:     chunks that were copied while there was one
  * @copied:     woken up when @copies changes
  *
@@ -138,9 +149,41 @@ struct snap_origin {
 	unsigned int refs;
 	struct list_head targets;
 	struct list_head origins;
-	struct snap_target *merging;
+	struct dm_snapshot *merging;
 	atomic_t copies;
 	wait_queue_head_t copied;
+};
+
+/**
+ * enum snap_target_state - the states of a snapshot target, or of one that merges a snapshot
+ * @SNAP_TARGET_LOADING:     the constructor creates or loads the snapshot
+ * @SNAP_TARGET_READY:       has the snapshot, was never resumed
+ * @SNAP_TARGET_WAITING:     was never resumed, and takes over the snapshot of the active or
+ *                           suspended target of the same COW device when it is
+ * @SNAP_TARGET_ACTIVE:      has the snapshot, and maps bios
+ * @SNAP_TARGET_SUSPENDED:   has the snapshot, and maps nothing
+ * @SNAP_TARGET_HANDED_OVER: another target has the snapshot now, and keeps it
+ * @SNAP_TARGET_ORPHANED:    there is no snapshot any more that it could take over
+ *
+ *	loading ---> ready ----> active <---> suspended ---> handed over
+ *	                           ^
+ *	waiting -------------------+
+ *	   |
+ *	   +-------------------> orphaned
+ *
+ * A target has a snapshot in the states ready, active and suspended, and in no other. The last two
+ * states are final: such a target can be resumed, fails all I/O but flushes, and is "Invalid".
+ * There is at most one target of a COW device in the states loading, ready and waiting together,
+ * and at most one in the states active and suspended.
+ */
+enum snap_target_state {
+	SNAP_TARGET_LOADING,
+	SNAP_TARGET_READY,
+	SNAP_TARGET_WAITING,
+	SNAP_TARGET_ACTIVE,
+	SNAP_TARGET_SUSPENDED,
+	SNAP_TARGET_HANDED_OVER,
+	SNAP_TARGET_ORPHANED,
 };
 
 /**
@@ -149,34 +192,37 @@ struct snap_origin {
  * @origin_dev: origin device
  * @cow_dev:    COW device
  * @uses:       of both devices
- * @snap:       the snapshot; NULL while another target still has it, or has had it
+ * @state:      which snapshot it has, and why
+ * @snap:       the snapshot, or NULL
  * @origin:     the origin
- * @merge:      of a target that merges, else NULL
+ * @merges:     it merges the snapshot
+ * @new_merge:  of a target that merges: for a snapshot without dm_snapshot.merge, else NULL
  * @list:       in snap_origin.targets
  * @chunk_size: sectors of a chunk, as given in the table, or as the snapshot has it; 0 if neither
  * @persistent: exceptions are kept on the COW device
  * @overflow:   of a persistent snapshot: see dm_snapshot.overflow
  * @discard_zeroes_cow:      a discard zeroes the chunk in the COW device
  * @discard_passdown_origin: a discard is passed to the origin, too
- * @handed_over: another target has got the snapshot; this one is of no use any more
  *
- * @snap changes under snap_registry_lock, before the target is live or after it was.
+ * @state, @snap and what a snapshot brings with it (@chunk_size, @persistent, @overflow) change
+ * under snap_registry_lock, and only while the target maps no bio.
  */
 struct snap_target {
 	struct dm_target *ti;
 	struct dm_dev *origin_dev;
 	struct dm_dev *cow_dev;
 	struct dm_scaled_use uses[2];
+	enum snap_target_state state;
 	struct dm_snapshot *snap;
 	struct snap_origin *origin;
-	struct snap_merge *merge;
+	bool merges;
+	struct snap_merge *new_merge;
 	struct list_head list;
 	unsigned int chunk_size;
 	bool persistent;
 	bool overflow;
 	bool discard_zeroes_cow;
 	bool discard_passdown_origin;
-	bool handed_over;
 };
 
 /**
@@ -359,19 +405,39 @@ bool snap_copies_exceeded(struct dm_snapshot *snap);
  */
 void snap_pending_logged(struct snap_log_entry *entry, bool failed);
 
+/**
+ * snap_pending_drain() - wait until all pending exceptions of a snapshot have been retired
+ * @snap: the snapshot; nobody writes to it, and no new write to its origin sees it
+ *
+ * Context: process context; must hold nothing that a copy or a worker of the engine waits for.
+ */
+void snap_pending_drain(struct dm_snapshot *snap);
+
+/**
+ * snap_pending_none() - whether a snapshot has no pending exception
+ * @snap: the snapshot, as for snap_pending_drain()
+ *
+ * Context: any.
+ */
+bool snap_pending_none(const struct dm_snapshot *snap);
+
 int snap_pending_init(void);
 void snap_pending_exit(void);
 
 /* dm-snap-origin.c */
 
-/* Protects the registry of origins, and which target has which snapshot. */
-extern struct mutex snap_registry_lock;
+/*
+ * Protects the registry of origins, and which target has which snapshot. It is a spinlock because
+ * all snapshots of the host share it: nothing that does I/O, suspends a device, waits for a grace
+ * period or allocates memory may be done under it. Nests inside dm_snapshot.lock.
+ */
+extern spinlock_t snap_registry_lock;
 
 /**
  * snap_origin_get() - find or make the origin that stands for a device
  * @bdev: the device
  *
- * Context: holds snap_registry_lock.
+ * Context: process context, may sleep; must not hold snap_registry_lock.
  * Return: the origin, to be released with snap_origin_put(), or NULL without memory.
  */
 struct snap_origin *snap_origin_get(struct block_device *bdev);
@@ -380,7 +446,7 @@ struct snap_origin *snap_origin_get(struct block_device *bdev);
  * snap_origin_put() - release an origin
  * @origin: the origin
  *
- * Context: holds snap_registry_lock.
+ * Context: process context, may sleep; must not hold snap_registry_lock.
  */
 void snap_origin_put(struct snap_origin *origin);
 
@@ -412,6 +478,18 @@ void snap_origin_detach(struct snap_origin *origin, struct dm_snapshot *snap);
  */
 struct mapped_device *snap_origin_quiesce(struct snap_origin *origin,
 					  struct mapped_device *except);
+
+/**
+ * snap_origin_is_quiet() - whether what snap_origin_quiesce() has stopped is still all there is
+ * @origin: the origin
+ * @md:     from snap_origin_quiesce()
+ * @except: as given to snap_origin_quiesce()
+ *
+ * Context: holds snap_registry_lock.
+ * Return: true, and it stays so while the lock is held; or false: a target has been resumed since.
+ */
+bool snap_origin_is_quiet(struct snap_origin *origin, const struct mapped_device *md,
+			  const struct mapped_device *except);
 
 /**
  * snap_origin_resume() - let writes to an origin go on
@@ -477,6 +555,23 @@ void snap_origin_copy_out(struct snap_origin *origin, sector_t sector, sector_t 
 extern struct target_type snap_origin_target_type;
 
 /* dm-snap-life.c */
+
+/**
+ * snap_get() - get a reference to a snapshot
+ * @snap: a snapshot that a target has, or NULL
+ *
+ * Context: holds snap_registry_lock, so that the target does not lose it meanwhile.
+ * Return: @snap, which stays allocated until snap_put() is called.
+ */
+struct dm_snapshot *snap_get(struct dm_snapshot *snap);
+
+/**
+ * snap_put() - release a reference to a snapshot
+ * @snap: from snap_get(), may be NULL
+ *
+ * Context: any.
+ */
+void snap_put(struct dm_snapshot *snap);
 
 /**
  * snap_invalidate() - give a snapshot up

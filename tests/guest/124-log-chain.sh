@@ -33,7 +33,7 @@ run_test()
 	pattern b > /dev/null
 	delay_set snap-log:look 4000 1000 2
 	put /dev/mapper/origin 80 8 b & write=$!
-	wait_for 20 has_waited_twice
+	wait_for 100 has_waited_twice
 	put /dev/mapper/s2 800 8 s
 	dm_remove s2
 	wait "$write"

@@ -33,14 +33,12 @@
  * @origin_dev: its origin device
  * @cow_dev:    its COW device
  * @t:          what the target's constructor would have made
- * @suspended:  what dm_suspended() says about @ti
  */
 struct ku_snap {
 	struct dm_target ti;
 	struct dm_dev origin_dev;
 	struct dm_dev cow_dev;
 	struct snap_target t;
-	bool suspended;
 };
 
 /**

@@ -57,9 +57,9 @@ static void merge_setup(struct kunit *test, unsigned int nr)
 	}
 	KUNIT_ASSERT_EQ(test, snap_log_slots(snap()->log), nr);
 
-	mutex_lock(&snap_registry_lock);
+	spin_lock(&snap_registry_lock);
 	snap_origin_detach(snap()->origin, snap());
-	mutex_unlock(&snap_registry_lock);
+	spin_unlock(&snap_registry_lock);
 	mt.merge = snap_merge_create();
 	KUNIT_ASSERT_NOT_NULL(test, mt.merge);
 }
@@ -221,6 +221,23 @@ static void clearing_fails(struct kunit *test)
 	expect_merged(test, 4);
 }
 
+/* A merge begins without them; when they have gone new ones can be made. */
+static void knows_of_pending_exceptions(struct kunit *test)
+{
+	struct hlist_node pending = { };
+
+	merge_setup(test, 2);
+	KUNIT_EXPECT_TRUE(test, snap_pending_none(snap()));
+	hlist_add_head(&pending, &snap()->buckets[snap()->bucket_mask].pending);
+	KUNIT_EXPECT_FALSE(test, snap_pending_none(snap()));
+	hlist_del(&pending);
+	snap_pending_drain(snap());
+	KUNIT_EXPECT_FALSE(test, percpu_ref_is_dying(&snap()->pending_refs));
+	snap_merge_start(mt.merge, snap());
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(is_over()));
+	expect_merged(test, 2);
+}
+
 static void pauses_overlap(struct kunit *test)
 {
 	merge_setup(test, 4);
@@ -242,6 +259,7 @@ static struct kunit_case merge_cases[] = {
 	KUNIT_CASE(waits_for_writes_under_way),
 	KUNIT_CASE(copy_fails),
 	KUNIT_CASE(clearing_fails),
+	KUNIT_CASE(knows_of_pending_exceptions),
 	KUNIT_CASE(pauses_overlap),
 	{}
 };

@@ -38,43 +38,26 @@ static int md_hold(struct mapped_device *md)
 
 #define CHUNK	8
 
-static struct snap_origin *origin_get(struct block_device *bdev)
-{
-	struct snap_origin *origin;
-
-	mutex_lock(&snap_registry_lock);
-	origin = snap_origin_get(bdev);
-	mutex_unlock(&snap_registry_lock);
-	return origin;
-}
-
-static void origin_put(struct snap_origin *origin)
-{
-	mutex_lock(&snap_registry_lock);
-	snap_origin_put(origin);
-	mutex_unlock(&snap_registry_lock);
-}
-
 /* One origin for a device, for as long as somebody uses it. */
 static void one_origin_for_a_device(struct kunit *test)
 {
 	struct block_device *bdev = ku_fake_bdev(test, 64, 512), *other;
-	struct snap_origin *origin = origin_get(bdev), *second;
+	struct snap_origin *origin = snap_origin_get(bdev), *second;
 
 	other = ku_fake_bdev(test, 64, 512);
 	KUNIT_ASSERT_NOT_NULL(test, origin);
 	KUNIT_EXPECT_PTR_EQ(test, origin->bdev, bdev);
 	KUNIT_EXPECT_EQ(test, origin->split, SNAP_NO_SPLIT);
-	KUNIT_EXPECT_PTR_EQ(test, origin_get(bdev), origin);
+	KUNIT_EXPECT_PTR_EQ(test, snap_origin_get(bdev), origin);
 	KUNIT_EXPECT_EQ(test, origin->refs, 2);
 
-	second = origin_get(other);
+	second = snap_origin_get(other);
 	KUNIT_EXPECT_PTR_NE(test, second, origin);
-	origin_put(second);
-	origin_put(origin);
+	snap_origin_put(second);
+	snap_origin_put(origin);
 	KUNIT_EXPECT_EQ(test, origin->refs, 1);
 	KUNIT_EXPECT_FALSE(test, hash_empty(snap_origins));
-	origin_put(origin);
+	snap_origin_put(origin);
 	KUNIT_EXPECT_TRUE(test, hash_empty(snap_origins));
 }
 
@@ -116,13 +99,13 @@ static void expect_sorted(struct kunit *test, struct snap_origin *origin, unsign
 static void largest_chunks_come_first(struct kunit *test)
 {
 	const struct order *o = test->param_value;
-	struct snap_origin *origin = origin_get(ku_fake_bdev(test, 64, 512));
+	struct snap_origin *origin = snap_origin_get(ku_fake_bdev(test, 64, 512));
 	struct dm_snapshot *snaps = kunit_kcalloc(test, 3, sizeof(*snaps), GFP_KERNEL);
 	unsigned int i;
 
 	KUNIT_ASSERT_NOT_NULL(test, origin);
 	KUNIT_ASSERT_NOT_NULL(test, snaps);
-	mutex_lock(&snap_registry_lock);
+	spin_lock(&snap_registry_lock);
 	for (i = 0; i < 3; i++) {
 		snaps[i].store.chunk_size = o->sizes[i];
 		snap_origin_attach(origin, &snaps[i]);
@@ -134,21 +117,21 @@ static void largest_chunks_come_first(struct kunit *test)
 		KUNIT_EXPECT_FALSE(test, snaps[i].attached);
 		expect_sorted(test, origin, 2 - i);
 	}
-	mutex_unlock(&snap_registry_lock);
-	origin_put(origin);
+	spin_unlock(&snap_registry_lock);
+	snap_origin_put(origin);
 }
 
 /* Among equal ones, the one that came first: they stand together, to share reads. */
 static void equal_chunks_stand_together(struct kunit *test)
 {
-	struct snap_origin *origin = origin_get(ku_fake_bdev(test, 64, 512));
+	struct snap_origin *origin = snap_origin_get(ku_fake_bdev(test, 64, 512));
 	struct dm_snapshot *snaps = kunit_kcalloc(test, 4, sizeof(*snaps), GFP_KERNEL), *snap;
 	static const unsigned int sizes[] = { 8, 16, 8, 16 }, expected[] = { 1, 3, 0, 2 };
 	unsigned int i;
 
 	KUNIT_ASSERT_NOT_NULL(test, origin);
 	KUNIT_ASSERT_NOT_NULL(test, snaps);
-	mutex_lock(&snap_registry_lock);
+	spin_lock(&snap_registry_lock);
 	for (i = 0; i < 4; i++) {
 		snaps[i].store.chunk_size = sizes[i];
 		snap_origin_attach(origin, &snaps[i]);
@@ -158,8 +141,8 @@ static void equal_chunks_stand_together(struct kunit *test)
 		KUNIT_EXPECT_PTR_EQ(test, snap, &snaps[expected[i++]]);
 	for (i = 0; i < 4; i++)
 		snap_origin_detach(origin, &snaps[i]);
-	mutex_unlock(&snap_registry_lock);
-	origin_put(origin);
+	spin_unlock(&snap_registry_lock);
+	snap_origin_put(origin);
 }
 
 /*
@@ -218,17 +201,37 @@ static void status_gives_the_device(struct kunit *test)
 	KUNIT_EXPECT_STREQ(test, result, "1:2");
 }
 
+static bool is_quiet(struct snap_origin *origin, struct mapped_device *md,
+		     struct mapped_device *except)
+{
+	bool quiet;
+
+	spin_lock(&snap_registry_lock);
+	quiet = snap_origin_is_quiet(origin, md, except);
+	spin_unlock(&snap_registry_lock);
+	return quiet;
+}
+
 /* An origin that is suspended already, or the caller's own device, is not suspended. */
 static void quiesces_the_target_that_is_active(struct kunit *test)
 {
 	struct block_device *bdev = ku_fake_bdev(test, 64, 512);
-	struct snap_origin *origin = origin_get(bdev);
+	struct snap_origin *origin = snap_origin_get(bdev);
 	struct origin_target *ot = origin_target(test, origin, bdev);
 	struct mapped_device *md = (struct mapped_device *)&ot->md;
 
 	KUNIT_EXPECT_NULL(test, snap_origin_quiesce(origin, NULL));
+	KUNIT_EXPECT_TRUE(test, is_quiet(origin, NULL, NULL));
 
+	/* It was resumed since: what has been stopped is not enough. */
 	snap_origin_resumed(&ot->ti);
+	KUNIT_EXPECT_FALSE(test, is_quiet(origin, NULL, NULL));
+	KUNIT_EXPECT_TRUE(test, is_quiet(origin, md, NULL));
+	KUNIT_EXPECT_TRUE(test, is_quiet(origin, NULL, md));
+	ot->md.going = true;
+	KUNIT_EXPECT_TRUE(test, is_quiet(origin, NULL, NULL));
+	ot->md.going = false;
+	KUNIT_EXPECT_EQ(test, ot->md.holds, 0);
 	KUNIT_EXPECT_PTR_EQ(test, snap_origin_quiesce(origin, NULL), md);
 	KUNIT_EXPECT_EQ(test, ot->md.suspends, 1);
 	KUNIT_EXPECT_EQ(test, ot->md.holds, 1);
@@ -245,7 +248,7 @@ static void quiesces_the_target_that_is_active(struct kunit *test)
 	snap_origin_postsuspend(&ot->ti);
 	KUNIT_EXPECT_NULL(test, snap_origin_quiesce(origin, NULL));
 	snap_origin_resume(NULL);
-	origin_put(origin);
+	snap_origin_put(origin);
 }
 
 struct cut {
@@ -280,9 +283,9 @@ static void writes_are_cut_at_chunks(struct kunit *test)
 	/* It covers nothing, so nothing is copied. */
 	ks->t.snap->end = 0;
 	if (c->chunk_size) {
-		mutex_lock(&snap_registry_lock);
+		spin_lock(&snap_registry_lock);
 		snap_origin_attach(ks->t.origin, ks->t.snap);
-		mutex_unlock(&snap_registry_lock);
+		spin_unlock(&snap_registry_lock);
 	}
 	kb = ku_bio(test, cow, REQ_OP_WRITE, c->sector, c->count, 'n');
 	KUNIT_EXPECT_EQ(test, snap_origin_map(&ot->ti, &kb->bio), DM_MAPIO_REMAPPED);

@@ -10,7 +10,6 @@ static atomic_t events;
 #define dm_table_event(table)		atomic_inc(&events)
 #define dm_table_device_name(table)	"kunit"
 #define dm_table_get_md(table)		NULL
-#define dm_suspended(target)		(container_of(target, struct ku_snap, ti)->suspended)
 #define dm_per_bio_data(b, size)	(&container_of(b, struct ku_bio, bio)->sb)
 #define dm_bio_get_target_bio_nr(b)	(container_of(b, struct ku_bio, bio)->number)
 
@@ -91,6 +90,8 @@ struct ku_snap *ku_snap_persistent(struct kunit *test, struct test_disk *origin,
 void ku_snap_destroy(struct ku_snap *ks)
 {
 	snap_target_unregister(&ks->t);
+	if (ks->t.new_merge)
+		snap_merge_destroy(ks->t.new_merge);
 }
 
 /* @error begins with what was expected. */
@@ -330,6 +331,16 @@ static void constructor_checks_arguments_first(struct kunit *test)
 	}
 }
 
+static void expect_status(struct kunit *test, struct ku_snap *ks, status_type_t type,
+			  const char *expected)
+{
+	char *result = kunit_kzalloc(test, 256, GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, result);
+	snap_status(&ks->ti, type, 0, result, 256);
+	KUNIT_EXPECT_STREQ(test, result, expected);
+}
+
 /*
  * Which target has the snapshot.
  */
@@ -364,7 +375,7 @@ static void one_target_waits_for_a_cow_device(struct kunit *test)
 
 	/* The first has become active: now one may wait to take over. */
 	snap_resume(&first->ti);
-	KUNIT_EXPECT_TRUE(test, first->t.snap->active);
+	KUNIT_EXPECT_EQ(test, first->t.state, SNAP_TARGET_ACTIVE);
 	KUNIT_EXPECT_EQ(test, target_register(test, second), 0);
 	KUNIT_EXPECT_NULL(test, second->t.snap);
 	second = target_create(test, r.origin, r.cow, 8);
@@ -377,31 +388,160 @@ static void resume_takes_the_snapshot_over(struct kunit *test)
 	struct registry r = registry(test);
 	struct ku_snap *from = ku_snap(test, r.origin, r.cow, 8), *to, *third;
 	struct dm_snapshot *snap = from->t.snap;
-	struct snap_pair pair;
 
+	KUNIT_EXPECT_EQ(test, from->t.state, SNAP_TARGET_READY);
 	snap_resume(&from->ti);
+	snap_postsuspend(&from->ti);
 	snap_resume(&from->ti);		/* changes nothing */
 	to = ku_snap(test, r.origin, r.cow, 64);
+	KUNIT_EXPECT_EQ(test, to->t.state, SNAP_TARGET_WAITING);
 	to->ti.len = 512;
+	snap_postsuspend(&from->ti);
 	snap_resume(&to->ti);
 
 	KUNIT_EXPECT_PTR_EQ(test, to->t.snap, snap);
 	KUNIT_EXPECT_NULL(test, from->t.snap);
-	KUNIT_EXPECT_TRUE(test, from->t.handed_over);
-	KUNIT_EXPECT_TRUE(test, snap->active);
+	KUNIT_EXPECT_EQ(test, from->t.state, SNAP_TARGET_HANDED_OVER);
+	KUNIT_EXPECT_EQ(test, to->t.state, SNAP_TARGET_ACTIVE);
+	KUNIT_EXPECT_TRUE(test, snap->attached);
 	KUNIT_EXPECT_PTR_EQ(test, snap->ti, &to->ti);
 	KUNIT_EXPECT_EQ(test, snap->end, 512);
 	KUNIT_EXPECT_EQ(test, snap->store.chunk_size, 8);
 	KUNIT_EXPECT_EQ(test, to->t.chunk_size, 8);
 	KUNIT_EXPECT_EQ(test, to->ti.max_io_len, 8);
 
+	/* The first one gets nothing back, whether the other one is suspended or not. */
+	KUNIT_EXPECT_EQ(test, snap_preresume(&from->ti), 0);
+	snap_resume(&from->ti);
+	snap_postsuspend(&to->ti);
+	snap_postsuspend(&from->ti);
+	snap_resume(&from->ti);
+	KUNIT_EXPECT_NULL(test, from->t.snap);
+	KUNIT_EXPECT_EQ(test, from->t.state, SNAP_TARGET_HANDED_OVER);
+	KUNIT_EXPECT_PTR_EQ(test, to->t.snap, snap);
+
 	/* And on: the first one is not asked any more. */
 	third = ku_snap(test, r.origin, r.cow, 8);
-	mutex_lock(&snap_registry_lock);
-	pair = snap_find_pair(&third->t);
-	mutex_unlock(&snap_registry_lock);
-	KUNIT_EXPECT_PTR_EQ(test, pair.from, &to->t);
-	KUNIT_EXPECT_PTR_EQ(test, pair.to, &third->t);
+	spin_lock(&snap_registry_lock);
+	KUNIT_EXPECT_PTR_EQ(test, snap_target_source(&third->t), &to->t);
+	KUNIT_EXPECT_PTR_EQ(test, snap_target_source(&from->t), &from->t);
+	spin_unlock(&snap_registry_lock);
+}
+
+/* Who has the snapshot is removed, or resumed in the last moment: there is nothing to take over. */
+static void source_is_gone(struct kunit *test)
+{
+	struct registry r = registry(test);
+	struct ku_snap *from = target_create(test, r.origin, r.cow, 8), *to;
+
+	KUNIT_ASSERT_EQ(test, snap_target_register(&from->t), 0);
+	snap_resume(&from->ti);
+	snap_postsuspend(&from->ti);
+	to = ku_snap(test, r.origin, r.cow, 8);
+	KUNIT_EXPECT_EQ(test, snap_preresume(&to->ti), 0);
+	snap_target_unregister(&from->t);
+	KUNIT_EXPECT_EQ(test, to->t.state, SNAP_TARGET_ORPHANED);
+	snap_resume(&to->ti);
+	snap_postsuspend(&to->ti);
+	KUNIT_EXPECT_EQ(test, to->t.state, SNAP_TARGET_ORPHANED);
+	KUNIT_EXPECT_NULL(test, to->t.snap);
+
+	from = ku_snap(test, r.origin, r.cow, 8);
+	snap_resume(&from->ti);
+	to = ku_snap(test, r.origin, r.cow, 8);
+	snap_resume(&to->ti);
+	KUNIT_EXPECT_EQ(test, to->t.state, SNAP_TARGET_ORPHANED);
+	KUNIT_EXPECT_EQ(test, from->t.state, SNAP_TARGET_ACTIVE);
+	KUNIT_EXPECT_NOT_NULL(test, from->t.snap);
+}
+
+/* Each state is entered only from those from which there is a way. */
+static void states_are_entered_in_order(struct kunit *test)
+{
+	static const struct {
+		enum snap_target_state from, to;
+	} ways[] = {
+		{ SNAP_TARGET_LOADING, SNAP_TARGET_READY },
+		{ SNAP_TARGET_READY, SNAP_TARGET_ACTIVE },
+		{ SNAP_TARGET_WAITING, SNAP_TARGET_ACTIVE },
+		{ SNAP_TARGET_SUSPENDED, SNAP_TARGET_ACTIVE },
+		{ SNAP_TARGET_ACTIVE, SNAP_TARGET_SUSPENDED },
+		{ SNAP_TARGET_SUSPENDED, SNAP_TARGET_HANDED_OVER },
+		{ SNAP_TARGET_WAITING, SNAP_TARGET_ORPHANED },
+	};
+	struct snap_target t = { };
+	unsigned int i, from, nr = 0;
+
+	spin_lock(&snap_registry_lock);
+	for (i = 0; i < ARRAY_SIZE(ways); i++) {
+		t.state = ways[i].from;
+		KUNIT_EXPECT_TRUE(test, snap_target_enter(&t, ways[i].to));
+		KUNIT_EXPECT_EQ(test, t.state, ways[i].to);
+	}
+	spin_unlock(&snap_registry_lock);
+	for (i = 0; i < ARRAY_SIZE(snap_target_from); i++)
+		for (from = 0; from < ARRAY_SIZE(snap_target_from); from++)
+			nr += !!(snap_target_from[i] & BIT(from));
+	KUNIT_EXPECT_EQ(test, nr, ARRAY_SIZE(ways));
+}
+
+static void set_merges(struct kunit *test, struct ku_snap *ks)
+{
+	ks->ti.type = &snap_merge_target_type;
+	ks->t.persistent = true;
+	ks->t.merges = true;
+	ks->t.new_merge = snap_merge_create();
+	KUNIT_ASSERT_NOT_NULL(test, ks->t.new_merge);
+}
+
+/* That exceptions may or may not be on disk any more is known as long as the snapshot is loaded. */
+static void unsure_batch_is_remembered(struct kunit *test)
+{
+	struct test_disk *origin = ku_disk(test, 2048, 0), *cow = ku_disk(test, 2048, 0);
+	struct ku_snap *ks = ku_snap_persistent(test, origin, cow, 8), *first, *second, *last;
+	struct dm_snapshot *snap = ks->t.snap;
+	struct snap_merge *merge;
+	struct ku_bio *kb;
+
+	kb = ku_bio(test, cow, REQ_OP_WRITE, 16, 8, 's');
+	KUNIT_ASSERT_EQ(test, snap_pending_write(snap, 2, &kb->bio), DM_MAPIO_SUBMITTED);
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(kb));
+	test_disk_fail(cow, OP_BIT(REQ_OP_WRITE), 8, 1, BLK_STS_IOERR);
+
+	first = target_create(test, origin->bdev, cow->bdev, 8);
+	set_merges(test, first);
+	KUNIT_ASSERT_EQ(test, target_register(test, first), 0);
+	snap_postsuspend(&ks->ti);
+	snap_resume(&first->ti);
+	merge = snap->merge;
+	KUNIT_ASSERT_NOT_NULL(test, merge);
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(snap_merge_failed(merge)));
+	KUNIT_EXPECT_TRUE(test, snap_merge_unsure(merge));
+	snap_merge_presuspend(&first->ti);
+	snap_postsuspend(&first->ti);
+
+	second = target_create(test, origin->bdev, cow->bdev, 8);
+	set_merges(test, second);
+	KUNIT_ASSERT_EQ(test, target_register(test, second), 0);
+	expect_status(test, second, STATUSTYPE_INFO, "Merge failed");
+	snap_resume(&second->ti);
+	KUNIT_EXPECT_PTR_EQ(test, snap->merge, merge);
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(snap_merge_failed(merge)));
+	KUNIT_EXPECT_TRUE(test, snap_merge_unsure(merge));
+	kb = ku_bio(test, cow, REQ_OP_WRITE, 16, 8, 't');
+	KUNIT_EXPECT_EQ(test, snap_merge_map(&second->ti, &kb->bio), DM_MAPIO_KILL);
+	snap_merge_presuspend(&second->ti);
+	snap_postsuspend(&second->ti);
+
+	/* A target that does not merge takes no writes. */
+	last = target_create(test, origin->bdev, cow->bdev, 8);
+	last->t.persistent = true;
+	KUNIT_ASSERT_EQ(test, target_register(test, last), 0);
+	snap_resume(&last->ti);
+	KUNIT_EXPECT_TRUE(test, snap->overflowed);
+	KUNIT_EXPECT_TRUE(test, snap->attached);
+	KUNIT_EXPECT_NULL(test, last->t.origin->merging);
+	test_disk_heal(cow);
 }
 
 /* Who is to give the snapshot away has to be suspended, and cannot be resumed any more. */
@@ -416,7 +556,7 @@ static void resume_needs_the_other_suspended(struct kunit *test)
 
 	to = ku_snap(test, r.origin, r.cow, 8);
 	KUNIT_EXPECT_EQ(test, snap_preresume(&to->ti), -EINVAL);
-	from->suspended = true;
+	snap_postsuspend(&from->ti);
 	KUNIT_EXPECT_EQ(test, snap_preresume(&from->ti), -EINVAL);
 	KUNIT_EXPECT_EQ(test, snap_preresume(&to->ti), 0);
 	snap_resume(&to->ti);
@@ -426,16 +566,6 @@ static void resume_needs_the_other_suspended(struct kunit *test)
 /*
  * Status, invalidation.
  */
-
-static void expect_status(struct kunit *test, struct ku_snap *ks, status_type_t type,
-			  const char *expected)
-{
-	char *result = kunit_kzalloc(test, 256, GFP_KERNEL);
-
-	KUNIT_ASSERT_NOT_NULL(test, result);
-	snap_status(&ks->ti, type, 0, result, 256);
-	KUNIT_EXPECT_STREQ(test, result, expected);
-}
 
 static void status_tells_usage(struct kunit *test)
 {
@@ -454,7 +584,9 @@ static void status_tells_usage(struct kunit *test)
 
 	snap_resume(&ks->ti);
 	to = ku_snap(test, r.origin, r.other_cow, 16);
-	expect_status(test, to, STATUSTYPE_INFO, "Invalid");
+	expect_status(test, to, STATUSTYPE_INFO, "48/512 0");
+	snap_postsuspend(&ks->ti);
+	expect_status(test, to, STATUSTYPE_INFO, "48/512 0");
 	snap_resume(&to->ti);
 	expect_status(test, ks, STATUSTYPE_INFO, "Invalid");
 	expect_status(test, to, STATUSTYPE_INFO, "48/512 0");
@@ -710,6 +842,9 @@ static struct kunit_case scaled_cases[] = {
 	KUNIT_CASE(one_target_waits_for_a_cow_device),
 	KUNIT_CASE(resume_takes_the_snapshot_over),
 	KUNIT_CASE(resume_needs_the_other_suspended),
+	KUNIT_CASE(source_is_gone),
+	KUNIT_CASE(states_are_entered_in_order),
+	KUNIT_CASE(unsure_batch_is_remembered),
 	KUNIT_CASE(status_tells_usage),
 	KUNIT_CASE(status_gives_the_table_line),
 	KUNIT_CASE(status_for_measurements),
