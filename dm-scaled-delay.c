@@ -90,7 +90,7 @@ static void dm_scaled_delay_clear(void)
 
 	if (!dm_scaled_nr_delays)
 		return;
-	/* A thread that still looks at a line may see it change; its hit counts for another point then. */
+	/* A thread that still reads a line may see the next setting in it: it waits once more. */
 	WRITE_ONCE(dm_scaled_nr_delays, 0);
 	static_branch_disable(&dm_scaled_delays_set);
 }

@@ -3,15 +3,16 @@
  * Delay points: a debug build can stop for a while where one thread hands state over to another, so
  * that a window of nanoseconds becomes one of seconds.
  *
- * A point has a name, "file:what comes next", such as "clone-bitmap:set-hydrated". In a normal build
- * it compiles to nothing. In a debug build (for a kernel with CONFIG_PROVE_LOCKING, or with make
- * DM_SCALED_DELAYS=1) /sys/kernel/debug/dm-scaled/delay sets which points wait. A line written to it is
+ * A point has a name, "file:what comes next", such as "clone-bitmap:set-hydrated". In a normal
+ * build it compiles to nothing. In a debug build (for a kernel with CONFIG_PROVE_LOCKING, or with
+ * make DM_SCALED_DELAYS=1) /sys/kernel/debug/dm-scaled/delay sets which points wait. A line written
+ * to it is
  *
  *	NAME MILLISECONDS [PER_THOUSAND [COUNT]]
  *
- * NAME may end in "*". PER_THOUSAND, 1000 by default, is the probability that a hit waits. COUNT limits
- * how many hits wait; without it there is no limit. "off" forgets all lines. A read shows each line with
- * the number of its hits, and how many of them waited.
+ * NAME may end in "*". PER_THOUSAND, 1000 by default, is the probability that a hit waits. COUNT
+ * limits how many hits wait; without it there is no limit. "off" forgets all lines. A read shows
+ * each line with the number of its hits, and how many of them waited.
  *
  * While "no_memory" beside it is set, the engine finds no memory but its reserves.
  */

@@ -183,7 +183,7 @@ static sector_t snap_load_sector(const struct snap_loader *l)
 
 static int snap_load_corrupt(struct snap_loader *l, u64 old, u64 new, const char *what)
 {
-	DMERR("%pg: Exception %llu, in sector %llu, says that chunk %llu of the origin is in chunk %llu of the COW device: %s",
+	DMERR("%pg: Exception %llu, in sector %llu, of chunk %llu in chunk %llu: %s",
 	      l->store->cow, l->end->slots, (unsigned long long)snap_load_sector(l), old, new,
 	      what);
 	*l->error = "COW device is corrupt: see the kernel's log";
@@ -287,7 +287,7 @@ static int snap_load_list(struct snap_loader *l)
 
 	for (block = 0; !ended; block++) {
 		if (!snap_load_on_device(l, block)) {
-			DMERR("%pg: The list of exceptions has %llu, and goes on in sector %llu, where the device has ended",
+			DMERR("%pg: List of %llu exceptions goes on in sector %llu, beyond the end",
 			      l->store->cow, l->end->slots,
 			      (unsigned long long)snap_load_sector(l));
 			*l->error = "COW device is corrupt: its list of exceptions does not end";

@@ -81,7 +81,8 @@ struct snap_log_cpu {
  * @timed:      @late has been queued for that
  * @scrub:      the next write only overwrites what follows the list
  * @zeroed:     the area after the current one ends the list
- * @zeroing:    it is being zeroed
+ * @zeroing:    @zeroing_area is being zeroed
+ * @zeroing_area: the area after the current one when that began
  * @failed:     nothing can be made durable any more
  * @closed:     no write is to be started
  * @wanted:     entries that have been taken from the CPUs, but not written
@@ -121,6 +122,7 @@ struct snap_log {
 	bool scrub;
 	bool zeroed;
 	bool zeroing;
+	u64 zeroing_area;
 	bool failed;
 	bool closed;
 	struct llist_node *wanted;
@@ -192,10 +194,16 @@ static u64 snap_log_rest_of_area(const struct snap_log *log)
 	return ((1ULL << log->store->area_shift) - before) * sizeof(struct snap_disk_exception);
 }
 
+/* Number of the area after the current one. */
+static u64 snap_log_next_area_nr(const struct snap_log *log)
+{
+	return (log->slots >> log->store->area_shift) + 1;
+}
+
 static bool snap_log_next_area(const struct snap_log *log, struct dm_io_region *region)
 {
 	const struct snap_store *store = log->store;
-	u64 chunk = snap_area_chunk(store->area_shift, (log->slots >> store->area_shift) + 1);
+	u64 chunk = snap_area_chunk(store->area_shift, snap_log_next_area_nr(log));
 
 	region->bdev = store->cow;
 	region->sector = chunk << store->chunk_shift;
@@ -303,19 +311,24 @@ static void snap_log_zeroing_done(int read_err, unsigned long write_err, void *c
 		DMERR("Cannot zero a chunk for the next exceptions");
 		log->failed = true;
 	} else {
-		log->zeroed = true;
+		/* A merge may have shortened the list meanwhile: then it was another area. */
+		log->zeroed = log->zeroing_area == snap_log_next_area_nr(log);
 	}
 	spin_unlock_irq(&log->lock);
 
 	snap_log_try(log, false);
 }
 
-/* Until @zeroing is cleared the list does not grow into the next area, so that is what it was. */
+/*
+ * Zeroes what is the next area now. Until that has ended the list does not grow into it; if it is
+ * shortened meanwhile, which only a merge does, the area is not in use.
+ */
 static void snap_log_zero(struct snap_log *log)
 {
 	struct dm_io_region region;
 
 	spin_lock_irq(&log->lock);
+	log->zeroing_area = snap_log_next_area_nr(log);
 	snap_log_next_area(log, &region);
 	spin_unlock_irq(&log->lock);
 	dm_kcopyd_mq_zero_with(log->kcopyd, &log->zero_ticket, 1, &region, 0,

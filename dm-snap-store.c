@@ -84,7 +84,7 @@ static unsigned int snap_store_batch(const struct snap_store *store, u64 capacit
 {
 	u64 needed = READ_ONCE(store->needed), spare;
 
-	/* Stock uses one chunk more where the device ends with an area, see snap_data_capacity(). */
+	/* Stock uses a chunk more where the device ends with an area: snap_data_capacity(). */
 	if (capacity + 1 >= needed)
 		spare = capacity > needed ? capacity - needed : 0;
 	else
@@ -149,9 +149,9 @@ static bool snap_store_set_swept(struct snap_store *store)
 }
 
 /*
- * The device has been divided up, or batches have become smaller. What other CPUs have left is taken chunk by chunk, never moved
- * from batch to batch, so that none is overlooked: if all batches are found empty the device is
- * full.
+ * The device has been divided up, or batches have become smaller. What other CPUs have left is
+ * taken chunk by chunk, never moved from batch to batch, so that none is overlooked: if all batches
+ * are found empty the device is full.
  */
 static bool snap_batch_steal(struct snap_store *store, u64 *chunk)
 {

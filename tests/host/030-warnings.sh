@@ -6,6 +6,8 @@ set -euo pipefail
 # shellcheck source=tests/host/lib.sh
 . "$(dirname "$0")/lib.sh"
 
+# With delay points, so that all files are compiled.
+export DM_SCALED_DELAYS=1
 make KVER="$kver" O="$out/static" W=1 KCFLAGS=-Werror module test-modules
 # The two files that are then different.
 dir=$out/static-copy

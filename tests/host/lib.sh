@@ -85,6 +85,7 @@ sparse()
 	done
 	shift
 	mkdir -p "$out/static"
+	export DM_SCALED_DELAYS=1
 	# With the flags of those who look for warnings, so that nothing has to be compiled again.
 	make KVER="$kver" O="$out/static" W=1 KCFLAGS=-Werror C=2 CF="${warnings[*]}" "${targets[@]}" 2>&1 | tee "$log"
 	for file in "$@"; do
