@@ -76,7 +76,7 @@ run_test()
 
 	# The second area is in chunk 258: exception 260 is the fifth there.
 	poke $cow $((258 * 4096 + 4 * 16 + 8)) 8 $((1 << 40))
-	damaged "Exception 260, in sector 2064, says that chunk 260 .*: the device ends before it"
+	damaged "Exception 260, in sector 2064, of chunk 260 in .*: the device ends before it"
 	dd if=/run/image of="$c" bs=1M oflag=direct status=none
 	poke $cow 12 4 7
 	damaged "chunk size in the header, sector 0, is 7 sectors"

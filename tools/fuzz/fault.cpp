@@ -89,24 +89,19 @@ constexpr std::array kSentences{
 			  "Unknown argument: not hydration_threshold or hydration_batch_size"}},
 	std::pair{Fault::core_left_over,
 		  std::string_view{"Arguments left over after the core arguments"}},
-	std::pair{
-		Fault::begin,
-		std::string_view{
-			"Target begins within a chunk: must be a multiple of the chunk size"}},
-	std::pair{
-		Fault::origin_in_use,
-		std::string_view{"Origin device is in use already: see the kernel's log"}},
+	std::pair{Fault::begin,
+		  std::string_view{
+			  "Target begins within a chunk: must be a multiple of the chunk size"}},
+	std::pair{Fault::origin_in_use,
+		  std::string_view{"Origin device is in use already: see the kernel's log"}},
 	std::pair{Fault::cow_in_use,
 		  std::string_view{"COW device is in use already: see the kernel's log"}},
-	std::pair{
-		Fault::meta_in_use,
-		std::string_view{"Metadata device is in use already: see the kernel's log"}},
-	std::pair{
-		Fault::dest_in_use,
-		std::string_view{"Destination device is in use already: see the kernel's log"}},
-	std::pair{
-		Fault::source_in_use,
-		std::string_view{"Source device is in use already: see the kernel's log"}},
+	std::pair{Fault::meta_in_use,
+		  std::string_view{"Metadata device is in use already: see the kernel's log"}},
+	std::pair{Fault::dest_in_use,
+		  std::string_view{"Destination device is in use already: see the kernel's log"}},
+	std::pair{Fault::source_in_use,
+		  std::string_view{"Source device is in use already: see the kernel's log"}},
 	std::pair{
 		Fault::meta_small,
 		std::string_view{
