@@ -390,6 +390,39 @@ static void copies_only_what_is_needed(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, test_disk_nr_records(f->cows[0]), 0);
 }
 
+/* A worker that finds no memory for a pending exception does not wait; the write goes on later. */
+static void worker_parks_a_write(struct kunit *test)
+{
+	struct fixture *f = fixture(test, 1, one_size);
+	struct dm_snapshot *snap = f->snaps[0]->t.snap;
+	struct ku_bio *kb = origin_bio(test, f, CHUNK, CHUNK);
+	unsigned int nr = snap->pending_pool.min_nr, i;
+	void **objects = kunit_kcalloc(test, nr, sizeof(*objects), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, objects);
+	KUNIT_ASSERT_EQ(test, test_disk_record(f->cows[0], 4), 0);
+	dm_scaled_caches_empty_local();
+	ku_allow(0);
+	for (i = 0; i < nr; i++)
+		objects[i] = mempool_alloc(&snap->pending_pool, GFP_NOWAIT);
+	KUNIT_EXPECT_EQ(test, snap->pending_pool.curr_nr, 0);
+
+	KUNIT_EXPECT_EQ(test, snap_origin_write(snap->origin, &kb->bio, true),
+			DM_MAPIO_SUBMITTED);
+	ku_pause();
+	KUNIT_EXPECT_FALSE(test, ku_bio_has_ended(kb));
+	KUNIT_EXPECT_EQ(test, test_disk_nr_records(f->cows[0]), 0);
+
+	ku_allow(KU_ALL);
+	for (i = 0; i < nr; i++)
+		if (objects[i])
+			mempool_free(objects[i], &snap->pending_pool);
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(kb));
+	KUNIT_EXPECT_EQ(test, (int)kb->status, (int)BLK_STS_OK);
+	KUNIT_EXPECT_EQ(test, test_disk_nr_records(f->cows[0]), 1);
+	KUNIT_EXPECT_TRUE(test, has_exception(f->snaps[0], 1));
+}
+
 static const unsigned int three_sizes[] = { CHUNK, 2 * CHUNK, CHUNK };
 
 /* Before a write goes ahead all snapshots have their copy, each in its chunks. */
@@ -540,6 +573,7 @@ static struct kunit_case origin_cases[] = {
 	KUNIT_CASE_PARAM(writes_are_cut_at_chunks, cut_gen_params),
 	KUNIT_CASE(first_write_waits_for_the_copy),
 	KUNIT_CASE(copies_only_what_is_needed),
+	KUNIT_CASE(worker_parks_a_write),
 	KUNIT_CASE(write_waits_for_all_snapshots),
 	KUNIT_CASE(write_copies_for_new_snapshots),
 	KUNIT_CASE(overflow_does_not_stop_the_write),
