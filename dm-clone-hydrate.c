@@ -113,8 +113,8 @@ static unsigned long clone_batch_room(struct clone *clone)
 
 	lockdep_assert_held(&h->lock);
 
-	/* While one of its batches is read another one can be written. */
-	if (h->step == h->ceiling)
+	/* On a device whose rate is known: while one batch is read another one can be written. */
+	if (h->ceiling < CLONE_MAX_STEP && h->step == h->ceiling)
 		nr = min(nr, max(limit / 2, 1UL));
 	if (h->next >= h->careful && h->next < h->careful_end)
 		nr = min(nr, 1UL);
