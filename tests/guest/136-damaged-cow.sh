@@ -93,12 +93,12 @@ run_test()
 	dm_remove snap
 	# What is no snapshot is not taken for a damaged one: as with stock, nobody is to believe in a snapshot that is none.
 	poke $cow 0 4 1
-	assert_fails snap_create snap - "$o" $cow P 8
+	assert_fails dm_create snap "0 $(sectors "$o") $snapshot $o $cow P 8"
 	# What cannot be read now may be intact.
 	dd if=/run/image of="$c" bs=1M oflag=direct status=none
 	dm_reload cow "0 8 linear $c 0
 8 8184 error"
-	assert_fails snap_create snap - "$o" $cow P 8
+	assert_fails dm_create snap "0 $(sectors "$o") $snapshot $o $cow P 8"
 	dm_remove origin cow
 
 	# LVM activates the origin, and can remove the snapshot.
