@@ -98,7 +98,7 @@ load_module()
 {
 	modprobe dm-mod
 	modprobe dm-bufio
-	insmod "$module" "$@"
+	insmod "$module" "$@" || return
 	# In a soak each delay point of a debug build waits now and then.
 	if [[ ${RANDOM_DELAYS:-} && -e $delays ]]; then
 		echo '* 1 5' > "$delays"
