@@ -224,7 +224,8 @@ static int clone_get_device(struct clone *clone, const char *path, bool write, s
 {
 	int r;
 
-	r = dm_get_device(clone->ti, path, write ? DM_SCALED_MODE_ALL : DM_SCALED_MODE_READ, dev);
+	r = write ? dm_get_device(clone->ti, path, DM_SCALED_MODE_ALL, dev) :
+		    dm_scaled_get_device_to_read(clone->ti, path, dev);
 	if (r) {
 		*dev = NULL;
 		clone->ti->error = error;

@@ -10,6 +10,7 @@
 #include <linux/device-mapper.h>
 #include <linux/spinlock.h>
 
+#include "compat.h"
 #include "dm-scaled-devices.h"
 
 /* Under which condition a device may have two roles at a time. */
@@ -75,6 +76,13 @@ static const struct dm_scaled_use *dm_scaled_find_obstacle(const struct dm_scale
 		if (!dm_scaled_may_share(new, old))
 			return old;
 	return NULL;
+}
+
+int dm_scaled_get_device_to_read(struct dm_target *ti, const char *path, struct dm_dev **dev)
+{
+	if (!dm_get_device(ti, path, dm_table_get_mode(ti->table), dev))
+		return 0;
+	return dm_get_device(ti, path, DM_SCALED_MODE_READ, dev);
 }
 
 int dm_scaled_devices_use(struct dm_target *ti, struct dm_scaled_use *uses, unsigned int nr)

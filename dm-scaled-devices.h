@@ -32,6 +32,7 @@
 #include <linux/list.h>
 
 struct block_device;
+struct dm_dev;
 struct dm_table;
 struct dm_target;
 struct mapped_device;
@@ -65,6 +66,21 @@ struct dm_scaled_use {
 	struct mapped_device *md;
 	struct list_head list;
 };
+
+/**
+ * dm_scaled_get_device_to_read() - open a device that a target only reads
+ * @ti:   the target
+ * @path: of the device
+ * @dev:  set to the device, for dm_put_device()
+ *
+ * Opens it as other targets of the table do. If one of them asks for more than has been asked for
+ * before, device-mapper opens the device anew and frees the dm_dev that is in use here. Where
+ * writing is refused, it is refused to the other targets as well.
+ *
+ * Context: a target's constructor.
+ * Return: 0 or a negative error.
+ */
+int dm_scaled_get_device_to_read(struct dm_target *ti, const char *path, struct dm_dev **dev);
 
 /**
  * dm_scaled_devices_use() - enter all devices of a target, or none

@@ -385,20 +385,6 @@ static int snap_parse_chunk_size(struct snap_target *t, const char *arg)
 	return snap_check_chunk_size(t->chunk_size, &t->ti->error);
 }
 
-/*
- * Opens the origin as the other targets of the table open it, though it is only read. If one of
- * them needed more than this target has asked for, device-mapper would open the device anew and
- * free the dm_dev that is in use here. Where writing is refused, it is refused to them as well.
- */
-static int snap_get_origin(struct snap_target *t, const char *path)
-{
-	struct dm_target *ti = t->ti;
-
-	if (!dm_get_device(ti, path, dm_table_get_mode(ti->table), &t->origin_dev))
-		return 0;
-	return dm_get_device(ti, path, DM_SCALED_MODE_READ, &t->origin_dev);
-}
-
 static int snap_use_devices(struct snap_target *t)
 {
 	t->uses[0].bdev = t->origin_dev->bdev;
@@ -459,7 +445,7 @@ static int snap_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 		}
 	}
 
-	r = snap_get_origin(t, argv[0]);
+	r = dm_scaled_get_device_to_read(ti, argv[0], &t->origin_dev);
 	if (r) {
 		ti->error = "Cannot open the origin device";
 		goto bad_args;
