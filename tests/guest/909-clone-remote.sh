@@ -87,7 +87,7 @@ find_nvme()
 	local dir
 
 	for dir in /sys/class/nvme-subsystem/*/nvme*n*; do
-		if [[ $(< "${dir%/*}/subsysnqn") == "$nqn" && -b /dev/${dir##*/} ]]; then
+		if [[ -b /dev/${dir##*/} && $(< "${dir%/*}/subsysnqn") == "$nqn" ]]; then
 			echo "/dev/${dir##*/}"
 			return
 		fi

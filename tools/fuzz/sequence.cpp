@@ -74,7 +74,7 @@ Sequence::Pair Sequence::pair_of(const std::string &cow) const
 	Pair pair;
 
 	for (const auto &line : lines_) {
-		if (line->cow != cow || line->handed_over)
+		if (line->cow != cow || line->over)
 			continue;
 		(line->active ? pair.from : pair.to) = line;
 	}
@@ -83,8 +83,14 @@ Sequence::Pair Sequence::pair_of(const std::string &cow) const
 
 void Sequence::drop(std::optional<Loaded> &loaded)
 {
-	if (loaded && loaded->line)
+	if (loaded && loaded->line) {
 		std::erase(lines_, loaded->line);
+		// Who waits for a snapshot that goes never gets one.
+		const Pair pair = pair_of(loaded->line->cow);
+
+		if (loaded->line->contents && pair.to)
+			pair.to->over = true;
+	}
 	loaded.reset();
 }
 
@@ -232,7 +238,7 @@ void Sequence::activate(Loaded &loaded)
 		line.chunk = line.contents->chunk;
 		line.active = true;
 		pair.from->active = false;
-		pair.from->handed_over = true;
+		pair.from->over = true;
 	}
 }
 
@@ -340,7 +346,10 @@ Sequence::Complaint Sequence::message(Mapped &mapped)
 
 std::string Sequence::usage(const Line &line) const
 {
-	if (!line.contents)
+	const Pair pair = pair_of(line.cow);
+
+	// A table that waits shows what it is going to get.
+	if (!line.contents && (pair.to.get() != &line || !pair.from))
 		return "Invalid";
 	for (const BlockDevice &device : devices_.list())
 		if (to_string(device.number) == line.cow)

@@ -49,7 +49,8 @@ private:
 		// Of the active snapshot, or of one that is not active yet.
 		std::unique_ptr<Contents> contents;
 		bool active = false;
-		bool handed_over = false;
+		// Another line has got its snapshot, or the one that it waited for has gone.
+		bool over = false;
 	};
 	struct Loaded {
 		Target target;
