@@ -507,8 +507,8 @@ void clone_bitmap_adopt(struct clone_bitmap *b, const struct clone_bitmap *from)
 
 int clone_bitmap_verify(struct clone_bitmap *b)
 {
+	enum clone_super_state state = CLONE_SUPER_BROKEN;
 	struct clone_disk_super super;
-	enum clone_super_state state;
 	bool ours = false;
 	unsigned int copy;
 	int r, error = -EINVAL;

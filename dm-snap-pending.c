@@ -803,7 +803,7 @@ int snap_pending_write(struct dm_snapshot *snap, u64 chunk, struct bio *bio)
 	}
 	spin_unlock_irq(&bucket->lock);
 
-	if (likely(pe == fresh)) {
+	if (likely(pe && pe == fresh)) {
 		if (full)
 			snap_full_write(pe, bio);
 		else

@@ -11,8 +11,8 @@ requires()
 	requires_delays
 }
 
-# acknowledged HOW SECTOR POINT: a write of "b" that is said to be durable, beside one whose region stops at POINT, is found
-# after a power cut.
+# acknowledged HOW SECTOR POINT: a write of "b" that is said to be durable, beside one whose region stops at POINT, is
+# found after a power cut.
 acknowledged()
 {
 	local how=$1 sector=$2 point=$3 pid

@@ -26,10 +26,12 @@ accepted=(
 	"kcopyd-test-main.c core.NullDereference 'engine'"
 )
 
-modules=$out/static/$kver/module
-mkdir -p "$out/static"
-make KVER="$kver" O="$out/static" W=1 KCFLAGS=-Werror module test-modules > "$out/static/build.log" 2>&1 ||
-	fail "does not compile, see $out/static/build.log"
+modules=$out/analyzer/$kver/module
+mkdir -p "$out/analyzer"
+# With delay points, whose file is compiled then only.
+make KVER="$kver" O="$out/analyzer" DM_SCALED_DELAYS=1 W=1 KCFLAGS=-Werror module test-modules \
+	> "$out/analyzer/build.log" 2>&1 ||
+	fail "does not compile, see $out/analyzer/build.log"
 cd "$(kernel_headers "$kver")"
 
 passed=$cache/clang-analyzer
