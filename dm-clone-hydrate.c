@@ -10,9 +10,10 @@
  * pause a small batch is copied now and then all the same, as there is no point in a clone that
  * never becomes complete.
  *
- * A slow device gets less at a time: not more than it copies in a few milliseconds, or in twice the
- * time that a small batch takes if that is longer, and never more than it copies in 50 ms. More
- * would not make it faster, but would stand in the way of a user's I/O.
+ * A user's I/O waits for what is under way when it comes. So no more is under way than the devices
+ * copy in twice the time that the smallest copy takes by itself: one more is ready when one ends.
+ * It may be what they copy in a millisecond, if that is more, but never more than they copy in
+ * 50 ms.
  *
  * A batch that fails is tried again region by region, so that one bad sector costs one region.
  * Writes that wait for a region of the batch copy that region themselves then.
@@ -33,11 +34,16 @@
 #define CLONE_MAX_STEP		((sector_t)1 << 40)
 /* Sectors that are copied at a time when others have just done I/O. */
 #define CLONE_STEP_SECTORS	64
+/* Sectors that are copied at a time however slow the devices are. */
+#define CLONE_LEAST_SECTORS	8
 /* How long the copies under way may take, ns: that much always, and at most. */
-#define CLONE_QUICK		(4 * NSEC_PER_MSEC)
+#define CLONE_QUICK		NSEC_PER_MSEC
 #define CLONE_LONG		(50 * NSEC_PER_MSEC)
-/* For how long the rate of copying is measured, ns. */
+/* For how long the rate of copying is measured, ns, and what the smallest copies take, jiffies. */
 #define CLONE_PERIOD		(50 * NSEC_PER_MSEC)
+#define CLONE_PROBE		(2 * HZ)
+/* Of so many the quickest one counts: the others may have waited for a CPU. */
+#define CLONE_PROBES		4
 /* How long nobody else must have done any before more is copied at a time. */
 #define CLONE_CALM		max(2, HZ / 50)
 /* Sectors a second that are copied while others do I/O all the time. */
@@ -56,6 +62,7 @@
  * @first: the first one
  * @nr:    number of them
  * @begun: when, ns
+ * @alone: no other one was under way then
  */
 struct clone_batch {
 	struct clone *clone;
@@ -63,6 +70,7 @@ struct clone_batch {
 	unsigned long first;
 	unsigned long nr;
 	u64 begun;
+	bool alone;
 };
 
 static struct kmem_cache *clone_batch_slab;
@@ -87,7 +95,7 @@ static bool clone_others_are_busy(struct clone *clone)
 		begun += READ_ONCE(per_cpu_ptr(clone->cpus, cpu)->begun);
 
 	if (begun != h->begun || begun != ended) {
-		h->step = CLONE_STEP_SECTORS;
+		h->step = min_t(sector_t, CLONE_STEP_SECTORS, h->ceiling);
 		h->calm_at = jiffies + CLONE_CALM;
 		h->measured = 0;
 	}
@@ -95,7 +103,13 @@ static bool clone_others_are_busy(struct clone *clone)
 	return begun != ended;
 }
 
-/* Regions that make a step; one at least, whatever its size. */
+/* The smallest step; a region at least, whatever its size. */
+static sector_t clone_least_step(struct clone *clone)
+{
+	return max_t(sector_t, CLONE_LEAST_SECTORS, clone_region_size(clone));
+}
+
+/* Regions that make a step; one at least. */
 static unsigned long clone_step_regions(struct clone *clone)
 {
 	return max_t(unsigned long, clone->hydrator.step >> clone->region_shift, 1);
@@ -131,22 +145,46 @@ static void clone_set_ceiling(struct clone *clone, u64 sectors, u64 ns)
 
 	/* Fits: that would be 32 TiB in one period. */
 	sectors = min_t(u64, sectors, 1ULL << 36);
-	h->ceiling = max_t(u64, div64_u64(sectors * may_take, ns), CLONE_STEP_SECTORS);
+	h->ceiling = max_t(u64, div64_u64(sectors * may_take, ns), clone_least_step(clone));
 	h->step = min(h->step, h->ceiling);
 }
 
-/* A batch ends well. Only those that were begun with the present step say something about it. */
-static void clone_step_up(struct clone *clone, u64 begun, sector_t sectors)
+/* What the smallest copies take, now and then: all others have to end for it. */
+static void clone_probe(struct clone *clone, const struct clone_batch *batch, u64 took)
 {
 	struct clone_hydrator *h = &clone->hydrator;
-	u64 now = ktime_get_ns(), took = now - begun;
 
 	lockdep_assert_held(&h->lock);
 
-	if (sectors <= max_t(sector_t, CLONE_STEP_SECTORS, clone_region_size(clone)))
-		h->latency = min_t(u64, h->latency, min_t(u64, took, CLONE_LONG));
+	if (!batch->alone ||
+	    clone_sectors(clone, batch->first, batch->nr) > clone_least_step(clone))
+		return;
+	h->probed = h->probes ? min(h->probed, took) : took;
+	if (++h->probes < CLONE_PROBES)
+		return;
+	h->latency = h->probed;
+	h->probes = 0;
+	h->probe_at = jiffies + CLONE_PROBE;
+}
+
+/* A batch ends well. Only those that were begun with the present step say something about it. */
+static void clone_step_up(struct clone *clone, const struct clone_batch *batch)
+{
+	struct clone_hydrator *h = &clone->hydrator;
+	sector_t sectors = clone_sectors(clone, batch->first, batch->nr);
+	u64 now = ktime_get_ns(), took = now - batch->begun;
+
+	lockdep_assert_held(&h->lock);
+
 	if (time_before(jiffies, h->calm_at))
 		return;
+	if (time_after_eq(jiffies, h->probe_at))
+		clone_probe(clone, batch, took);
+	if (time_after_eq(jiffies, h->probe_at)) {
+		h->step = clone_least_step(clone);
+		h->measured = 0;
+		return;
+	}
 
 	if (!h->measured) {
 		h->measured = now;
@@ -154,7 +192,7 @@ static void clone_step_up(struct clone *clone, u64 begun, sector_t sectors)
 	} else {
 		h->measured_sectors += sectors;
 	}
-	if (now - h->measured >= CLONE_PERIOD) {
+	if (now - h->measured >= max_t(u64, CLONE_PERIOD, 8 * h->latency)) {
 		clone_set_ceiling(clone, h->measured_sectors, now - h->measured);
 		h->measured = now;
 		h->measured_sectors = 0;
@@ -213,6 +251,7 @@ static void clone_find_batch(struct clone *clone, struct clone_batch *batch, uns
 
 	batch->clone = clone;
 	batch->begun = ktime_get_ns();
+	batch->alone = h->copying == most;
 	batch->nr = clone_claim_run(clone, h->next, most, &batch->first);
 	/* Once around. */
 	if (!batch->nr && h->next)
@@ -287,9 +326,7 @@ static void clone_batch_copied(int read_err, unsigned long write_err, void *cont
 	struct clone_hydrator *h = &clone->hydrator;
 	blk_status_t status = read_err || write_err ? BLK_STS_IOERR : BLK_STS_OK;
 	unsigned long i, first = batch->first, nr = batch->nr;
-	u64 begun = batch->begun;
 
-	mempool_free(batch, &h->batches);
 	if (unlikely(status))
 		DMERR_LIMIT("%s: Cannot copy regions %lu to %lu: the %s failed", clone_name(clone),
 			    first, first + nr - 1, read_err ? "source" : "destination");
@@ -305,8 +342,9 @@ static void clone_batch_copied(int read_err, unsigned long write_err, void *cont
 		clone_batch_failed(clone, first, nr);
 	} else {
 		h->failures = 0;
-		clone_step_up(clone, begun, clone_sectors(clone, first, nr));
+		clone_step_up(clone, batch);
 	}
+	mempool_free(batch, &h->batches);
 	WRITE_ONCE(h->copying, h->copying - nr);
 	if (!h->copying)
 		wake_up(&h->idle);
@@ -363,10 +401,10 @@ int clone_hydrator_init(struct clone *clone)
 	h->threshold = max(CLONE_COPY_SECTORS >> clone->region_shift, 1);
 	h->batch = max(CLONE_BATCH_SECTORS >> clone->region_shift, 1);
 	h->enabled = true;
-	h->step = CLONE_STEP_SECTORS;
+	h->step = clone_least_step(clone);
 	h->ceiling = CLONE_MAX_STEP;
-	h->latency = CLONE_LONG;
 	h->retry_at = jiffies;
+	h->probe_at = jiffies;
 	h->trickle_at = jiffies;
 	h->calm_at = jiffies;
 	return mempool_init_slab_pool(&h->batches, CLONE_MIN_BATCHES, clone_batch_slab);
@@ -420,8 +458,11 @@ void clone_hydrator_run(struct clone *clone)
 	h->running = true;
 	/* The devices may be others than before. */
 	h->ceiling = CLONE_MAX_STEP;
-	h->latency = CLONE_LONG;
+	h->latency = 0;
+	h->probes = 0;
 	h->measured = 0;
+	h->step = clone_least_step(clone);
+	h->probe_at = jiffies;
 	clone_hydrator_wake(clone);
 	mutex_unlock(&h->lock);
 }

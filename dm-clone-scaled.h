@@ -95,12 +95,15 @@ struct clone_cpu {
  * @copying:   regions being copied; set before a region is claimed, cleared after its release
  * @step:      sectors that may be copied at a time now; grows as long as nobody else does I/O
  * @ceiling:   where @step stops growing, as the devices are not faster
- * @latency:   ns that a batch of the smallest step took at least
+ * @latency:   ns that the smallest copy takes with nothing else under way; 0: not known
+ * @probes:    such copies since @probe_at
+ * @probed:    ns that the quickest of them took
  * @measured:  ns; since then the rate of copying is measured; 0: not now
  * @measured_sectors: sectors copied since then
  * @failures:  regions that failed one after another
  * @begun:     bios mapped when it was last looked
  * @retry_at:  jiffies; nothing is begun before
+ * @probe_at:  jiffies; when @latency is measured again
  * @trickle_at: jiffies; when a small batch is due although others do I/O
  * @calm_at:   jiffies; @step does not grow before, as others have done I/O
  * @idle:      woken when @copying becomes 0
@@ -120,11 +123,14 @@ struct clone_hydrator {
 	sector_t step;
 	sector_t ceiling;
 	u64 latency;
+	unsigned int probes;
+	u64 probed;
 	u64 measured;
 	u64 measured_sectors;
 	unsigned int failures;
 	unsigned long begun;
 	unsigned long retry_at;
+	unsigned long probe_at;
 	unsigned long trickle_at;
 	unsigned long calm_at;
 	wait_queue_head_t idle;

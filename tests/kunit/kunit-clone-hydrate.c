@@ -51,7 +51,7 @@ static void hydrate_urgent(struct dm_kcopyd_mq_client *kc, int change);
 #define STEP		1
 #define REGIONS		1000UL
 #define SIZE		((sector_t)REGIONS << SHIFT)
-#define MAX_COPIES	512
+#define MAX_COPIES	4096
 #define NOT_QUEUED	ULONG_MAX
 
 /**
@@ -191,13 +191,14 @@ static struct fixture *setup_clone(struct kunit *test, unsigned int shift, secto
 	return f;
 }
 
-/* It is running, but the worker has not come yet. */
+/* It is running, but the worker has not come yet. What small copies take is measured later. */
 static struct fixture *setup(struct kunit *test)
 {
 	struct fixture *f = setup_clone(test, SHIFT, SIZE);
 
 	clone_hydrator_run(&f->clone);
 	KUNIT_EXPECT_EQ(test, f->delay, 0UL);
+	f->clone.hydrator.probe_at = f->now + 3600 * HZ;
 	return f;
 }
 
@@ -336,7 +337,7 @@ static void begins_with_defaults(struct kunit *test)
 	work(f);
 	KUNIT_ASSERT_GE(test, f->nr_copies, 1U);
 	KUNIT_EXPECT_EQ(test, f->copies[0].first, 0UL);
-	KUNIT_EXPECT_EQ(test, f->copies[0].nr, max(CLONE_STEP_SECTORS >> d->shift, 1));
+	KUNIT_EXPECT_EQ(test, f->copies[0].nr, max(CLONE_LEAST_SECTORS >> d->shift, 1));
 }
 
 static void keeps_to_threshold_and_batch(struct kunit *test)
@@ -506,7 +507,7 @@ static void speed_up(struct kunit *test, struct fixture *f)
 
 static void step_doubles(struct kunit *test)
 {
-	static const unsigned long nr[] = { 1, 1, 2, 4, 8, 16 };
+	static const unsigned long nr[] = { 1, 2, 4, 8, 16 };
 	struct fixture *f = setup(test);
 	unsigned long first = 0;
 	unsigned int i;
@@ -569,6 +570,7 @@ static void step_does_not_overflow(struct kunit *test)
 /**
  * struct speed - of the devices
  * @name:    of the case
+ * @shift:   of the size of regions, sectors
  * @sectors: that they copy in a second
  * @latency: of each copy besides, ns
  * @least:   ns for which there must be copies under way in the end, at least
@@ -576,6 +578,7 @@ static void step_does_not_overflow(struct kunit *test)
  */
 struct speed {
 	const char *name;
+	unsigned int shift;
 	u64 sectors;
 	u64 latency;
 	u64 least;
@@ -583,13 +586,13 @@ struct speed {
 };
 
 static const struct speed speeds[] = {
-	{ "8 MB/s", 16000, 0, 8 * NSEC_PER_MSEC, 17 * NSEC_PER_MSEC },
-	{ "1 MB/s", 2000, 0, 64 * NSEC_PER_MSEC, 65 * NSEC_PER_MSEC },
-	{ "100 MB/s", 200000, 0, 2 * NSEC_PER_MSEC, 5 * NSEC_PER_MSEC },
-	{ "100 MB/s that seeks", 200000, 10 * NSEC_PER_MSEC, 10 * NSEC_PER_MSEC,
+	{ "8 MB/s", 3, 16000, 0, 0, NSEC_PER_MSEC },
+	{ "1 MB/s", 3, 2000, 0, 0, 8 * NSEC_PER_MSEC },
+	{ "100 MB/s", 3, 200000, 0, 0, NSEC_PER_MSEC },
+	{ "100 MB/s that seeks", 7, 200000, 10 * NSEC_PER_MSEC, 10 * NSEC_PER_MSEC,
 	  25 * NSEC_PER_MSEC },
-	{ "100 MB/s far away", 200000, 300 * NSEC_PER_MSEC, 0, 50 * NSEC_PER_MSEC },
-	{ "4 GB/s", 8000000, 0, 3 * NSEC_PER_MSEC, 5 * NSEC_PER_MSEC },
+	{ "100 MB/s far away", 7, 200000, 300 * NSEC_PER_MSEC, 0, 50 * NSEC_PER_MSEC },
+	{ "4 GB/s", 8, 8000000, 0, NSEC_PER_MSEC / 2, NSEC_PER_MSEC },
 };
 
 static void speed_desc(const struct speed *s, char *desc)
@@ -605,7 +608,7 @@ static void end_copy_at(struct fixture *f, const struct speed *s, u64 *free_at)
 	struct hydrate_copy *copy = &f->copies[f->done];
 	u64 begin = max(copy->begun, *free_at);
 
-	*free_at = begin + div64_u64(((u64)copy->nr << SHIFT) * NSEC_PER_SEC, s->sectors);
+	*free_at = begin + div64_u64(((u64)copy->nr << s->shift) * NSEC_PER_SEC, s->sectors);
 	f->ns = max(f->ns, *free_at + s->latency);
 	f->now = ULONG_MAX - HZ / 4 + nsecs_to_jiffies(f->ns);
 	end_copy(f, 0, 0);
@@ -615,16 +618,64 @@ static void end_copy_at(struct fixture *f, const struct speed *s, u64 *free_at)
 static void slow_devices_get_less_at_a_time(struct kunit *test)
 {
 	const struct speed *s = test->param_value;
-	struct fixture *f = setup_clone(test, SHIFT, (sector_t)1 << 24);
+	struct fixture *f = setup_clone(test, s->shift, 150000ULL << s->shift);
 	u64 free_at = 0, takes;
 
 	clone_hydrator_run(&f->clone);
 	work(f);
 	while (f->nr_copies < MAX_COPIES - 64)
 		end_copy_at(f, s, &free_at);
-	takes = div64_u64(((u64)f->clone.hydrator.copying << SHIFT) * NSEC_PER_SEC, s->sectors);
+	takes = div64_u64(((u64)f->clone.hydrator.copying << s->shift) * NSEC_PER_SEC, s->sectors);
 	KUNIT_EXPECT_GE(test, takes, s->least);
 	KUNIT_EXPECT_LE(test, takes, s->most);
+}
+
+/* A copy ends that took so long. */
+static void end_copy_after(struct fixture *f, u64 ns)
+{
+	f->ns += ns;
+	end_copy(f, 0, 0);
+}
+
+/*
+ * The quickest of some copies counts that are the smallest ones and alone; then it is no longer
+ * measured, for a while.
+ */
+static void smallest_copies_are_measured(struct kunit *test)
+{
+	struct fixture *f = setup(test);
+	struct clone_hydrator *h = &f->clone.hydrator;
+	unsigned int i, late;
+
+	h->step = 8 << SHIFT;
+	work(f);
+	KUNIT_EXPECT_EQ(test, open_copies(f), 1U);
+	h->step = 32 << SHIFT;
+	end_copy_after(f, 5000);
+	KUNIT_ASSERT_GT(test, open_copies(f), 1U);
+	KUNIT_EXPECT_EQ(test, h->latency, 0ULL);
+
+	h->probe_at = f->now;
+	late = f->nr_copies;
+	while (f->done < late)
+		end_copy_after(f, 1000);
+	KUNIT_EXPECT_EQ(test, h->latency, 0ULL);
+	for (i = 0; i < CLONE_PROBES; i++) {
+		KUNIT_EXPECT_EQ(test, open_copies(f), 1U);
+		KUNIT_EXPECT_EQ(test, f->copies[f->done].nr, 1UL);
+		KUNIT_EXPECT_EQ(test, h->latency, 0ULL);
+		end_copy_after(f, i == 1 ? 2000 : 3000 + i);
+	}
+	KUNIT_EXPECT_EQ(test, h->latency, 2000ULL);
+	KUNIT_EXPECT_EQ(test, h->probe_at, f->now + CLONE_PROBE);
+	KUNIT_EXPECT_GT(test, f->copies[f->done].nr, 1UL);
+
+	/* It is forgotten what it was. */
+	f->now += CLONE_PROBE;
+	late = f->nr_copies;
+	while (f->done < late + CLONE_PROBES)
+		end_copy_after(f, 7000);
+	KUNIT_EXPECT_EQ(test, h->latency, 7000ULL);
 }
 
 /*
@@ -758,9 +809,10 @@ static void copies_if_it_may(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, is_hydrated(f, 8));
 	KUNIT_EXPECT_EQ(test, f->delay, NOT_QUEUED);
 	c->mode = CLONE_WRITE;
+	/* It begins anew, with one alone. */
 	clone_hydrator_run(c);
 	work(f);
-	KUNIT_EXPECT_EQ(test, f->nr_copies, 6U);
+	KUNIT_EXPECT_EQ(test, f->nr_copies, 5U);
 }
 
 static void runs_only_while_it_is_in_use(struct kunit *test)
@@ -1112,6 +1164,7 @@ static struct kunit_case hydrate_cases[] = {
 	KUNIT_CASE(step_falls_back),
 	KUNIT_CASE(step_does_not_overflow),
 	KUNIT_CASE_PARAM(slow_devices_get_less_at_a_time, speed_gen_params),
+	KUNIT_CASE(smallest_copies_are_measured),
 	KUNIT_CASE(gives_way),
 	KUNIT_CASE(trickles_large_regions_more_seldom),
 	KUNIT_CASE(goes_on_in_a_pause),
