@@ -378,6 +378,7 @@ static int snap_merge_next(struct snap_merge *merge)
 	struct bio_list bios;
 	struct bio *bio;
 	int size, nr, r;
+	bool unsure;
 
 	if (!READ_ONCE(snap->valid) || !snap->log) {
 		DMERR("Snapshot is invalid: cannot merge");
@@ -395,6 +396,8 @@ static int snap_merge_next(struct snap_merge *merge)
 
 	snap_merge_copy_out(snap, chunks, nr);
 	dm_scaled_delay("snap-merge:publish");
+	/* A batch whose exceptions could not be cleared comes again, until it has been merged. */
+	unsure = merge->unsure;
 	snap_merge_publish(merge, chunks, nr);
 	dm_scaled_delay("snap-merge:drain");
 	snap_merge_drain(merge);
@@ -402,7 +405,7 @@ static int snap_merge_next(struct snap_merge *merge)
 	r = snap_merge_copy(merge);
 	if (r) {
 		DMERR("Cannot copy to the origin, error %d: merge ends", r);
-		snap_merge_give_up(merge, false);
+		snap_merge_give_up(merge, unsure);
 		return r;
 	}
 	dm_scaled_delay("snap-merge:truncate");

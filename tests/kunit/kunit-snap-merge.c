@@ -215,9 +215,20 @@ static void clearing_fails(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, snap_merge_write(mt.merge, snap(), 2, &kb->bio, &kb->sb),
 			SNAP_MERGE_FAILS);
 
+	/* The next attempt ends before it gets there, and so knows no more. */
 	test_disk_heal(mt.cow);
+	test_disk_fail(mt.origin, OP_BIT(REQ_OP_WRITE), 2 * CHUNK, 1, BLK_STS_IOERR);
 	snap_merge_start(mt.merge, snap());
 	KUNIT_ASSERT_TRUE(test, ku_wait_until(is_over()));
+	KUNIT_EXPECT_TRUE(test, snap_merge_failed(mt.merge));
+	KUNIT_ASSERT_TRUE(test, snap_merge_unsure(mt.merge));
+	KUNIT_EXPECT_EQ(test, snap_merge_write(mt.merge, snap(), 2, &kb->bio, &kb->sb),
+			SNAP_MERGE_FAILS);
+
+	test_disk_heal(mt.origin);
+	snap_merge_start(mt.merge, snap());
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(is_over()));
+	KUNIT_EXPECT_FALSE(test, snap_merge_unsure(mt.merge));
 	expect_merged(test, 4);
 }
 

@@ -524,11 +524,16 @@ static void unsure_batch_is_remembered(struct kunit *test)
 	set_merges(test, second);
 	KUNIT_ASSERT_EQ(test, target_register(test, second), 0);
 	expect_status(test, second, STATUSTYPE_INFO, "Merge failed");
+	/* Before the merge goes on: its next failure would leave the batch unsure anew. */
+	snap_merge_pause(merge);
 	snap_resume(&second->ti);
-	KUNIT_EXPECT_PTR_EQ(test, snap->merge, merge);
+	KUNIT_ASSERT_PTR_EQ(test, snap->merge, merge);
+	KUNIT_ASSERT_TRUE(test, snap_merge_unsure(merge));
+	kb = ku_bio(test, cow, REQ_OP_WRITE, 16, 8, 't');
+	KUNIT_EXPECT_EQ(test, snap_merge_map(&second->ti, &kb->bio), DM_MAPIO_KILL);
+	snap_merge_unpause(merge);
 	KUNIT_ASSERT_TRUE(test, ku_wait_until(snap_merge_failed(merge)));
 	KUNIT_EXPECT_TRUE(test, snap_merge_unsure(merge));
-	kb = ku_bio(test, cow, REQ_OP_WRITE, 16, 8, 't');
 	KUNIT_EXPECT_EQ(test, snap_merge_map(&second->ti, &kb->bio), DM_MAPIO_KILL);
 	snap_merge_presuspend(&second->ti);
 	snap_postsuspend(&second->ti);
