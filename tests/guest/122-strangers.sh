@@ -3,6 +3,7 @@
 # shellcheck source=tests/guest/snap.sh
 . "$lib/snap.sh"
 DESCRIPTION="what waits for a batch of a merge keeps neither other devices nor those it stands on waiting"
+TIMEOUT=90
 KERNELS=stock
 
 # A snapshot of originB has its COW device on originA, which has a snapshot, too. While the one is merged, the
