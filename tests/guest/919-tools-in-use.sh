@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 # shellcheck source=tests/guest/clone.sh
 . "$lib/clone.sh"
-DESCRIPTION="dmsc-clone, dmsc-cow and dmsc-replay refuse devices that are in use, and the same device twice"
+DESCRIPTION="dmsc-clone, dmsc-cow, dmsc-integrity and dmsc-replay refuse devices that are in use, and the same device twice"
 KERNELS=stock
 
 # refused PATTERN COMMAND...: and it changes nothing of "$meta" and "$other"
@@ -27,6 +27,7 @@ all_refused()
 	refused "$1" dmsc-cow "$meta" --exceptions 10
 	refused "$1" dmsc-replay --log "$other" --to "$meta" --cut
 	refused "$1" dmsc-replay --log "$meta" --to "$other" --cut
+	refused "$1" dmsc-integrity --origin "$meta" --seconds 1
 }
 
 run_test()
@@ -47,6 +48,8 @@ run_test()
 	refused "are the same" dmsc-clone convert --from "$meta" "$meta"
 	refused "are the same" dmsc-clone convert --from "$meta" /dev/renamed
 	refused "are the same" dmsc-replay --log /dev/renamed --to "$meta" --cut
+	refused "in use" dmsc-integrity --origin "$other" --snapshot "$other" --seconds 1
+	refused "in use" dmsc-integrity --origin "$meta" --snapshot /dev/renamed --seconds 1
 	rm /dev/renamed
 
 	# Not in use, they are as good as ever.

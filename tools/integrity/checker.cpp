@@ -29,6 +29,12 @@ constexpr std::size_t kShownOperations = 24;
 constexpr std::uint64_t kNeighbours = 4;
 constexpr auto kPollInterval = std::chrono::milliseconds(200);
 
+// Closes the device again: it can be opened once only.
+std::uint64_t sectors_of(const std::string &path)
+{
+	return Device(path).sectors();
+}
+
 } // namespace
 
 Checker::Checker(const Settings &settings, std::ostream &log) : settings_(settings), log_(log)
@@ -46,7 +52,7 @@ std::string Checker::name(std::size_t device)
 
 void Checker::set_origin(const std::string &path, Tag initial)
 {
-	const std::uint64_t sectors = Device(path).sectors();
+	const std::uint64_t sectors = sectors_of(path);
 
 	subjects_.push_back(std::make_unique<Subject>(path, next_id_++, settings_.origin_errors,
 						      SectorModel(sectors, initial)));
@@ -64,7 +70,7 @@ void Checker::insert_snapshot(const std::string &path, SectorModel contents)
 
 void Checker::add_snapshot(const std::string &path)
 {
-	insert_snapshot(path, SectorModel(subjects_.front()->model, Device(path).sectors()));
+	insert_snapshot(path, SectorModel(subjects_.front()->model, sectors_of(path)));
 }
 
 void Checker::drop_snapshot(const std::string &path)
@@ -281,7 +287,7 @@ std::string Checker::obey(const std::string &command, const std::string &argumen
 	} else if (command == "add") {
 		if (!cut_)
 			throw std::runtime_error("no cut before add");
-		insert_snapshot(argument, SectorModel(*cut_, Device(argument).sectors()));
+		insert_snapshot(argument, SectorModel(*cut_, sectors_of(argument)));
 		cut_.reset();
 	} else if (command == "drop") {
 		drop_snapshot(argument);

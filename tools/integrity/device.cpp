@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cerrno>
+#include <stdexcept>
 #include <system_error>
 #include <utility>
 
@@ -27,13 +28,19 @@ namespace
 	throw std::system_error(errno, std::generic_category(), path);
 }
 
-// tmpfs has no direct I/O; only plain files may do without.
+// tmpfs has no direct I/O; only plain files may do without. All of a block device is overwritten,
+// so it must be nobody else's: O_EXCL refuses what is mounted, in a table, or open in this way
+// already.
 int open_direct(const std::string &path)
 {
-	int fd = ::open(path.c_str(), O_RDWR | O_DIRECT | O_CLOEXEC);
+	constexpr int flags = O_RDWR | O_EXCL | O_CLOEXEC;
+	int fd = ::open(path.c_str(), flags | O_DIRECT);
 
 	if (fd < 0 && errno == EINVAL)
-		fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+		fd = ::open(path.c_str(), flags);
+	if (fd < 0 && errno == EBUSY)
+		throw std::runtime_error(path + ": is in use: mounted, in a device-mapper table, " +
+					 "or opened by another program");
 	if (fd < 0)
 		fail(path);
 	return fd;
