@@ -346,7 +346,7 @@ cleanup_devices()
 
 	delays_off
 	for cpu in /sys/devices/system/cpu/cpu[1-9]*/online; do
-		[[ $(< "$cpu") == 1 ]] || echo 1 > "$cpu"
+		[[ ! -e $cpu || $(< "$cpu") == 1 ]] || echo 1 > "$cpu"
 	done
 	# Our test kernels have their programs on an ext4 disk.
 	awk '$2 != "/" && ($3 == "ext4" || $3 == "xfs") { print $2 }' /proc/mounts | xargs -r umount
