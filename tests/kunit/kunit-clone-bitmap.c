@@ -307,7 +307,7 @@ static void waits_for_whole_sectors(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, commit(f->b), 0);
 	disk_sector(f, 3)->bits[20] ^= cpu_to_le64(1);
 	while_waiting = write_ends;
-	KUNIT_EXPECT_EQ(test, open_again(f), 0);
+	KUNIT_ASSERT_EQ(test, open_again(f), 0);
 	KUNIT_EXPECT_EQ(test, waits, 3U);
 	KUNIT_EXPECT_TRUE(test, clone_bitmap_test(f->b, 7));
 }
