@@ -704,6 +704,24 @@ static void equal_chunks_share_the_read(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, ku_disk_holds(large, 0, 2 * CHUNK, 'o'));
 }
 
+/* Without the origin's data no snapshot is valid: nobody wants what can be read page by page. */
+static void failed_read_is_not_repeated(struct kunit *test)
+{
+	struct fixture f = fixture(test, 16);
+	struct test_disk *cow = ku_disk(test, 128, 0);
+	struct dm_snapshot *second = ku_snap_attached(test, f.origin, cow, CHUNK)->t.snap;
+	struct snap_pending *list = NULL;
+
+	test_disk_fail(f.origin, READS, 3 * CHUNK, 1, BLK_STS_MEDIUM);
+	snap_pending_chain(&list, pending(test, f.snap, 3, NULL));
+	snap_pending_chain(&list, pending(test, second, 3, NULL));
+	snap_pending_start(list);
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(!READ_ONCE(f.snap->valid) &&
+					      !READ_ONCE(second->valid)));
+	KUNIT_EXPECT_EQ(test, test_disk_nr_records(f.origin), 1);
+	KUNIT_EXPECT_EQ(test, test_disk_nr_records(f.cow), 0);
+}
+
 /*
  * The limit.
  */
@@ -845,6 +863,7 @@ static struct kunit_case pending_cases[] = {
 	KUNIT_CASE(overflow_by_a_snapshot_write),
 	KUNIT_CASE(chain_keeps_its_order),
 	KUNIT_CASE(equal_chunks_share_the_read),
+	KUNIT_CASE(failed_read_is_not_repeated),
 	KUNIT_CASE_PARAM(writers_wait_above_the_threshold, threshold_gen_params),
 	KUNIT_CASE(quick_look_is_nearly_right),
 	KUNIT_CASE(copies_are_counted),
