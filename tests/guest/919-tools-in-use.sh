@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 # shellcheck source=tests/guest/clone.sh
 . "$lib/clone.sh"
-DESCRIPTION="dmsc-clone, dmsc-cow, dmsc-integrity and dmsc-replay refuse devices that are in use, and the same device twice"
+DESCRIPTION="dmsc-clone, -cow, -integrity and -replay refuse devices that are in use, and the same device twice"
 KERNELS=stock
 
 # refused PATTERN COMMAND...: and it changes nothing of "$meta" and "$other"
