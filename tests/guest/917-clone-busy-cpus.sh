@@ -30,8 +30,8 @@ busy_end()
 	wait "${busy[@]}" 2> /dev/null || true
 }
 
-# waiting WHO: how long a write takes, in ms, to a region of 2 MiB that WHO copies, a quarter of a second without others,
-# and then the removal, while all CPUs are busy
+# waiting WHO: how long a write takes, in ms, to a region of 2 MiB that WHO copies, a quarter of a second without
+# others, and then the removal, while all CPUs are busy
 waiting()
 {
 	local source dest meta begin middle region
