@@ -27,7 +27,7 @@ all_refused()
 	refused "$1" dmsc-cow "$meta" --exceptions 10
 	refused "$1" dmsc-replay --log "$other" --to "$meta" --cut
 	refused "$1" dmsc-replay --log "$meta" --to "$other" --cut
-	refused "$1" dmsc-integrity --origin "$meta" --seconds 1
+	refused "$1" dmsc-integrity --assume-zero --origin "$meta" --seconds 1
 }
 
 run_test()
@@ -48,8 +48,8 @@ run_test()
 	refused "are the same" dmsc-clone convert --from "$meta" "$meta"
 	refused "are the same" dmsc-clone convert --from "$meta" /dev/renamed
 	refused "are the same" dmsc-replay --log /dev/renamed --to "$meta" --cut
-	refused "in use" dmsc-integrity --origin "$other" --snapshot "$other" --seconds 1
-	refused "in use" dmsc-integrity --origin "$meta" --snapshot /dev/renamed --seconds 1
+	refused "in use" dmsc-integrity --assume-zero --origin "$other" --snapshot "$other" --seconds 1
+	refused "in use" dmsc-integrity --assume-zero --origin "$meta" --snapshot /dev/renamed --seconds 1
 	rm /dev/renamed
 
 	# Not in use, they are as good as ever.
