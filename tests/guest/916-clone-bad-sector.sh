@@ -30,8 +30,9 @@ run_test()
 	dm_create held "0 $(sectors "$source") linear $source 0"
 	source=/dev/mapper/held
 
-	# The background begins with 32 KiB: regions 0 to 7. The source does not answer yet.
+	# When somebody has just read, the background begins with 32 KiB: regions 0 to 7. The source does not answer yet.
 	clone_create clone 8 1 no_hydration
+	get /dev/mapper/clone 0 1 > /dev/null
 	dmsetup suspend --noflush --nolockfs held
 	dmsetup message clone 0 enable_hydration
 	wait_for 60 is_copying
