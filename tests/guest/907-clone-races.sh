@@ -81,7 +81,7 @@ run_test()
 	dmsetup resume clone
 	assert_holds /dev/mapper/clone 1921 1 e
 
-	# And for what the background copies, which a flush does not wait for. After a write it begins with 32 KiB, four regions.
+	# And for what the background copies, which a flush does not wait for. After a write it begins with 32 KiB.
 	dm_remove clone
 	meta_clear
 	clone_create clone 16 1 no_hydration
