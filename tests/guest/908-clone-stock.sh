@@ -7,9 +7,7 @@ SELDOM=debug
 
 requires()
 {
-	is_ours || skip "compares ours with stock"
-	modprobe -q dm-persistent-data || true
-	modprobe -q dm-clone || insmod "$opt/dm-clone.ko" 2> /dev/null || skip "no dm-clone here"
+	requires_stock_clone
 }
 
 # both COMMAND...: with NAME replaced by each of the two clones

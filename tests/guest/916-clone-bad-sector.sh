@@ -7,11 +7,6 @@
 DESCRIPTION="a bad sector of a clone's source fails writes to its own region, not to others that are copied with it"
 KERNELS=stock
 
-is_copying()
-{
-	(($(clone_status clone 5) > 1))
-}
-
 # put_later SECTOR CHARACTER: writes a sector; says whether that failed in the file of that number
 put_later()
 {
@@ -35,7 +30,7 @@ run_test()
 	get /dev/mapper/clone 0 1 > /dev/null
 	dmsetup suspend --noflush --nolockfs held
 	dmsetup message clone 0 enable_hydration
-	wait_for 60 is_copying
+	wait_for 60 is_copying clone '> 1'
 	for sector in 2 26 27 41 42 63; do
 		pattern a > /dev/null
 		put_later "$sector" a 2> /dev/null &

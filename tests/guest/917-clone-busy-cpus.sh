@@ -40,7 +40,7 @@ waiting()
 	clone_create clone 4096 1 no_hydration
 	if [[ $1 == background ]]; then
 		dmsetup message clone 0 enable_hydration
-		wait_for 10 is_copying
+		wait_for 10 is_copying clone '> 0'
 	fi
 	region=$(hydrated clone)
 	kill -CONT "${busy[@]}"
@@ -51,11 +51,6 @@ waiting()
 	took=$(((middle - begin) / 1000000)) removal=$((($(date +%s%N) - middle) / 1000000))
 	kill -STOP "${busy[@]}"
 	cleanup_devices > /dev/null
-}
-
-is_copying()
-{
-	(($(clone_status clone 5) > 0))
 }
 
 run_test()

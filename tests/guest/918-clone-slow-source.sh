@@ -7,9 +7,7 @@ KERNELS=stock
 
 requires()
 {
-	is_ours || skip "compares ours with stock"
-	modprobe -q dm-persistent-data || true
-	modprobe -q dm-clone || insmod "$opt/dm-clone.ko" 2> /dev/null || skip "no dm-clone here"
+	requires_stock_clone
 }
 
 # slow_devices: the source does one thing at a time, 4 KiB in half a millisecond

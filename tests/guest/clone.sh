@@ -31,6 +31,14 @@ has_metadata()
 	[[ $(dd if="$1" bs=1 skip=8 count=15 status=none | tr -d '\0') == dm-clone-scaled ]]
 }
 
+# Our kernels have stock's dm-clone, for others the harness adds it.
+requires_stock_clone()
+{
+	is_ours || skip "compares ours with stock"
+	modprobe -q dm-persistent-data || true
+	modprobe -q dm-clone || insmod "$opt/dm-clone.ko" 2> /dev/null || skip "no dm-clone here"
+}
+
 # clone_create NAME REGION [ARGUMENT...]: of the devices that clone_devices() has made
 clone_create()
 {
@@ -50,6 +58,12 @@ clone_table()
 clone_status()
 {
 	dmsetup status "$1" | cut -d' ' -f"$(($2 + 3))"
+}
+
+# is_copying NAME COMPARISON: of the number of regions being copied, e.g. "> 1"
+is_copying()
+{
+	(($(clone_status "$1" 5) $2))
 }
 
 # clone_mode NAME: rw, ro or Fail
