@@ -13,7 +13,8 @@
  * A user's I/O waits for what is under way when it comes. So no more is under way than the devices
  * copy in twice the time that the smallest copy takes by itself: one more is ready when one ends.
  * It may be what they copy in a millisecond, if that is more, but never more than they copy in
- * 50 ms.
+ * 50 ms. Of devices that take longer for the smallest copy nothing can be told in this way: they
+ * get a little at a time.
  *
  * A batch that fails is tried again region by region, so that one bad sector costs one region.
  * Writes that wait for a region of the batch copy that region themselves then.
@@ -39,9 +40,11 @@
 /* How long the copies under way may take, ns: that much always, and at most. */
 #define CLONE_QUICK		NSEC_PER_MSEC
 #define CLONE_LONG		(50 * NSEC_PER_MSEC)
-/* For how long the rate of copying is measured, ns, and what the smallest copies take, jiffies. */
+/* For how long the rate of copying is measured, ns. */
 #define CLONE_PERIOD		(50 * NSEC_PER_MSEC)
+/* How seldom it is measured what the smallest copies take, jiffies: always, and at most. */
 #define CLONE_PROBE		(2 * HZ)
+#define CLONE_MAX_PROBE		(60 * HZ)
 /* Of so many the quickest one counts: the others may have waited for a CPU. */
 #define CLONE_PROBES		4
 /* How long nobody else must have done any before more is copied at a time. */
@@ -109,6 +112,14 @@ static sector_t clone_least_step(struct clone *clone)
 	return max_t(sector_t, CLONE_LEAST_SECTORS, clone_region_size(clone));
 }
 
+/* Where the step stops falling. */
+static sector_t clone_floor(struct clone *clone)
+{
+	if (clone->hydrator.latency < CLONE_LONG)
+		return clone_least_step(clone);
+	return max_t(sector_t, CLONE_STEP_SECTORS, clone_region_size(clone));
+}
+
 /* Regions that make a step; one at least. */
 static unsigned long clone_step_regions(struct clone *clone)
 {
@@ -145,12 +156,15 @@ static void clone_set_ceiling(struct clone *clone, u64 sectors, u64 ns)
 
 	/* Fits: that would be 32 TiB in one period. */
 	sectors = min_t(u64, sectors, 1ULL << 36);
-	h->ceiling = max_t(u64, div64_u64(sectors * may_take, ns), clone_least_step(clone));
+	h->ceiling = max_t(u64, div64_u64(sectors * may_take, ns), clone_floor(clone));
 	h->step = min(h->step, h->ceiling);
 }
 
-/* What the smallest copies take, now and then: all others have to end for it. */
-static void clone_probe(struct clone *clone, const struct clone_batch *batch, u64 took)
+/*
+ * What the smallest copies take. All others have to end for it, so the longer they take the more
+ * seldom. Returns true when it is known.
+ */
+static bool clone_probe(struct clone *clone, const struct clone_batch *batch, u64 took)
 {
 	struct clone_hydrator *h = &clone->hydrator;
 
@@ -158,13 +172,15 @@ static void clone_probe(struct clone *clone, const struct clone_batch *batch, u6
 
 	if (!batch->alone ||
 	    clone_sectors(clone, batch->first, batch->nr) > clone_least_step(clone))
-		return;
+		return false;
 	h->probed = h->probes ? min(h->probed, took) : took;
 	if (++h->probes < CLONE_PROBES)
-		return;
-	h->latency = h->probed;
+		return false;
+	h->latency = min_t(u64, h->probed, CLONE_LONG);
 	h->probes = 0;
-	h->probe_at = jiffies + CLONE_PROBE;
+	h->probe_at = jiffies + clamp_t(unsigned long, nsecs_to_jiffies(64 * h->probed),
+					CLONE_PROBE, CLONE_MAX_PROBE);
+	return true;
 }
 
 /* A batch ends well. Only those that were begun with the present step say something about it. */
@@ -178,9 +194,7 @@ static void clone_step_up(struct clone *clone, const struct clone_batch *batch)
 
 	if (time_before(jiffies, h->calm_at))
 		return;
-	if (time_after_eq(jiffies, h->probe_at))
-		clone_probe(clone, batch, took);
-	if (time_after_eq(jiffies, h->probe_at)) {
+	if (time_after_eq(jiffies, h->probe_at) && !clone_probe(clone, batch, took)) {
 		h->step = clone_least_step(clone);
 		h->measured = 0;
 		return;
@@ -197,7 +211,8 @@ static void clone_step_up(struct clone *clone, const struct clone_batch *batch)
 		h->measured = now;
 		h->measured_sectors = 0;
 	}
-	if (took <= CLONE_LONG && h->copying <= clone_step_regions(clone))
+	if ((took <= CLONE_LONG || h->step < clone_floor(clone)) &&
+	    h->copying <= clone_step_regions(clone))
 		h->step = min_t(sector_t, 2 * h->step, h->ceiling);
 }
 
@@ -401,10 +416,7 @@ int clone_hydrator_init(struct clone *clone)
 	h->threshold = max(CLONE_COPY_SECTORS >> clone->region_shift, 1);
 	h->batch = max(CLONE_BATCH_SECTORS >> clone->region_shift, 1);
 	h->enabled = true;
-	h->step = clone_least_step(clone);
-	h->ceiling = CLONE_MAX_STEP;
 	h->retry_at = jiffies;
-	h->probe_at = jiffies;
 	h->trickle_at = jiffies;
 	h->calm_at = jiffies;
 	return mempool_init_slab_pool(&h->batches, CLONE_MIN_BATCHES, clone_batch_slab);

@@ -95,7 +95,8 @@ struct clone_cpu {
  * @copying:   regions being copied; set before a region is claimed, cleared after its release
  * @step:      sectors that may be copied at a time now; grows as long as nobody else does I/O
  * @ceiling:   where @step stops growing, as the devices are not faster
- * @latency:   ns that the smallest copy takes with nothing else under way; 0: not known
+ * @latency:   ns that the smallest copy takes with nothing else under way, 50 ms if longer; 0: not
+ *             known
  * @probes:    such copies since @probe_at
  * @probed:    ns that the quickest of them took
  * @measured:  ns; since then the rate of copying is measured; 0: not now
