@@ -30,14 +30,14 @@ run_test()
 	hold
 	put /dev/mapper/clone 640 1 a &
 	pids=($!)
-	wait_for 60 is_copying clone '== 1'
+	wait_for 60 is_copying clone -eq 1
 	blkdiscard -f -o $((640 * 512)) -l $((64 * 512)) /dev/mapper/clone
 	put /dev/mapper/clone 650 1 b &
 	pids+=($!)
 	sleep 0.5
 	let_go
 	wait "${pids[@]}"
-	wait_for 60 is_copying clone '== 0'
+	wait_for 60 is_copying clone -eq 0
 	assert_holds /dev/mapper/clone 640 1 a
 	assert_holds /dev/mapper/clone 650 1 b
 
@@ -49,7 +49,7 @@ run_test()
 		put /dev/mapper/clone $((1280 + i)) 1 c &
 		pids+=($!)
 	done
-	wait_for 60 is_copying clone '== 1'
+	wait_for 60 is_copying clone -eq 1
 	put /dev/mapper/clone 6400 64 d
 	put /dev/mapper/clone 650 2 e
 	sync /dev/mapper/clone
@@ -64,7 +64,7 @@ run_test()
 	hold
 	put /dev/mapper/clone 1921 1 e &
 	pids=($!)
-	wait_for 60 is_copying clone '== 1'
+	wait_for 60 is_copying clone -eq 1
 	dmsetup suspend clone &
 	suspending=$!
 	sleep 0.5
@@ -84,7 +84,7 @@ run_test()
 	dmsetup message clone 0 hydration_batch_size 2
 	hold
 	dmsetup message clone 0 enable_hydration
-	wait_for 60 is_copying clone '== 4'
+	wait_for 60 is_copying clone -eq 4
 	put /dev/mapper/clone 650 1 g
 	sync /dev/mapper/clone
 	assert_eq "$(hydrated clone)" 1

@@ -30,7 +30,7 @@ run_test()
 	get /dev/mapper/clone 0 1 > /dev/null
 	dmsetup suspend --noflush --nolockfs held
 	dmsetup message clone 0 enable_hydration
-	wait_for 60 is_copying clone '> 1'
+	wait_for 60 is_copying clone -gt 1
 	for sector in 2 26 27 41 42 63; do
 		pattern a > /dev/null
 		put_later "$sector" a 2> /dev/null &

@@ -40,7 +40,7 @@ waiting()
 	clone_create clone 4096 1 no_hydration
 	if [[ $1 == background ]]; then
 		dmsetup message clone 0 enable_hydration
-		wait_for 10 is_copying clone '> 0'
+		wait_for 10 is_copying clone -gt 0
 	fi
 	region=$(hydrated clone)
 	kill -CONT "${busy[@]}"
