@@ -35,20 +35,6 @@ bool is_same(const struct stat &a, const struct stat &b)
 	return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
-// For a block device O_EXCL means: not mounted, in no active table, not opened in this way by
-// anybody else. For a plain file it means nothing here.
-int open_unused(const std::string &path, int flags)
-{
-	const int fd = ::open(path.c_str(), flags | O_EXCL | O_CLOEXEC);
-
-	if (fd < 0 && errno == EBUSY)
-		throw std::runtime_error(path + ": is in use: mounted, in a device-mapper table, " +
-					 "or opened by another program");
-	if (fd < 0)
-		fail(path, errno);
-	return fd;
-}
-
 // Calls io for what is left, until nothing is.
 template <typename Byte, typename Io>
 void transfer(const std::string &path, std::uint64_t position, std::span<Byte> left, Io io)
@@ -64,6 +50,18 @@ void transfer(const std::string &path, std::uint64_t position, std::span<Byte> l
 }
 
 } // namespace
+
+int open_unused(const std::string &path, int flags)
+{
+	const int fd = ::open(path.c_str(), flags | O_EXCL | O_CLOEXEC);
+
+	if (fd < 0 && errno == EBUSY)
+		throw std::runtime_error(path + ": is in use: mounted, in a device-mapper table, " +
+					 "or opened by another program");
+	if (fd < 0)
+		fail(path, errno);
+	return fd;
+}
 
 File::File(const std::string &path, Mode mode)
 	: path_(path), fd_(open_unused(path, mode == Mode::read ? O_RDONLY : O_RDWR))

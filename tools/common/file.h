@@ -35,6 +35,11 @@ private:
 	int fd_;
 };
 
+// Opens what File does, with open()'s flags, for those who do their own I/O. The caller closes it.
+// For a block device O_EXCL means: not mounted, in no active table, not opened in this way by
+// anybody else. For a plain file it means nothing here.
+int open_unused(const std::string &path, int flags);
+
 // Throws std::runtime_error if both are the same device or file, whatever their names.
 void refuse_same(const std::string &a, const std::string &b);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "devices.h"
 
+#include "../common/file.h"
 #include "table.h"
 
 #include <algorithm>
@@ -205,10 +206,8 @@ BlockDevice open_block_device(const std::string &argument)
 	device.number = *number;
 
 	// What is mounted or in a table is not for the fuzzer.
-	const int fd = ::open(device.path.c_str(), O_RDONLY | O_EXCL | O_CLOEXEC);
+	const int fd = open_unused(device.path, O_RDONLY);
 
-	if (fd < 0)
-		throw std::system_error(errno, std::generic_category(), device.path);
 	device.sectors = ask<std::uint64_t>(fd, BLKGETSIZE64, device.path) >> kSectorShift;
 	device.block_sectors =
 		static_cast<std::uint64_t>(ask<int>(fd, BLKSSZGET, device.path)) >> kSectorShift;

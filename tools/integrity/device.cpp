@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "device.h"
 
+#include "../common/file.h"
 #include "pattern.h"
 
 #include <array>
 #include <cerrno>
-#include <stdexcept>
 #include <system_error>
 #include <utility>
 
@@ -28,22 +28,16 @@ namespace
 	throw std::system_error(errno, std::generic_category(), path);
 }
 
-// tmpfs has no direct I/O; only plain files may do without. All of a block device is overwritten,
-// so it must be nobody else's: O_EXCL refuses what is mounted, in a table, or open in this way
-// already.
+// tmpfs has no direct I/O; only plain files may do without.
 int open_direct(const std::string &path)
 {
-	constexpr int flags = O_RDWR | O_EXCL | O_CLOEXEC;
-	int fd = ::open(path.c_str(), flags | O_DIRECT);
-
-	if (fd < 0 && errno == EINVAL)
-		fd = ::open(path.c_str(), flags);
-	if (fd < 0 && errno == EBUSY)
-		throw std::runtime_error(path + ": is in use: mounted, in a device-mapper table, " +
-					 "or opened by another program");
-	if (fd < 0)
-		fail(path);
-	return fd;
+	try {
+		return open_unused(path, O_RDWR | O_DIRECT);
+	} catch (const std::system_error &error) {
+		if (error.code().value() != EINVAL)
+			throw;
+	}
+	return open_unused(path, O_RDWR);
 }
 
 int transfer_result(ssize_t done, std::size_t wanted)
