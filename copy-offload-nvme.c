@@ -37,6 +37,7 @@
 
 #include "compat.h"
 #include "copy-offload.h"
+#include "dm-scaled-delay.h"
 
 /* Of the NVM Command Set specification: the command, a bit of ONCS, descriptor format 0. */
 #define COPY_NVME_OPCODE	0x19
@@ -497,6 +498,7 @@ static void copy_nvme_issue(struct copy_offload_request *req)
 		copy_offload_end(req, COPY_OFFLOAD_REFUSED, COPY_OFFLOAD_INTERRUPTED);
 		return;
 	}
+	dm_scaled_delay("copy-offload-nvme:look-again");
 	/* With the request the queue cannot be frozen, so what is true now stays true. */
 	if (!copy_offload_may_issue(req)) {
 		blk_mq_free_request(rq);
@@ -513,6 +515,7 @@ static void copy_nvme_issue(struct copy_offload_request *req)
 	rq->end_io = copy_nvme_end_io;
 	rq->end_io_data = req;
 	req->issued_at = jiffies;
+	dm_scaled_delay("copy-offload-nvme:execute");
 	copy_nvme_execute(rq);
 }
 

@@ -19,6 +19,7 @@
 
 #include "compat.h"
 #include "copy-offload.h"
+#include "dm-scaled-delay.h"
 
 /*
  * A failure weighs as much as so many successes, and a device is given up when they sum up to
@@ -244,6 +245,7 @@ static void copy_offload_ask(struct copy_offload *co)
 {
 	int r = copy_offload_open(co);
 
+	dm_scaled_delay("copy-offload:tell-waiters");
 	mutex_lock(&copy_offload_lock);
 	/* Who comes from now on asks the disk anew. */
 	if (r)
@@ -298,6 +300,7 @@ void copy_offload_put(struct copy_offload *co)
 	mutex_unlock(&copy_offload_lock);
 	if (!last)
 		return;
+	dm_scaled_delay("copy-offload:close");
 	if (co->copies)
 		co->ops->close(co);
 	copy_offload_free(co);
@@ -463,6 +466,7 @@ static void copy_offload_blame(struct copy_offload *co, enum copy_offload_why wh
 	/* Before the trouble is looked at: others of the same moment may have been counted. */
 	if (why == COPY_OFFLOAD_TIMED_OUT)
 		copy_offload_change(co, COPY_OFFLOAD_TRUSTED, COPY_OFFLOAD_PROBED);
+	dm_scaled_delay("copy-offload:add-trouble");
 	if (!copy_offload_is_new_failure(co))
 		return;
 	if (atomic_add_return(weight, &co->trouble) < COPY_OFFLOAD_TOO_MUCH)
@@ -500,10 +504,12 @@ void copy_offload_end(struct copy_offload_request *req, enum copy_offload_result
 		copy_offload_count_not(co, why);
 		copy_offload_blame(co, why);
 	}
+	dm_scaled_delay("copy-offload:end-probe");
 	/* After the change of state that it has led to: the next one sees that. */
 	if (unlikely(req->probe))
 		atomic_set_release(&co->probe, 0);
 	kfree(req);
+	dm_scaled_delay("copy-offload:tell-user");
 	/* With this the last user may be gone, and the disk with it. */
 	fn(context, result);
 }
