@@ -7,6 +7,51 @@
 /* Whether the COW device has a cache, and whether a write that waits for copies ever gets tired. */
 static bool log_cache, log_tireless;
 
+/* Zeroing of an area that the log has started; held until let_zeroing_go(). */
+static struct held_zeroing {
+	bool hold;
+	bool held;
+	struct dm_kcopyd_mq_client *kc;
+	struct dm_kcopyd_mq_ticket *ticket;
+	struct dm_io_region region;
+	dm_kcopyd_notify_fn fn;
+	void *context;
+} log_zeroing;
+
+static void log_zero_with(struct dm_kcopyd_mq_client *kc, struct dm_kcopyd_mq_ticket *ticket,
+			  unsigned int num_dests, const struct dm_io_region *dests,
+			  unsigned int flags, dm_kcopyd_notify_fn fn, void *context)
+{
+	if (!log_zeroing.hold) {
+		dm_kcopyd_mq_zero_with(kc, ticket, num_dests, dests, flags, fn, context);
+		return;
+	}
+	log_zeroing.kc = kc;
+	log_zeroing.ticket = ticket;
+	log_zeroing.region = *dests;
+	log_zeroing.fn = fn;
+	log_zeroing.context = context;
+	/* Pairs with the acquire in zeroing_is_held(). */
+	smp_store_release(&log_zeroing.held, true);
+}
+
+static bool zeroing_is_held(void)
+{
+	/* Pairs with the release in log_zero_with(): the other fields are set. */
+	return smp_load_acquire(&log_zeroing.held);
+}
+
+static void let_zeroing_go(void)
+{
+	log_zeroing.hold = false;
+	if (!zeroing_is_held())
+		return;
+	log_zeroing.held = false;
+	dm_kcopyd_mq_zero_with(log_zeroing.kc, log_zeroing.ticket, 1, &log_zeroing.region, 0,
+			       log_zeroing.fn, log_zeroing.context);
+}
+
+#define dm_kcopyd_mq_zero_with	log_zero_with
 #define bdev_write_cache(bdev)	log_cache
 #define queue_delayed_work(wq, work, delay)	\
 	(log_tireless ? false : queue_delayed_work(wq, work, delay))
@@ -42,6 +87,7 @@ static void log_exit(struct kunit *test)
 {
 	log_cache = false;
 	log_tireless = false;
+	let_zeroing_go();
 	if (lt) {
 		if (lt->td)
 			ku_disk_let_go(lt->td);
@@ -360,6 +406,60 @@ static void fails_if_the_next_area_does(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, slot_at(31)->new, 0);
 }
 
+/* Takes the last @nr exceptions, which are in one block, off the list, as a merge does. */
+static void shorten(struct kunit *test, unsigned int nr)
+{
+	struct snap_disk_exception *table = kunit_kzalloc(test, SNAP_MAX_BLOCK, GFP_KERNEL);
+	int size;
+
+	KUNIT_ASSERT_NOT_NULL(test, table);
+	size = snap_log_tail(lt->log, table);
+	KUNIT_ASSERT_GE(test, size, (int)nr);
+	KUNIT_ASSERT_EQ(test, snap_log_truncate(lt->log, table, size, nr), 0);
+}
+
+/*
+ * A merge shortens the list while an area is being zeroed. If that area is still the next one when
+ * the zeroing ends, it need not be zeroed again; if another one is, that one has to be.
+ */
+static void merge_overtakes_zeroing(struct kunit *test)
+{
+	log_setup(test, 1, 0, false);
+	begin(0, 64);
+	commit(0, 64);
+	KUNIT_ASSERT_TRUE(test, wait_ended(64));
+	log_zeroing.hold = true;
+	begin(64, 2);
+	commit(64, 2);
+	KUNIT_ASSERT_TRUE(test, wait_ended(66));
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(zeroing_is_held()));
+	shorten(test, 1);
+	let_zeroing_go();
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(!READ_ONCE(lt->log->zeroing)));
+	KUNIT_EXPECT_TRUE(test, READ_ONCE(lt->log->zeroed));
+
+	/* The list goes back to the end of an area, and the area that it leaves gets dirty. */
+	shorten(test, 1);
+	log_zeroing.hold = true;
+	begin(64, 1);
+	commit(64, 1);
+	KUNIT_ASSERT_TRUE(test, wait_ended(67));
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(zeroing_is_held()));
+	shorten(test, 1);
+	shorten(test, 2);
+	slot_at(64)->old = cpu_to_le64(9);
+	slot_at(64)->new = cpu_to_le64(9);
+	let_zeroing_go();
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(!READ_ONCE(lt->log->zeroing)));
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(lt->td, snap_area_chunk(5, 3), 1, 0));
+
+	begin(62, 2);
+	commit(62, 2);
+	KUNIT_ASSERT_TRUE(test, wait_ended(69));
+	KUNIT_EXPECT_EQ(test, nr_failed(), 0);
+	expect_list(test, 64);
+}
+
 /* All is written by the time that the log says so, however many CPUs commit. */
 static void commit_some(unsigned int cpu, void *arg)
 {
@@ -411,6 +511,7 @@ static struct kunit_case log_cases[] = {
 	KUNIT_CASE(waits_for_more_if_there_is_a_cache),
 	KUNIT_CASE(fails_for_good),
 	KUNIT_CASE(fails_if_the_next_area_does),
+	KUNIT_CASE(merge_overtakes_zeroing),
 	KUNIT_CASE(all_cpus_commit),
 	KUNIT_CASE(marks_as_invalid),
 	{}
