@@ -27,7 +27,8 @@ writes()
 		fail "writes to $1 did not end"
 }
 
-# Areas of a persistent snapshot are zeroed by workers, copies for two snapshots are written by bios of a reserve.
+# Areas of a persistent snapshot are zeroed by workers, copies for two snapshots get no bio for the second. That a
+# worker waits for no bio is shown by dm-kcopyd-mq.worker_does_not_wait_for_bios: bios come back without a worker.
 snapshots()
 {
 	local o c sum

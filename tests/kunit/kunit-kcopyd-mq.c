@@ -375,6 +375,42 @@ static void writes_without_bios(struct kunit *test)
 	}
 }
 
+static void *no_bio(gfp_t gfp, void *data)
+{
+	return NULL;
+}
+
+/*
+ * A destination that does not answer has all bios of the reserve, and there is no memory for more:
+ * the worker goes on with what does not need one. Bios come back without a worker's help: no
+ * deadlock would follow if it waited, but all copies of this CPU would wait for that destination.
+ */
+static void worker_does_not_wait_for_bios(struct kunit *test)
+{
+	struct engine *e = engine(test, 2, PAGE);
+	struct ku_copy *held[KMQ_MIN_BIOS + 1];
+	unsigned int i;
+
+	e->kc->bios.bio_pool.alloc = no_bio;
+	test_disk_set(e->dst[1], TEST_DISK_TASK, 0, 0);
+	test_disk_hold(e->dst[1]);
+	for (i = 0; i < ARRAY_SIZE(held); i++) {
+		held[i] = ku_copy_create(test);
+		e->copy = held[i];
+		engine_copy(e, 0);
+	}
+	e->copy = ku_copy_create(test);
+	e->nr_dst = 1;
+	engine_copy(e, 0);
+	ku_expect_copy(test, e->copy, 0, 0);
+
+	/* The one without writes with the job's own. */
+	KUNIT_EXPECT_TRUE(test, ku_wait_until(test_disk_pending(e->dst[1]) == ARRAY_SIZE(held)));
+	test_disk_release(e->dst[1]);
+	for (i = 0; i < ARRAY_SIZE(held); i++)
+		ku_expect_copy(test, held[i], 0, 0);
+}
+
 /*
  * Writes in order.
  */
@@ -560,6 +596,7 @@ static struct kunit_case kcopyd_cases[] = {
 	KUNIT_CASE(salvages_page_by_page),
 	KUNIT_CASE(failed_read_may_end_the_copy_for_all),
 	KUNIT_CASE(writes_without_bios),
+	KUNIT_CASE(worker_does_not_wait_for_bios),
 	KUNIT_CASE(writes_in_order),
 	KUNIT_CASE(writes_in_order_whatever_comes),
 	KUNIT_CASE(error_ends_a_copy_in_order),
