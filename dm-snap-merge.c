@@ -60,10 +60,12 @@ struct snap_merge_chunk {
  * @pauses:  number of pauses
  * @running: @work is queued or running
  * @failed:  an error has ended the merge
- * @unsure:  the exceptions of @batch may or may not be on disk any more
+ * @merging: @batch is being merged: writes to its chunks wait
+ * @unsure:  the exceptions of @batch may or may not be on disk any more, until a batch has been
+ *           merged: writes to its chunks fail while it is not @merging
  * @stopped: woken up when @running is cleared
  * @seq:     changes when @batch does: for readers that do not take @lock
- * @batch:   chunks that are being merged, by their number in the origin
+ * @batch:   chunks that are being merged, or @unsure, by their number in the origin
  * @nr:      number of them
  * @bios:    writes that wait for the batch
  */
@@ -84,6 +86,7 @@ struct snap_merge {
 	unsigned int pauses;
 	bool running;
 	bool failed;
+	bool merging;
 	bool unsure;
 	wait_queue_head_t stopped;
 	seqcount_spinlock_t seq;
@@ -141,8 +144,8 @@ static void snap_merge_publish(struct snap_merge *merge, const struct snap_merge
 		merge->batch[i].new = chunks[i].new;
 	}
 	WRITE_ONCE(merge->nr, nr);
-	merge->unsure = false;
 	write_seqcount_end(&merge->seq);
+	merge->merging = true;
 	spin_unlock_irq(&merge->lock);
 }
 
@@ -152,6 +155,7 @@ static void snap_merge_unpublish(struct snap_merge *merge, struct bio_list *bios
 	spin_lock_irq(&merge->lock);
 	*bios = merge->bios;
 	bio_list_init(&merge->bios);
+	merge->merging = false;
 	merge->unsure = unsure;
 	if (!unsure) {
 		write_seqcount_begin(&merge->seq);
@@ -176,13 +180,14 @@ enum snap_merge_way snap_merge_write(struct snap_merge *merge, struct dm_snapsho
 
 	if (unlikely(snap_merge_has(merge, chunk))) {
 		spin_lock(&merge->lock);
-		/* A batch that has failed is given up with its exceptions in place. */
-		if (merge->unsure) {
+		/* If not: the batch has been given up meanwhile, with its exceptions in place. */
+		if (snap_merge_search(merge, chunk)) {
 			way = SNAP_MERGE_FAILS;
-		} else if (snap_merge_search(merge, chunk)) {
-			bio_set_dev(bio, snap->origin_bdev);
-			bio_list_add(&merge->bios, bio);
-			way = SNAP_MERGE_WAITS;
+			if (merge->merging) {
+				bio_set_dev(bio, snap->origin_bdev);
+				bio_list_add(&merge->bios, bio);
+				way = SNAP_MERGE_WAITS;
+			}
 		}
 		spin_unlock(&merge->lock);
 	}
@@ -378,7 +383,6 @@ static int snap_merge_next(struct snap_merge *merge)
 	struct bio_list bios;
 	struct bio *bio;
 	int size, nr, r;
-	bool unsure;
 
 	if (!READ_ONCE(snap->valid) || !snap->log) {
 		DMERR("Snapshot is invalid: cannot merge");
@@ -396,8 +400,6 @@ static int snap_merge_next(struct snap_merge *merge)
 
 	snap_merge_copy_out(snap, chunks, nr);
 	dm_scaled_delay("snap-merge:publish");
-	/* A batch whose exceptions could not be cleared comes again, until it has been merged. */
-	unsure = merge->unsure;
 	snap_merge_publish(merge, chunks, nr);
 	dm_scaled_delay("snap-merge:drain");
 	snap_merge_drain(merge);
@@ -405,7 +407,8 @@ static int snap_merge_next(struct snap_merge *merge)
 	r = snap_merge_copy(merge);
 	if (r) {
 		DMERR("Cannot copy to the origin, error %d: merge ends", r);
-		snap_merge_give_up(merge, unsure);
+		/* A batch whose exceptions could not be cleared before is no surer now. */
+		snap_merge_give_up(merge, merge->unsure);
 		return r;
 	}
 	dm_scaled_delay("snap-merge:truncate");

@@ -225,8 +225,18 @@ static void clearing_fails(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, snap_merge_write(mt.merge, snap(), 2, &kb->bio, &kb->sb),
 			SNAP_MERGE_FAILS);
 
+	/* Writes wait while it is merged once more. */
 	test_disk_heal(mt.origin);
+	test_disk_set(mt.origin, TEST_DISK_TASK, 0, 0);
+	test_disk_hold(mt.origin);
 	snap_merge_start(mt.merge, snap());
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(test_disk_pending(mt.origin) == 4));
+	kb = ku_bio(test, mt.origin, REQ_OP_WRITE, 2 * CHUNK, CHUNK, 2);
+	KUNIT_ASSERT_EQ(test, snap_merge_write(mt.merge, snap(), 2, &kb->bio, &kb->sb),
+			SNAP_MERGE_WAITS);
+	test_disk_release(mt.origin);
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(kb));
+	KUNIT_EXPECT_EQ(test, kb->status, BLK_STS_OK);
 	KUNIT_ASSERT_TRUE(test, ku_wait_until(is_over()));
 	KUNIT_EXPECT_FALSE(test, snap_merge_unsure(mt.merge));
 	expect_merged(test, 4);
