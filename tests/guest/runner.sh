@@ -73,7 +73,7 @@ one()
 		run_one "$file" "$log"
 		end=$((SECONDS + limit))
 		while kill -0 "$pid" 2>/dev/null && ((SECONDS < end)); do
-			sleep 0.05
+			sleep 0.2
 		done
 		if kill -0 "$pid" 2>/dev/null; then
 			why="no end after $limit s"
@@ -139,6 +139,7 @@ one()
 list=$(select_tests "$@") || exit 2
 mapfile -t files <<< "$list"
 mkdir -p /results/logs /run/dm-scaled
+[[ -p $sleep_fifo ]] || mkfifo "$sleep_fifo"
 export cases=/run/dm-scaled/cases
 tap=/results/guest.tap
 number=0

@@ -42,9 +42,10 @@ system+=" -device virtio-blk-pci,drive=system,serial=system"
 # Split into words on purpose.
 # shellcheck disable=SC2086
 timeout 900 qemu-system-x86_64 -nodefaults -no-reboot -display none -machine q35,smm=off \
-	-accel tcg,thread=multi -cpu max -smp 2 -m 1024 -kernel "${from%/}/boot/vmlinuz-$kver" -initrd "$dir/initrd" \
+	-accel tcg,thread=multi -cpu Westmere,+smep,+rdrand -smp 2 -m 1024 \
+	-kernel "${from%/}/boot/vmlinuz-$kver" -initrd "$dir/initrd" \
 	-append "console=ttyS0 root=/dev/mapper/vg-root init=/check panic=-1 mitigations=off nosmap no5lvl \
-		cryptomgr.notests tsc=reliable no_timer_check" \
+		norandmaps cryptomgr.notests tsc=reliable no_timer_check" \
 	-serial "file:$dir/console.log" -serial "file:$dir/output.log" $system
 cat "$dir/output.log"
 if ! grep -q '^all is as it should be' "$dir/output.log" || grep -aqEf tests/guest/trouble "$dir/console.log"; then
