@@ -5,7 +5,18 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 mapfile -t files < <(scripts)
-shellcheck "${files[@]}"
+# What each is checked together with: those that scripts source.
+mapfile -t sourced < <(sed -n 's/^[[:space:]]*# shellcheck source=//p' "${files[@]}" | grep -vxF /dev/null | sort -u)
+settings=$(shellcheck --version; cat .shellcheckrc tests/guest/.shellcheckrc "${sourced[@]}")
+
+check()
+{
+	passed_before shellcheck "$settings" "$1" && return
+	shellcheck "$1"
+	passed_now
+}
+
+in_parallel check "${files[@]}"
 for file in "${files[@]}"; do
 	bash -n "$file"
 	# Those that are run, not those that are sourced.

@@ -5,8 +5,14 @@ set -euo pipefail
 # shellcheck source=tests/host/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-dir=$(mktemp -d)
+# Always in the same place, by which ccache knows what has debugging information; one checkout at a time.
+dir=$cache/make
+mkdir -p "$cache"
+exec {lock}> "$dir.lock"
+flock "$lock"
 trap 'rm -rf "$dir"' EXIT
+rm -rf "$dir"
+mkdir "$dir"
 # A copy of the tree, to see that nothing is written into it.
 mkdir "$dir/src"
 sources | tar -cT - | tar -xC "$dir/src"

@@ -27,6 +27,25 @@ scripts()
 	done
 }
 
+# passed_before NAME SETTINGS FILE...: whether those files, contents and names, have passed the check of that name with
+# those settings; else passed_now says so when they have. Kept outside the checkout.
+passed_before()
+{
+	local name=$1 settings=$2
+
+	shift 2
+	passed=$cache/passed/$name
+	mkdir -p "$passed"
+	find "$passed" -type f -mtime +60 -delete
+	passed+=/$( (echo "$settings"; sha256sum "$@") | sha256sum | cut -d' ' -f1)
+	[[ -e $passed ]]
+}
+
+passed_now()
+{
+	touch "$passed"
+}
+
 # Prints the folder with the kernel's scripts that check sources: checkpatch.pl, coccinelle/. They come from
 # linux-source and are unpacked once, outside the checkout.
 kernel_scripts()
