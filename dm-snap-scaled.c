@@ -661,7 +661,10 @@ static int snap_merge_map(struct dm_target *ti, struct bio *bio)
 
 	if (bio_data_dir(bio) == WRITE && !list_empty(&t->origin->snapshots))
 		snap_origin_cut(t->origin, bio);
-	if (unlikely(!snap || !READ_ONCE(snap->valid)))
+	/* Another target has it, and merges perhaps: what is written here would be lost. */
+	if (unlikely(!snap))
+		return DM_MAPIO_KILL;
+	if (unlikely(!READ_ONCE(snap->valid)))
 		return snap_merge_map_origin(t, bio);
 
 	chunk = snap_chunk(snap, bio->bi_iter.bi_sector);

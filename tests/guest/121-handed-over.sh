@@ -85,6 +85,27 @@ while_reading()
 	dm_remove second first slow
 }
 
+# A merging device whose snapshot another one has got: what is written to it must not reach the origin. (With stock's it does.)
+merge_handed_over()
+{
+	local table
+
+	put_blocks "$o" 0 4 2048 a
+	cow_clear "$c"
+	table="0 $(sectors "$o") merge-scaled $o $c P 8"
+	dm_create first "$table"
+	dmsetup create second --notable
+	dmsetup reload second --table "$table"
+	dmsetup suspend first
+	dmsetup resume second
+	dmsetup resume first
+	assert_eq "$(snap_usage first)" Invalid
+	assert_fails put /dev/mapper/first 80 8 b
+	assert_fails get /dev/mapper/first 80 8
+	assert_holds /dev/mapper/second 80 8 a
+	dm_remove first second
+}
+
 run_test()
 {
 	local o c
@@ -98,4 +119,5 @@ run_test()
 	while_merging snapshot snapshot-origin snapshot-merge
 	while_merging snapshot-scaled origin-scaled merge-scaled
 	while_reading
+	merge_handed_over
 }
