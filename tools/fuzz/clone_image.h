@@ -5,9 +5,9 @@
 #define DMSC_CLONE_IMAGE_H
 
 #include "../common/clone_layout.h"
+#include "../common/random.h"
 #include "disk.h"
 #include "fault.h"
-#include "random.h"
 
 #include <cstdint>
 #include <optional>

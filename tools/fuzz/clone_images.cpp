@@ -2,13 +2,13 @@
 #include "clone_images.h"
 
 #include "../common/clone_metadata.h"
+#include "../common/control.h"
 #include "../common/sector.h"
+#include "../common/table.h"
 #include "clone_image.h"
 #include "clone_state.h"
-#include "control.h"
 #include "disk.h"
 #include "kernel_log.h"
-#include "table.h"
 
 #include <algorithm>
 #include <array>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "clone_state.h"
 
-#include "table.h"
+#include "../common/table.h"
 
 #include <algorithm>
 #include <cctype>

@@ -2,9 +2,9 @@
 #ifndef DMSC_CORPUS_H
 #define DMSC_CORPUS_H
 
+#include "../common/table.h"
 #include "devices.h"
 #include "oracle.h"
-#include "table.h"
 
 #include <string>
 #include <string_view>

@@ -2,7 +2,7 @@
 #include "devices.h"
 
 #include "../common/file.h"
-#include "table.h"
+#include "../common/table.h"
 
 #include <algorithm>
 #include <array>
@@ -130,11 +130,6 @@ template <typename Value> Value ask(int fd, unsigned long request, const std::st
 }
 
 } // namespace
-
-std::string to_string(const DeviceNumber &number)
-{
-	return std::to_string(number.major) + ":" + std::to_string(number.minor);
-}
 
 const BlockDevice *Devices::find(std::string_view name) const
 {

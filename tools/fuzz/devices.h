@@ -2,12 +2,13 @@
 #ifndef DMSC_DEVICES_H
 #define DMSC_DEVICES_H
 
+#include "../common/device_number.h"
+
 #include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -15,19 +16,6 @@ namespace dmsc
 {
 
 constexpr unsigned int kSectorShift = 9;
-
-struct DeviceNumber {
-	unsigned int major = 0;
-	unsigned int minor = 0;
-
-	friend bool operator==(const DeviceNumber &, const DeviceNumber &) = default;
-	friend bool operator<(const DeviceNumber &one, const DeviceNumber &other)
-	{
-		return std::tie(one.major, one.minor) < std::tie(other.major, other.minor);
-	}
-};
-
-std::string to_string(const DeviceNumber &number);
 
 // A block device that lines may name.
 struct BlockDevice {

@@ -2,8 +2,8 @@
 #ifndef DMSC_FUZZER_H
 #define DMSC_FUZZER_H
 
+#include "../common/control.h"
 #include "clone_state.h"
-#include "control.h"
 #include "corpus.h"
 #include "devices.h"
 #include "generator.h"

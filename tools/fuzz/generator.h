@@ -2,9 +2,9 @@
 #ifndef DMSC_GENERATOR_H
 #define DMSC_GENERATOR_H
 
+#include "../common/random.h"
+#include "../common/table.h"
 #include "devices.h"
-#include "random.h"
-#include "table.h"
 
 #include <string>
 #include <string_view>

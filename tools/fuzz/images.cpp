@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "images.h"
 
+#include "../common/control.h"
 #include "../common/cow_layout.h"
 #include "../common/little_endian.h"
+#include "../common/random.h"
 #include "../common/sector.h"
-#include "control.h"
+#include "../common/table.h"
 #include "devices.h"
 #include "disk.h"
-#include "random.h"
-#include "table.h"
 
 #include <algorithm>
 #include <array>

@@ -2,9 +2,9 @@
 #ifndef DMSC_ORACLE_H
 #define DMSC_ORACLE_H
 
+#include "../common/table.h"
 #include "devices.h"
 #include "fault.h"
-#include "table.h"
 
 #include <optional>
 #include <set>

@@ -2,10 +2,10 @@
 #ifndef DMSC_SEQUENCE_H
 #define DMSC_SEQUENCE_H
 
+#include "../common/control.h"
+#include "../common/random.h"
 #include "clone_state.h"
-#include "control.h"
 #include "devices.h"
-#include "random.h"
 
 #include <array>
 #include <cstdint>

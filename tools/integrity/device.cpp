@@ -2,7 +2,7 @@
 #include "device.h"
 
 #include "../common/file.h"
-#include "pattern.h"
+#include "../common/pattern.h"
 
 #include <array>
 #include <cerrno>

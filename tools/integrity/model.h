@@ -3,7 +3,7 @@
 #ifndef DMSC_MODEL_H
 #define DMSC_MODEL_H
 
-#include "pattern.h"
+#include "../common/pattern.h"
 #include "range_lock.h"
 
 #include <cstdint>

@@ -3,7 +3,7 @@
 #ifndef DMSC_OPERATION_H
 #define DMSC_OPERATION_H
 
-#include "pattern.h"
+#include "../common/pattern.h"
 #include "range_lock.h"
 
 #include <array>

@@ -31,7 +31,7 @@ ConstSectorBytes sector_of(std::span<const std::byte> data, std::uint64_t index)
 
 Worker::Worker(Checker &checker, Checker::Thread &thread)
 	: checker_(checker), thread_(thread),
-	  random_(checker.settings_.seed * 1000003 + std::uint64_t{checker.run_} * 1009 +
+	  random_(checker.settings_.seed * 1000003 + std::uint64_t{checker.run_} * 1009,
 		  thread.index),
 	  buffer_(static_cast<std::byte *>(std::aligned_alloc(
 		  kBufferAlignment,
@@ -100,7 +100,7 @@ Range Worker::draw_range(std::uint64_t number, const Device &device)
 	const auto magnitude = static_cast<unsigned>(random_.below(std::bit_width(max_blocks)));
 	const std::uint64_t extra = random_.next();
 	const std::uint64_t where = random_.next();
-	Random place(checker_.settings_.seed ^ (number / kHotOperations));
+	Random place(checker_.settings_.seed, number / kHotOperations);
 
 	if (blocks == 0)
 		return {};

@@ -3,6 +3,7 @@
 #ifndef DMSC_WORKER_H
 #define DMSC_WORKER_H
 
+#include "../common/random.h"
 #include "checker.h"
 
 #include <cstdlib>

@@ -102,6 +102,16 @@ bool sector_holds(ConstSectorBytes data, Tag tag, std::uint64_t sector)
 	return std::memcmp(data.data(), words.data(), kSectorBytes) == 0;
 }
 
+std::optional<Tag> read_tag(ConstSectorBytes data, std::uint64_t sector)
+{
+	const Words words = load_words(data);
+	const Tag tag = words[0] == kMagic ? words[1] : kZeroes;
+
+	if (!sector_holds(data, tag, sector))
+		return std::nullopt;
+	return tag;
+}
+
 std::string describe_sector(ConstSectorBytes data, std::uint64_t sector)
 {
 	const Words found = load_words(data);
@@ -127,12 +137,6 @@ std::string describe_sector(ConstSectorBytes data, std::uint64_t sector)
 	if (differing.in1 != found.end())
 		out << ", damaged from byte " << (differing.in1 - found.begin()) * sizeof(found[0]);
 	return out.str();
-}
-
-std::uint64_t Random::next()
-{
-	state_ += kGolden;
-	return mix(state_);
 }
 
 } // namespace dmsc

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#ifndef DMSC_CONTROL_H
-#define DMSC_CONTROL_H
+#ifndef DMSC_COMMON_CONTROL_H
+#define DMSC_COMMON_CONTROL_H
 
-#include "devices.h"
+#include "device_number.h"
 #include "table.h"
 
 #include <cstddef>
@@ -67,4 +67,4 @@ private:
 
 } // namespace dmsc
 
-#endif // DMSC_CONTROL_H
+#endif // DMSC_COMMON_CONTROL_H

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // What a sector holds: 512 bytes made from a tag and the sector's number.
-#ifndef DMSC_PATTERN_H
-#define DMSC_PATTERN_H
+#ifndef DMSC_COMMON_PATTERN_H
+#define DMSC_COMMON_PATTERN_H
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -32,23 +33,12 @@ using ConstSectorBytes = std::span<const std::byte, kSectorBytes>;
 void fill_sector(SectorBytes out, Tag tag, std::uint64_t sector);
 bool sector_holds(ConstSectorBytes data, Tag tag, std::uint64_t sector);
 
+// The tag of a sector that holds its whole pattern, or zeroes.
+std::optional<Tag> read_tag(ConstSectorBytes data, std::uint64_t sector);
+
 // Says in words what the data looks like, for the report of a mismatch.
 std::string describe_sector(ConstSectorBytes data, std::uint64_t sector);
 
-// Small generator of pseudo-random numbers; the same stream on every machine.
-class Random
-{
-public:
-	explicit Random(std::uint64_t seed) : state_(seed) {}
-
-	std::uint64_t next();
-	// Uniform enough for tests: 0 to bound - 1.
-	std::uint64_t below(std::uint64_t bound) { return bound ? next() % bound : 0; }
-
-private:
-	std::uint64_t state_;
-};
-
 } // namespace dmsc
 
-#endif // DMSC_PATTERN_H
+#endif // DMSC_COMMON_PATTERN_H

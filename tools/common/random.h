@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#ifndef DMSC_RANDOM_H
-#define DMSC_RANDOM_H
+#ifndef DMSC_COMMON_RANDOM_H
+#define DMSC_COMMON_RANDOM_H
 
 #include <array>
 #include <cstdint>
@@ -48,4 +48,4 @@ private:
 
 } // namespace dmsc
 
-#endif // DMSC_RANDOM_H
+#endif // DMSC_COMMON_RANDOM_H

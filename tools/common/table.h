@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#ifndef DMSC_TABLE_H
-#define DMSC_TABLE_H
+#ifndef DMSC_COMMON_TABLE_H
+#define DMSC_COMMON_TABLE_H
 
 #include <cstdint>
 #include <string>
@@ -42,4 +42,4 @@ std::vector<std::string> split_arguments(std::string_view text);
 
 } // namespace dmsc
 
-#endif // DMSC_TABLE_H
+#endif // DMSC_COMMON_TABLE_H

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#ifndef DMSC_SEQUENCE_GENERATOR_H
+#define DMSC_SEQUENCE_GENERATOR_H
+
+#include "../common/random.h"
+#include "model.h"
+#include "operation.h"
+
+#include <cstdint>
+#include <deque>
+#include <string>
+
+namespace dmsc
+{
+
+// What is done next: often what administrators and LVM do in a row, with anything else between.
+class Generator
+{
+public:
+	Generator(std::uint64_t seed, std::uint64_t index) : random_(seed, index) {}
+
+	Operation next(const Model &model);
+
+private:
+	struct Snapshot {
+		std::string origin;
+		std::string cow;
+		std::string store;
+		std::string chunk;
+	};
+
+	void plan(const Model &model);
+	Operation anything(const Model &model);
+	Operation io(const Model &model);
+	Operation trouble(const Model &model);
+	[[nodiscard]] std::string table(std::size_t device, const Model &model);
+	[[nodiscard]] std::string target(std::size_t device, std::uint64_t start,
+					 std::uint64_t length);
+	[[nodiscard]] Snapshot snapshot(std::size_t device);
+	void ensure(const Model &model, const std::string &device);
+
+	Random random_;
+	std::deque<std::string> planned_;
+};
+
+} // namespace dmsc
+
+#endif // DMSC_SEQUENCE_GENERATOR_H

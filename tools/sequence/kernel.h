@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The kernel under test: does what operations say, and tells what devices show.
+#ifndef DMSC_SEQUENCE_KERNEL_H
+#define DMSC_SEQUENCE_KERNEL_H
+
+#include "../common/control.h"
+#include "../common/device_number.h"
+#include "model.h"
+#include "operation.h"
+
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace dmsc
+{
+
+// Whose targets.
+enum class Subject { ours, stock };
+
+// An I/O that has ended.
+struct Ended {
+	std::uint64_t number = 0;
+	int error = 0;
+	// What was read.
+	std::vector<std::byte> data;
+};
+
+// All functions that return an int return 0 or an errno value.
+class Kernel
+{
+public:
+	// The pool is a device of which the devices below are made; what it holds is lost.
+	Kernel(Subject subject, std::string pool);
+	~Kernel();
+	Kernel(const Kernel &) = delete;
+	Kernel &operator=(const Kernel &) = delete;
+
+	// All devices are as at the begin of a sequence, whatever became of the one before. Returns
+	// false if some cannot be removed, or I/O does not end.
+	bool reset();
+
+	int perform(const Operation &operation);
+	// Begins an I/O; a write writes the tag.
+	void submit(std::uint64_t number, const Operation &operation, Tag tag);
+	// What has ended since the last call; waits for a first one for so long.
+	std::vector<Ended> reap(unsigned int milliseconds);
+
+	[[nodiscard]] ShownLines show(const std::string &device, bool inactive, bool table) const;
+	// Whether a device that is to vanish by itself has done so.
+	[[nodiscard]] bool vanishes(const std::string &device) const;
+
+private:
+	struct Named {
+		std::string name;
+		DeviceNumber number;
+	};
+
+	int create(const std::string &device);
+	int load(const Operation &operation);
+	int base(const std::string &name, const std::string &what);
+	int wipe(const std::string &name) const;
+	int cpu(std::uint64_t number, const std::string &what) const;
+	int threshold(std::uint64_t value) const;
+	int simple(unsigned long request, const std::string &name, std::uint32_t flags) const;
+	[[nodiscard]] Table below_table(const std::string &name, const std::string &what) const;
+	[[nodiscard]] std::string argument(const std::string &word) const;
+	[[nodiscard]] std::string type(const std::string &name) const;
+	[[nodiscard]] ShownLine translate(const Target &target) const;
+	[[nodiscard]] std::string path(const std::string &device) const;
+	void remove_all();
+	void release();
+	void fill() const;
+	void do_io(std::uint64_t number, const Operation &operation, int fd, Tag tag);
+
+	Control control_;
+	Subject subject_;
+	std::string pool_;
+	DeviceNumber pool_number_;
+	std::map<std::string, Named> devices_;
+
+	std::mutex mutex_;
+	std::condition_variable ended_;
+	std::vector<Ended> done_;
+	std::map<std::uint64_t, std::jthread> threads_;
+};
+
+} // namespace dmsc
+
+#endif // DMSC_SEQUENCE_KERNEL_H

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The devices of all sequences, by the names that operations have for them.
+#ifndef DMSC_SEQUENCE_LAYOUT_H
+#define DMSC_SEQUENCE_LAYOUT_H
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+
+namespace dmsc
+{
+
+// Of origins, and of all mapped devices but those that are made for COW.
+constexpr std::uint64_t kVolume = 1024;
+// Room for the whole of an origin, in any chunks, and the metadata of a persistent snapshot.
+constexpr std::uint64_t kRoomy = 2600;
+
+// A device below, which a sequence finds there. Its number of sectors. COW devices begin with
+// zeroes.
+struct Base {
+	std::string_view name;
+	std::uint64_t sectors;
+	bool for_cow;
+};
+
+constexpr std::array<Base, 9> kBases{{
+	{"a", kVolume, false},
+	{"b", kVolume, false},
+	{"a0", kRoomy, true},
+	{"a1", kRoomy, true},
+	{"a2", 500, true},
+	{"b0", kRoomy, true},
+	{"z", kRoomy, true},
+	{"s0", kRoomy, true},
+	{"s1", kRoomy, true},
+}};
+
+// Mapped devices that a sequence makes. One stands only on those before it, so that there is no
+// circle. The last is a COW device in pieces, which grows.
+constexpr std::array<std::string_view, 6> kMapped{"v0", "v1", "v2", "v3", "v4", "w0"};
+constexpr std::string_view kGrowing = "w0";
+
+// Where snapshots of an origin have their chunks: each COW device belongs to one origin.
+struct CowOf {
+	std::string_view cow;
+	std::string_view origin;
+};
+
+constexpr std::array<CowOf, 7> kCows{{
+	{"a0", "a"},
+	{"a1", "a"},
+	{"a2", "a"},
+	{"w0", "a"},
+	{"b0", "b"},
+	{"s0", "v0"},
+	{"s1", "v1"},
+}};
+
+} // namespace dmsc
+
+#endif // DMSC_SEQUENCE_LAYOUT_H

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// dmsc-sequence: random sequences of operations and I/O, done to the kernel and to a model of it.
+#include "generator.h"
+#include "kernel.h"
+#include "runner.h"
+#include "script.h"
+#include "shrink.h"
+#include "watchdog.h"
+
+#include <CLI/CLI.hpp>
+
+#include <cctype>
+#include <chrono>
+#include <cstdint>
+#include <exception>
+#include <fstream>
+#include <iostream>
+#include <optional>
+#include <random>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace
+{
+
+constexpr int kUsage = 2;
+// A sequence that is tried while it is shrunk is short.
+constexpr std::chrono::seconds kShortPatience{10};
+
+struct Arguments {
+	std::string pool;
+	std::string subject = "ours";
+	std::vector<std::string> files;
+	std::uint64_t seed = 0;
+	std::uint64_t first = 0;
+	std::uint64_t sequences = 10;
+	std::uint64_t steps = 100;
+	unsigned int shrink = 0;
+	bool keep_going = false;
+	bool verbose = false;
+};
+
+void declare(CLI::App &app, Arguments &arguments)
+{
+	app.add_option("--pool", arguments.pool, "block device of 16 MiB, whose contents are lost")
+		->required();
+	app.add_option("--subject", arguments.subject, "whose targets: ours, or stock")
+		->check(CLI::IsMember({"ours", "stock"}))
+		->capture_default_str();
+	app.add_option("files", arguments.files,
+		       "sequences to be repeated, instead of random ones");
+	app.add_option("--seed", arguments.seed, "seed; default: random, printed");
+	app.add_option("--first", arguments.first, "number of the first sequence, to repeat one");
+	app.add_option("--sequences", arguments.sequences, "how many")->capture_default_str();
+	app.add_option("--steps", arguments.steps, "operations of each")->capture_default_str();
+	app.add_option("--shrink", arguments.shrink,
+		       "look for a shorter sequence that fails, with so many runs of each; "
+		       "default: do not");
+	app.add_flag("--keep-going", arguments.keep_going, "also after one has failed");
+	app.add_flag("--verbose", arguments.verbose, "print each operation before it is done");
+}
+
+std::optional<std::string> repeat(dmsc::Runner &runner, const dmsc::Operations &operations)
+{
+	std::size_t at = 0;
+
+	return runner.run([&](const dmsc::Model &) -> std::optional<dmsc::Operation> {
+		if (at == operations.size())
+			return std::nullopt;
+		return operations[at++];
+	});
+}
+
+// What is the same in two complaints about the same fault: not the numbers, nor who met it.
+std::string kind_of(const std::string &complaint)
+{
+	const auto colon = complaint.find(": ");
+	std::string kind = colon == std::string::npos ? complaint : complaint.substr(colon);
+
+	std::erase_if(kind, [](unsigned char byte) { return std::isdigit(byte) != 0; });
+	return kind;
+}
+
+class Session
+{
+public:
+	explicit Session(const Arguments &arguments)
+		: arguments_(arguments),
+		  kernel_(arguments.subject == "ours" ? dmsc::Subject::ours : dmsc::Subject::stock,
+			  arguments.pool),
+		  runner_(kernel_, arguments.verbose ? &std::cout : nullptr)
+	{
+	}
+
+	// False if a sequence fails.
+	bool run_files()
+	{
+		bool good = true;
+
+		for (const std::string &file : arguments_.files) {
+			std::ifstream in(file);
+
+			if (!in)
+				throw std::runtime_error("cannot read " + file);
+			good = run(file,
+				   [&, operations = dmsc::read_operations(in)] {
+					   return repeat(runner_, operations);
+				   }) &&
+			       good;
+			if (!good && !arguments_.keep_going)
+				break;
+		}
+		return good;
+	}
+
+	bool run_random()
+	{
+		bool good = true;
+
+		for (std::uint64_t i = 0; i < arguments_.sequences; i++) {
+			const std::uint64_t number = arguments_.first + i;
+
+			good = run("sequence " + std::to_string(number),
+				   [&] {
+					   dmsc::Generator generator(arguments_.seed, number);
+					   std::uint64_t left = arguments_.steps;
+
+					   return runner_.run(
+						   [&](const dmsc::Model &model)
+							   -> std::optional<dmsc::Operation> {
+							   if (left-- == 0)
+								   return std::nullopt;
+							   return generator.next(model);
+						   });
+				   }) &&
+			       good;
+			if (!good && !arguments_.keep_going)
+				break;
+		}
+		return good;
+	}
+
+	[[nodiscard]] const dmsc::Runner::Counts &counts() const { return runner_.counts(); }
+
+private:
+	template <typename Run> bool run(const std::string &name, const Run &run)
+	{
+		watchdog_.begin(name);
+
+		const std::optional<std::string> complaint = run();
+
+		if (!complaint)
+			return true;
+		std::cout << "FAILED: " << name << ": " << *complaint << std::endl;
+		report(name, *complaint);
+		return false;
+	}
+
+	void report(const std::string &name, std::string complaint)
+	{
+		dmsc::Operations operations = runner_.done();
+		const std::string kind = kind_of(complaint);
+
+		runner_.set_patience(kShortPatience);
+		if (arguments_.shrink != 0)
+			operations = dmsc::shrink(
+				operations, arguments_.shrink, [&](const auto &shorter) {
+					watchdog_.begin(name + ", shrunk");
+
+					const auto again = repeat(runner_, shorter);
+
+					if (!again || kind_of(*again) != kind)
+						return false;
+					complaint = *again;
+					return true;
+				});
+		dmsc::print_script(operations, complaint, arguments_.subject == "ours", std::cout);
+	}
+
+	const Arguments &arguments_;
+	dmsc::Watchdog watchdog_;
+	dmsc::Kernel kernel_;
+	dmsc::Runner runner_;
+};
+
+int sequences(Arguments &arguments)
+{
+	if (arguments.seed == 0)
+		arguments.seed = std::random_device{}();
+	std::cout << "dmsc-sequence: seed " << arguments.seed << std::endl;
+
+	Session session(arguments);
+	const bool good = arguments.files.empty() ? session.run_random() : session.run_files();
+	const dmsc::Runner::Counts &counts = session.counts();
+
+	std::cout << counts.operations << " operations: " << counts.ios << " I/Os, "
+		  << counts.refused << " had to be refused, " << counts.skipped
+		  << " made no sense then" << std::endl;
+	return good ? 0 : 1;
+}
+
+} // namespace
+
+int main(int argc, char **argv)
+{
+	try {
+		CLI::App app("Random sequences, done to the kernel and to a model of it");
+		Arguments arguments;
+
+		declare(app, arguments);
+		try {
+			app.parse(argc, argv);
+		} catch (const CLI::ParseError &error) {
+			return app.exit(error) == 0 ? 0 : kUsage;
+		}
+		return sequences(arguments);
+	} catch (const std::exception &error) {
+		std::cerr << "dmsc-sequence: " << error.what() << std::endl;
+		return kUsage;
+	}
+}

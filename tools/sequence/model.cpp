@@ -1,0 +1,540 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Devices, tables, and what operations do to them.
+#include "model.h"
+
+#include "layout.h"
+
+#include <algorithm>
+#include <array>
+#include <ranges>
+#include <sstream>
+
+namespace dmsc
+{
+
+namespace
+{
+
+// Chunks that each CPU has at hand are lost with the power, or when a persistent snapshot ends.
+constexpr std::uint64_t kMostHoles = 64;
+
+} // namespace
+
+Model::Model()
+{
+	Tag tag = 10;
+
+	for (const Base &base : kBases) {
+		Below &below = below_[std::string(base.name)];
+
+		below.contents.assign(base.sectors,
+				      base.for_cow ? Values::anything() : Values(tag));
+		tag++;
+	}
+	for (const std::string_view name : kMapped)
+		mapped_[std::string(name)] = {};
+}
+
+Answer Model::both(Answer one, Answer other)
+{
+	return one == other ? one : Answer::either;
+}
+
+std::vector<std::string> Model::Target::devices() const
+{
+	if (type == "linear" || type == "origin")
+		return {arguments.at(0)};
+	if (is_snapshot())
+		return {arguments.at(0), arguments.at(1)};
+	return {};
+}
+
+Model::Table Model::parse_table(const Operation &operation)
+{
+	std::istringstream in(operation.rest(1));
+	Table table;
+
+	for (Target target; in >> target.start >> target.length >> target.type; target = {}) {
+		for (std::string word; in >> word && word != ";";)
+			target.arguments.push_back(word);
+		table.push_back(target);
+	}
+	return table;
+}
+
+const Model::Mapped *Model::find(const std::string &name) const
+{
+	const auto found = mapped_.find(name);
+
+	return found == mapped_.end() ? nullptr : &found->second;
+}
+
+bool Model::is_stopped(const std::string &device) const
+{
+	const Mapped *mapped = find(device);
+
+	return mapped != nullptr ? mapped->suspended : below_.at(device).suspended;
+}
+
+bool Model::exists(const std::string &device) const
+{
+	return mapped_.at(device).exists;
+}
+
+bool Model::is_suspended(const std::string &device) const
+{
+	return mapped_.at(device).suspended;
+}
+
+bool Model::has_inactive(const std::string &device) const
+{
+	return mapped_.at(device).inactive.has_value();
+}
+
+bool Model::can_do_io(const std::string &device) const
+{
+	const Mapped &mapped = mapped_.at(device);
+
+	return mapped.exists && mapped.live && !mapped.deferred;
+}
+
+bool Model::is_merging(const std::string &device) const
+{
+	const Mapped &mapped = mapped_.at(device);
+
+	return mapped.live && std::ranges::any_of(*mapped.live, [](const Target &target) {
+		       return target.holder && target.holder->snapshot &&
+			      target.holder->snapshot->merging;
+	       });
+}
+
+std::uint64_t Model::size_of(const std::string &device) const
+{
+	const Mapped *mapped = find(device);
+
+	if (mapped == nullptr)
+		return below_.at(device).contents.size();
+	return mapped->live ? mapped->live->back().start + mapped->live->back().length : 0;
+}
+
+const Model::Target *Model::target_at(const std::string &device, std::uint64_t sector) const
+{
+	const Mapped &mapped = mapped_.at(device);
+
+	if (mapped.live)
+		for (const Target &target : *mapped.live)
+			if (sector >= target.start && sector - target.start < target.length)
+				return &target;
+	return nullptr;
+}
+
+// Whether tables of other devices use it.
+bool Model::is_below(const std::string &device) const
+{
+	const auto stands_on_it = [&](const std::optional<Table> &table) {
+		return table && std::ranges::any_of(*table, [&](const Target &target) {
+			       const auto devices = target.devices();
+
+			       return std::ranges::find(devices, device) != devices.end();
+		       });
+	};
+
+	return std::ranges::any_of(mapped_, [&](const auto &each) {
+		return stands_on_it(each.second.live) || stands_on_it(each.second.inactive);
+	});
+}
+
+// By tables, or by I/O.
+bool Model::is_used(const std::string &device) const
+{
+	return is_below(device) || std::ranges::any_of(ios_, [&](const auto &each) {
+		       return each.second.device == device;
+	       });
+}
+
+bool Model::may_be_gone(const std::string &device) const
+{
+	const Mapped &mapped = mapped_.at(device);
+
+	return mapped.exists && mapped.deferred && !is_below(device);
+}
+
+bool Model::is_going(const std::string &device) const
+{
+	const Mapped &mapped = mapped_.at(device);
+
+	return mapped.exists && mapped.deferred && !is_used(device);
+}
+
+// All devices to which an I/O of a table may lead, also by copies for snapshots.
+void Model::collect_below(const Table &table, std::set<std::string> &found) const
+{
+	for (const Target &target : table) {
+		for (const std::string &device : target.devices())
+			collect_below(device, found);
+		if (target.type != "origin" && target.type != "merge")
+			continue;
+		for (const SnapshotPtr &snapshot : snapshots_of(target.arguments.at(0)))
+			if (snapshot->active)
+				collect_below(snapshot->cow, found);
+	}
+}
+
+void Model::collect_below(const std::string &device, std::set<std::string> &found) const
+{
+	const Mapped *mapped = find(device);
+
+	if (!found.insert(device).second || mapped == nullptr)
+		return;
+	if (mapped->live)
+		collect_below(*mapped->live, found);
+}
+
+std::set<std::string> Model::below(const std::string &device) const
+{
+	std::set<std::string> found;
+
+	collect_below(device, found);
+	return found;
+}
+
+// Of all I/O to a device.
+Answer Model::health(const std::string &device) const
+{
+	Answer answer = Answer::good;
+
+	for (const std::string &each : below(device)) {
+		const auto base = below_.find(each);
+		const Mapped *mapped = find(each);
+
+		if (base != below_.end() && base->second.failing)
+			answer = Answer::either;
+		if (mapped == nullptr)
+			continue;
+		if (!mapped->live)
+			answer = Answer::either;
+		for (const Target &target : mapped->live.value_or(Table{}))
+			if (target.type == "error" ||
+			    (target.holder &&
+			     (!target.holder->snapshot ||
+			      target.holder->snapshot->validity != Validity::valid)))
+				answer = Answer::either;
+	}
+	return answer;
+}
+
+Model::HolderPtr Model::holder_of(const std::string &cow, bool active) const
+{
+	for (const HolderPtr &holder : holders_)
+		if (holder->cow == cow && !holder->over && holder->active == active)
+			return holder;
+	return nullptr;
+}
+
+// Loaded ones and those at rest.
+std::vector<Model::SnapshotPtr> Model::snapshots_of(const std::string &origin) const
+{
+	std::vector<SnapshotPtr> found;
+
+	for (const HolderPtr &holder : holders_)
+		if (holder->snapshot && holder->snapshot->origin == origin)
+			found.push_back(holder->snapshot);
+	for (const auto &each : at_rest_)
+		if (each.second->origin == origin)
+			found.push_back(each.second);
+	return found;
+}
+
+void Model::apply(const Operation &operation, bool good)
+{
+	const std::string &verb = operation.verb();
+	const std::string name = operation.word(0);
+	const auto found = mapped_.find(name);
+
+	if (verb == "base")
+		set_base(name, operation.word(1));
+	if (verb == "memory")
+		short_of_memory_ = operation.word(0) == "off";
+	if (verb == "wipe") {
+		at_rest_.erase(name);
+		garbage_.erase(name);
+	}
+	if (verb == "resume")
+		resume(name, good);
+	if (found == mapped_.end() || !good)
+		return;
+
+	Mapped &mapped = found->second;
+
+	if (verb == "create") {
+		mapped.exists = true;
+	} else if (verb == "remove" && operation.word(1) == "deferred" && is_used(name)) {
+		mapped.deferred = true;
+	} else if (verb == "remove") {
+		drop(mapped.inactive);
+		drop(mapped.live);
+		mapped = {};
+		remove_deferred();
+	} else if (verb == "clear") {
+		drop(mapped.inactive);
+		remove_deferred();
+	} else if (verb == "suspend") {
+		mapped.suspended = true;
+		for (const Target &target : mapped.live.value_or(Table{}))
+			if (target.holder && target.holder->snapshot)
+				target.holder->snapshot->merging = false;
+	} else if (verb == "load") {
+		load(operation);
+		remove_deferred();
+	}
+}
+
+// Devices that were to be removed when nobody uses them any more.
+void Model::remove_deferred()
+{
+	for (bool again = true; std::exchange(again, false);) {
+		for (auto &[name, mapped] : mapped_) {
+			if (!is_going(name))
+				continue;
+			drop(mapped.inactive);
+			drop(mapped.live);
+			mapped = {};
+			again = true;
+		}
+	}
+}
+
+void Model::load(const Operation &operation)
+{
+	Mapped &mapped = mapped_.at(operation.word(0));
+	Table table = parse_table(operation);
+
+	for (Target &target : table) {
+		if (!target.is_snapshot())
+			continue;
+		target.holder = std::make_shared<Holder>();
+
+		Holder &holder = *target.holder;
+		const std::string &cow = target.arguments.at(1);
+
+		holder.device = operation.word(0);
+		holder.cow = cow;
+		holder.store = target.arguments.at(2);
+		holder.chunk = std::stoull(target.arguments.at(3));
+		holder.begin = target.start;
+		holder.end = target.start + target.length;
+		holder.merges = target.type == "merge";
+		if (!holder_of(cow, true)) {
+			const bool persistent = target.arguments.at(2) == "P";
+
+			if (persistent && at_rest_.contains(cow)) {
+				holder.snapshot = at_rest_.at(cow);
+				holder.snapshot->holes = kMostHoles;
+				holder.chunk = holder.snapshot->chunk;
+				at_rest_.erase(cow);
+			} else {
+				holder.snapshot = std::make_shared<Snapshot>();
+				holder.snapshot->origin = target.arguments.at(0);
+				holder.snapshot->cow = cow;
+				holder.snapshot->persistent = persistent;
+				holder.snapshot->chunk = holder.chunk;
+				holder.snapshot->chunks.assign(kVolume / holder.chunk, Chunk::none);
+				holder.snapshot->contents.assign(kVolume, Values());
+				if (persistent)
+					garbage_.erase(cow);
+				if (health(cow) != Answer::good)
+					holder.snapshot->validity = Validity::unsure;
+			}
+			holder.snapshot->begin = holder.begin;
+			holder.snapshot->end = holder.end;
+		}
+		holders_.push_back(target.holder);
+	}
+	drop(mapped.inactive);
+	mapped.inactive = std::move(table);
+}
+
+void Model::resume(const std::string &device, bool good)
+{
+	Mapped &mapped = mapped_.at(device);
+	std::optional<Table> old;
+	bool changed = false;
+
+	if (!mapped.exists)
+		return;
+	if (mapped.inactive) {
+		mapped.suspended = true;
+		changed = true;
+		old = std::exchange(mapped.live, std::exchange(mapped.inactive, std::nullopt));
+	}
+	if (!mapped.suspended || !mapped.live)
+		return;
+	if (good) {
+		mapped.suspended = false;
+		for (const Target &target : *mapped.live)
+			if (target.holder)
+				activate(target.holder);
+	}
+	drop(old);
+	if (changed) {
+		origin_changes(device);
+		enter_again({device});
+	}
+	if (good)
+		for (auto &each : ios_)
+			if (!each.second.begun && each.second.device == device)
+				enter(each.second);
+	look_again();
+	remove_deferred();
+}
+
+// A device has become another one. Copies that are under way from it are of either.
+void Model::origin_changes(const std::string &device)
+{
+	for (const auto &[name, mapped] : mapped_) {
+		if (!below(name).contains(device))
+			continue;
+		for (const SnapshotPtr &snapshot : snapshots_of(name))
+			for (std::uint64_t sector = 0; sector < kVolume; sector++)
+				if (snapshot->chunks[sector / snapshot->chunk] == Chunk::maybe)
+					snapshot->contents[sector].add(look(name, sector).values);
+	}
+}
+
+// A table with a snapshot is resumed.
+void Model::activate(const HolderPtr &holder)
+{
+	const HolderPtr from = holder_of(holder->cow, true);
+
+	if (holder->over)
+		return;
+	if (!holder->snapshot && from) {
+		holder->snapshot = std::exchange(from->snapshot, nullptr);
+		holder->chunk = holder->snapshot->chunk;
+		holder->store = std::string(1, holder->snapshot->persistent ? 'P' : 'N');
+		from->active = false;
+		from->over = true;
+	}
+	if (!holder->snapshot) {
+		holder->over = true;
+		return;
+	}
+	holder->active = true;
+
+	Snapshot &snapshot = *holder->snapshot;
+
+	snapshot.loose = snapshot.loose || holder->begin > snapshot.begin || holder->end < kVolume;
+	snapshot.begin = holder->begin;
+	snapshot.end = holder->end;
+	snapshot.active = true;
+	snapshot.merges = holder->merges;
+	enter_again({snapshot.origin});
+	if (holder->merges)
+		start_merge(snapshot);
+}
+
+void Model::start_merge(Snapshot &snapshot)
+{
+	if (snapshot.validity == Validity::invalid)
+		return;
+	snapshot.merging = true;
+	snapshot.loose = true;
+	for (std::uint64_t chunk = 0; chunk < snapshot.chunks.size(); chunk++) {
+		if (snapshot.chunks[chunk] == Chunk::none)
+			continue;
+		snapshot.chunks[chunk] = Chunk::maybe;
+		for (std::uint64_t i = 0; i < snapshot.chunk; i++) {
+			const std::uint64_t sector = chunk * snapshot.chunk + i;
+			Io copy;
+
+			copy.values = snapshot.contents[sector];
+			write_origin(snapshot.origin, sector, copy, &snapshot, true);
+			for (Place place : copy.places)
+				place->add(copy.values);
+		}
+	}
+}
+
+// The kernel says so: all of the snapshot is in the origin.
+void Model::finish_merge(Snapshot &snapshot)
+{
+	for (std::uint64_t sector = 0; sector < kVolume; sector++) {
+		Chunk &chunk = snapshot.chunks[sector / snapshot.chunk];
+		Io copy;
+
+		if (chunk == Chunk::none)
+			continue;
+		copy.values = snapshot.contents[sector];
+		write(snapshot.origin, sector, copy);
+		for (Place place : copy.places)
+			*place = copy.values;
+	}
+	std::ranges::fill(snapshot.chunks, Chunk::none);
+}
+
+void Model::drop(std::optional<Table> &table)
+{
+	if (table)
+		for (const Target &target : *table)
+			if (target.holder)
+				drop(target.holder);
+	table.reset();
+}
+
+void Model::drop(const HolderPtr &holder)
+{
+	std::erase(holders_, holder);
+	if (!holder->snapshot)
+		return;
+
+	Snapshot &snapshot = *holder->snapshot;
+	const bool has_copied = count(snapshot, false) != 0;
+
+	// Who waits for a snapshot that goes never gets one.
+	if (const HolderPtr waiting = holder_of(holder->cow, false); waiting && !waiting->snapshot)
+		waiting->over = true;
+	snapshot.active = false;
+	snapshot.merging = false;
+	snapshot.merges = false;
+	if (!snapshot.persistent) {
+		if (has_copied) {
+			at_rest_.erase(snapshot.cow);
+			garbage_.insert(snapshot.cow);
+		}
+		return;
+	}
+	// It may not have been possible to tell the COW device.
+	if (snapshot.validity != Validity::valid && snapshot.validity != Validity::invalid)
+		std::ranges::fill(snapshot.contents, Values::anything());
+	if (snapshot.validity == Validity::invalid && health(snapshot.cow) != Answer::good) {
+		snapshot.validity = Validity::unsure;
+		std::ranges::fill(snapshot.contents, Values::anything());
+	}
+	if (snapshot.validity == Validity::unsure)
+		std::ranges::fill(snapshot.chunks, Chunk::maybe);
+	at_rest_[snapshot.cow] = holder->snapshot;
+}
+
+void Model::set_base(const std::string &name, const std::string &what)
+{
+	Below &base = below_.at(name);
+
+	if (what == "suspend") {
+		base.suspended = true;
+	} else {
+		base.suspended = false;
+		if (what != "resume")
+			base.failing = what == "error";
+	}
+	// What is in flight may still meet the device as it was.
+	if (what != "error")
+		return;
+	for (auto &[number, io] : ios_)
+		io.answer = both(io.answer, Answer::either);
+	for (const HolderPtr &holder : holders_)
+		if (holder->snapshot && holder->snapshot->validity == Validity::valid &&
+		    !ios_.empty())
+			holder->snapshot->validity = Validity::unsure;
+}
+
+} // namespace dmsc

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// What device-mapper's snapshots are, as its documentation says, and nothing about how they are
+// made.
+//
+//	A mapped device has a live and an inactive table. Suspended, it holds all I/O back.
+//	A snapshot shows what its origin was when it became active: writes through an origin target,
+//	or by a merge, leave it alone; writes that go past these targets show where nothing was
+//	copied.
+//	A snapshot is invalid for good when its COW device is full, or an I/O of a copy failed.
+//	A table for the COW device of an active snapshot gets that snapshot when it is resumed.
+//	A persistent snapshot is there again when its COW device is loaded anew.
+//	A merge makes the origin what the snapshot is; the merging device shows that at once.
+//
+// What is not known, as it depends on what is in flight, is a set: of values that a sector may
+// hold, of answers that an operation may give. Whatever changes while an I/O is in flight adds to
+// what it may find.
+#ifndef DMSC_SEQUENCE_MODEL_H
+#define DMSC_SEQUENCE_MODEL_H
+
+#include "operation.h"
+#include "values.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace dmsc
+{
+
+enum class Answer { good, bad, either };
+
+// A table line or a status line, with the names of layout.h.
+struct ShownLine {
+	std::uint64_t start = 0;
+	std::uint64_t length = 0;
+	std::string type;
+	std::string text;
+
+	friend bool operator==(const ShownLine &, const ShownLine &) = default;
+};
+using ShownLines = std::vector<ShownLine>;
+
+class Model
+{
+public:
+	using Complaint = std::optional<std::string>;
+
+	Model();
+
+	// What the kernel must answer. Nothing: not now, as it would wait for a device that is
+	// suspended, or makes no sense.
+	[[nodiscard]] std::optional<Answer> expect(const Operation &operation) const;
+	// It has been done.
+	void apply(const Operation &operation, bool good);
+
+	// An I/O is going to be submitted; the number is the caller's.
+	void begin(std::uint64_t number, const Operation &operation, Tag tag);
+	// It has ended. What a read has found, if it found anything.
+	Complaint end(std::uint64_t number, bool good, std::span<const std::byte> data);
+	// Whether it may wait for a device that is suspended.
+	[[nodiscard]] bool is_held_up(std::uint64_t number) const;
+	[[nodiscard]] std::size_t in_flight() const { return ios_.size(); }
+
+	// What a device shows.
+	Complaint check(const std::string &device, bool inactive, const ShownLines &table,
+			const ShownLines &status);
+	[[nodiscard]] bool exists(const std::string &device) const;
+	// Is to be removed when nobody uses it any more, and I/O alone does, if anything.
+	[[nodiscard]] bool may_be_gone(const std::string &device) const;
+	[[nodiscard]] bool is_suspended(const std::string &device) const;
+	[[nodiscard]] bool has_inactive(const std::string &device) const;
+	[[nodiscard]] bool can_do_io(const std::string &device) const;
+	[[nodiscard]] bool is_merging(const std::string &device) const;
+
+private:
+	// Of a chunk: whether the snapshot has its own.
+	enum class Chunk : std::uint8_t { none, maybe, copied };
+	enum class Validity : std::uint8_t { valid, unsure, invalid };
+
+	struct Snapshot {
+		std::string origin;
+		std::string cow;
+		bool persistent = false;
+		std::uint64_t chunk = 0;
+		Validity validity = Validity::valid;
+		// What of the origin it shows: the last one's that was resumed.
+		std::uint64_t begin = 0;
+		std::uint64_t end = 0;
+		bool active = false;
+		// A merging target has it: it copies nothing any more. The merge may be under way.
+		bool merges = false;
+		bool merging = false;
+		// How many chunks it uses can only be bounded.
+		bool loose = false;
+		// So many chunks of the COW device, at most, were lost when it was loaded.
+		std::uint64_t holes = 0;
+		std::vector<Chunk> chunks;
+		// Of chunks that it has, or may have; the other ones show the origin.
+		Contents contents;
+	};
+	using SnapshotPtr = std::shared_ptr<Snapshot>;
+
+	// A table line of a snapshot or a merge, from loading to the end of its table.
+	struct Holder {
+		std::string device;
+		std::string cow;
+		// As they are shown: the table's, until it has a snapshot.
+		std::string store;
+		std::uint64_t chunk = 0;
+		std::uint64_t begin = 0;
+		std::uint64_t end = 0;
+		bool merges = false;
+		bool active = false;
+		// Another one has its snapshot, or the one that it waited for is gone.
+		bool over = false;
+		SnapshotPtr snapshot;
+	};
+	using HolderPtr = std::shared_ptr<Holder>;
+
+	struct Target {
+		std::uint64_t start = 0;
+		std::uint64_t length = 0;
+		std::string type;
+		std::vector<std::string> arguments;
+		HolderPtr holder;
+
+		[[nodiscard]] bool is_snapshot() const
+		{
+			return type == "snapshot" || type == "merge";
+		}
+		// The devices that it stands on.
+		[[nodiscard]] std::vector<std::string> devices() const;
+	};
+	using Table = std::vector<Target>;
+
+	struct Mapped {
+		bool exists = false;
+		bool suspended = false;
+		bool deferred = false;
+		std::optional<Table> live;
+		std::optional<Table> inactive;
+	};
+
+	struct Below {
+		Contents contents;
+		bool failing = false;
+		bool suspended = false;
+	};
+
+	struct Seen {
+		Values values;
+		Answer answer = Answer::good;
+	};
+
+	// Where a sector of a device is stored.
+	using Place = Values *;
+
+	struct Io {
+		std::string verb;
+		std::string device;
+		std::uint64_t sector = 0;
+		std::uint64_t count = 0;
+		// What is written.
+		Values values;
+		// It has passed the device, which is not suspended.
+		bool begun = false;
+		// Another write was on its way to the same places, or these were others before.
+		bool open = false;
+		Answer answer = Answer::good;
+		Contents allowed;
+		std::vector<Place> places;
+		std::vector<std::pair<SnapshotPtr, std::uint64_t>> copies;
+		// Some of the places are in these.
+		std::vector<SnapshotPtr> holds;
+	};
+
+	static Answer both(Answer one, Answer other);
+	static Table parse_table(const Operation &operation);
+
+	[[nodiscard]] bool is_stopped(const std::string &device) const;
+	[[nodiscard]] const Mapped *find(const std::string &name) const;
+	[[nodiscard]] const Target *target_at(const std::string &device,
+					      std::uint64_t sector) const;
+	[[nodiscard]] std::uint64_t size_of(const std::string &device) const;
+	[[nodiscard]] bool is_below(const std::string &device) const;
+	[[nodiscard]] bool is_going(const std::string &device) const;
+	[[nodiscard]] bool is_used(const std::string &device) const;
+	[[nodiscard]] Answer expect_remove(const Operation &operation) const;
+	void collect_below(const std::string &device, std::set<std::string> &found) const;
+	void collect_below(const Table &table, std::set<std::string> &found) const;
+	[[nodiscard]] std::set<std::string> below(const std::string &device) const;
+	[[nodiscard]] Answer health(const std::string &device) const;
+
+	[[nodiscard]] bool would_wait(const Operation &operation) const;
+	[[nodiscard]] Answer expect_load(const Operation &operation) const;
+	[[nodiscard]] Answer expect_holder(const Target &target, const std::string &device) const;
+	[[nodiscard]] Answer expect_resume(const Mapped &mapped) const;
+	[[nodiscard]] HolderPtr holder_of(const std::string &cow, bool active) const;
+	[[nodiscard]] std::vector<SnapshotPtr> snapshots_of(const std::string &origin) const;
+
+	void load(const Operation &operation);
+	void resume(const std::string &device, bool good);
+	void activate(const HolderPtr &holder);
+	void start_merge(Snapshot &snapshot);
+	void finish_merge(Snapshot &snapshot);
+	void drop(std::optional<Table> &table);
+	void drop(const HolderPtr &holder);
+	void remove_deferred();
+	void set_base(const std::string &base, const std::string &what);
+	void origin_changes(const std::string &device);
+
+	[[nodiscard]] Seen look(const std::string &device, std::uint64_t sector) const;
+	[[nodiscard]] Seen look(const Snapshot &snapshot, std::uint64_t sector) const;
+	Answer write(const std::string &device, std::uint64_t sector, Io &io);
+	Answer write_snapshot(const SnapshotPtr &snapshot, std::uint64_t sector, Io &io);
+	Answer write_origin(const std::string &origin, std::uint64_t sector, Io &io,
+			    const Snapshot *merging, bool protect);
+	void copy(const SnapshotPtr &snapshot, std::uint64_t chunk, Io *io);
+	void weigh(Snapshot &snapshot);
+	void enter(Io &io);
+	void look_again();
+	void enter_again(const std::set<std::string> &changed);
+
+	[[nodiscard]] std::uint64_t capacity(const Snapshot &snapshot) const;
+	static std::uint64_t count(const Snapshot &snapshot, bool surely);
+	Complaint check_usage(const Holder &holder, const std::string &status);
+	[[nodiscard]] std::string expected_text(const Target &target) const;
+
+	std::map<std::string, Mapped> mapped_;
+	std::map<std::string, Below> below_;
+	std::vector<HolderPtr> holders_;
+	// Persistent snapshots that nobody has loaded, by COW device.
+	std::map<std::string, SnapshotPtr> at_rest_;
+	// COW devices that begin with something else.
+	std::set<std::string> garbage_;
+	std::map<std::uint64_t, Io> ios_;
+	bool short_of_memory_ = false;
+};
+
+} // namespace dmsc
+
+#endif // DMSC_SEQUENCE_MODEL_H

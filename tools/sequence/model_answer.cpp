@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// What operations answer, and which would wait.
+#include "model.h"
+
+#include "layout.h"
+
+#include <algorithm>
+#include <iterator>
+#include <ranges>
+
+namespace dmsc
+{
+
+// Whether an operation waits for I/O that waits for a device which this sequence is to resume.
+bool Model::would_wait(const Operation &operation) const
+{
+	const std::string device = operation.word(0);
+	std::set<std::string> all = below(device);
+	const Mapped *mapped = find(device);
+
+	if (operation.verb() == "create" || operation.verb() == "rename" ||
+	    operation.verb() == "clear")
+		return false;
+	if (mapped != nullptr && mapped->inactive)
+		collect_below(*mapped->inactive, all);
+	if (operation.verb() == "load")
+		collect_below(parse_table(operation), all);
+	all.erase(device);
+	for (const std::string &each : all) {
+		const auto base = below_.find(each);
+
+		if (base != below_.end() && base->second.suspended)
+			return true;
+		if (operation.verb() == "load" && base == below_.end() &&
+		    mapped_.at(each).suspended)
+			return true;
+	}
+	// A snapshot is activated while its origin is still, and one that goes waits for its
+	// copies. No other resumption waits for I/O, unless the device has to be suspended before.
+	const auto has_no_snapshot = [](const std::optional<Table> &table) {
+		return std::ranges::none_of(table.value_or(Table{}), [](const Target &target) {
+			return target.is_snapshot();
+		});
+	};
+
+	if (operation.verb() == "resume" && mapped != nullptr &&
+	    (mapped->suspended || !mapped->inactive) && has_no_snapshot(mapped->live) &&
+	    has_no_snapshot(mapped->inactive))
+		return false;
+	all.insert(device);
+	// What a suspended device holds back has not passed it.
+	for (const auto &[number, io] : ios_) {
+		const std::set<std::string> used = below(io.device);
+		std::vector<std::string> shared;
+
+		std::ranges::set_intersection(used, all, std::back_inserter(shared));
+		if (io.begun && !is_stopped(io.device) && !shared.empty() && is_held_up(number))
+			return true;
+	}
+	return false;
+}
+
+std::optional<Answer> Model::expect(const Operation &operation) const
+{
+	const std::string &verb = operation.verb();
+	const std::string name = operation.word(0);
+	const auto when = [](bool good) { return good ? Answer::good : Answer::bad; };
+
+	if (verb == "wipe") {
+		const bool used = std::ranges::any_of(
+			holders_, [&](const HolderPtr &holder) { return holder->cow == name; });
+
+		const std::set<std::string> devices = below(name);
+		const bool held_up = std::ranges::any_of(
+			devices, [&](const std::string &each) { return is_stopped(each); });
+
+		if (used || held_up || health(name) != Answer::good || would_wait(operation))
+			return std::nullopt;
+		return Answer::good;
+	}
+	if (verb == "base") {
+		const Below &base = below_.at(name);
+
+		if (operation.word(1) == "suspend" && base.suspended)
+			return std::nullopt;
+		return Answer::good;
+	}
+
+	const Mapped *mapped = find(name);
+
+	if (mapped == nullptr)
+		return Answer::good;
+	if (would_wait(operation) || may_be_gone(name))
+		return std::nullopt;
+	if (verb == "create")
+		return when(!mapped->exists);
+	if (!mapped->exists)
+		return Answer::bad;
+	if (verb == "remove")
+		return expect_remove(operation);
+	if (verb == "load") {
+		// Nobody says what is found on a COW device that a transient snapshot has used.
+		for (const Target &target : parse_table(operation))
+			if (target.is_snapshot() && target.arguments.at(2) == "P" &&
+			    garbage_.contains(target.arguments.at(1)) &&
+			    !holder_of(target.arguments.at(1), true))
+				return std::nullopt;
+		return expect_load(operation);
+	}
+	if (verb == "resume")
+		return expect_resume(*mapped);
+	return Answer::good;
+}
+
+Answer Model::expect_remove(const Operation &operation) const
+{
+	const std::string name = operation.word(0);
+
+	if (operation.word(1) == "deferred" || !is_used(name))
+		return Answer::good;
+	if (is_below(name) || std::ranges::any_of(ios_, [&](const auto &each) {
+		    return each.second.device == name && !each.second.begun;
+	    }))
+		return Answer::bad;
+	// What is in flight may have ended.
+	return Answer::either;
+}
+
+Answer Model::expect_load(const Operation &operation) const
+{
+	Answer answer = Answer::good;
+	std::set<std::string> cows;
+
+	for (const Target &target : parse_table(operation)) {
+		// One of them has the snapshot, and only an active one gives it away.
+		if (target.is_snapshot() && !cows.insert(target.arguments.at(1)).second)
+			return Answer::bad;
+		for (const std::string &device : target.devices()) {
+			const Mapped *mapped = find(device);
+
+			if (mapped == nullptr)
+				continue;
+			if (!mapped->exists)
+				return Answer::bad;
+			// The kernel accepts a device that has no size yet; the targets may not.
+			if (!mapped->live || mapped->deferred || size_of(device) < kVolume)
+				answer = Answer::either;
+		}
+		if (target.is_snapshot()) {
+			const Answer holder = expect_holder(target, operation.word(0));
+
+			if (holder == Answer::bad)
+				return holder;
+			answer = both(answer, holder);
+		}
+	}
+	return answer;
+}
+
+Answer Model::expect_holder(const Target &target, const std::string &device) const
+{
+	const std::string &origin = target.arguments.at(0);
+	const std::string &cow = target.arguments.at(1);
+	const bool persistent = target.arguments.at(2) == "P";
+	const HolderPtr source = holder_of(cow, true);
+
+	// One has the snapshot, one waits for it.
+	if (holder_of(cow, false))
+		return Answer::bad;
+	if (target.type == "merge") {
+		if (!persistent || (source && !source->snapshot->persistent))
+			return Answer::bad;
+		for (const HolderPtr &other : holders_)
+			if (other->merges && !other->over && other != source && other->snapshot &&
+			    other->snapshot->origin == origin)
+				return Answer::bad;
+		for (const HolderPtr &other : holders_)
+			if (other->merges && !other->over && other != source)
+				return Answer::either;
+	}
+	(void)device;
+	if (source || !persistent)
+		return Answer::good;
+	// It is read now.
+	return health(cow);
+}
+
+Answer Model::expect_resume(const Mapped &mapped) const
+{
+	const std::optional<Table> &table = mapped.inactive ? mapped.inactive : mapped.live;
+
+	if (!mapped.inactive && !mapped.suspended)
+		return Answer::good;
+	if (!table)
+		return Answer::bad;
+	for (const Target &target : *table) {
+		if (!target.holder || target.holder->over)
+			continue;
+
+		const HolderPtr from = holder_of(target.holder->cow, true);
+		const HolderPtr to = holder_of(target.holder->cow, false);
+
+		// A snapshot does not come back while another table waits for it, and is not taken
+		// from a device that is not suspended. A device is when its own table is exchanged.
+		if (from && to && to->snapshot == nullptr) {
+			const Mapped &source = mapped_.at(from->device);
+
+			if (from == target.holder || (!source.suspended && &source != &mapped))
+				return Answer::bad;
+		}
+	}
+	return Answer::good;
+}
+
+} // namespace dmsc

@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The way of an I/O through the model: what a read may find, where a write goes, which snapshots
+// copy before.
+#include "model.h"
+
+#include "layout.h"
+
+#include <algorithm>
+
+namespace dmsc
+{
+
+/*
+ * Reads
+ */
+
+Model::Seen Model::look(const std::string &device, std::uint64_t sector) const
+{
+	if (const auto base = below_.find(device); base != below_.end())
+		return {base->second.contents.at(sector),
+			base->second.failing ? Answer::bad : Answer::good};
+
+	const Target *target = target_at(device, sector);
+
+	if (target == nullptr || target->type == "error")
+		return {Values(), Answer::bad};
+	if (target->type == "zero")
+		return {Values(kZeroes), Answer::good};
+	if (target->type == "linear")
+		return look(target->arguments.at(0),
+			    sector - target->start + std::stoull(target->arguments.at(1)));
+	if (target->type == "origin")
+		return look(target->arguments.at(0), sector);
+	if (!target->holder->snapshot)
+		return {Values(), Answer::bad};
+	return look(*target->holder->snapshot, sector);
+}
+
+Model::Seen Model::look(const Snapshot &snapshot, std::uint64_t sector) const
+{
+	const Chunk chunk = snapshot.chunks[sector / snapshot.chunk];
+	Seen seen;
+
+	// A merging device shows the origin then.
+	if (snapshot.validity == Validity::invalid && !snapshot.merges)
+		return {Values(), Answer::bad};
+	if (chunk == Chunk::none || snapshot.validity == Validity::invalid)
+		seen = look(snapshot.origin, sector);
+	else
+		seen.values = snapshot.contents[sector];
+	if (snapshot.validity != Validity::valid ||
+	    (chunk != Chunk::none && health(snapshot.cow) != Answer::good) ||
+	    (chunk != Chunk::copied && health(snapshot.origin) != Answer::good))
+		seen.answer = seen.answer == Answer::bad ? Answer::bad : Answer::either;
+	return seen;
+}
+
+/*
+ * Writes
+ */
+
+Answer Model::write(const std::string &device, std::uint64_t sector, Io &io)
+{
+	if (const auto base = below_.find(device); base != below_.end()) {
+		io.places.push_back(&base->second.contents.at(sector));
+		return base->second.failing ? Answer::bad : Answer::good;
+	}
+
+	const Target *target = target_at(device, sector);
+
+	if (target == nullptr || target->type == "error")
+		return Answer::bad;
+	if (target->type == "zero")
+		return Answer::good;
+	if (target->type == "linear")
+		return write_origin(target->arguments.at(0),
+				    sector - target->start + std::stoull(target->arguments.at(1)),
+				    io, nullptr, false);
+	if (target->type == "origin")
+		return write_origin(target->arguments.at(0), sector, io, nullptr, true);
+
+	const SnapshotPtr snapshot = target->holder->snapshot;
+
+	if (!snapshot)
+		return Answer::bad;
+	return write_snapshot(snapshot, sector, io);
+}
+
+// To a device that may be an origin: snapshots copy before, if the write goes through a target that
+// tells them. If it does not, they may show it.
+Answer Model::write_origin(const std::string &origin, std::uint64_t sector, Io &io,
+			   const Snapshot *merging, bool protect)
+{
+	for (const SnapshotPtr &snapshot : snapshots_of(origin)) {
+		const std::uint64_t number = sector / snapshot->chunk;
+		Chunk &chunk = snapshot->chunks[number];
+
+		if (snapshot.get() == merging)
+			continue;
+		if (protect && snapshot->active && !snapshot->merges && chunk == Chunk::none &&
+		    sector >= snapshot->begin && sector < snapshot->end)
+			copy(snapshot, number, &io);
+		else if (chunk == Chunk::none && protect && snapshot->active && !snapshot->merges)
+			// Outside of what it shows: it may be copied, or not.
+			copy(snapshot, number, nullptr);
+		if (chunk == Chunk::maybe && !(protect && snapshot->active && !snapshot->merges))
+			snapshot->contents[sector].add(io.values);
+	}
+	return write(origin, sector, io);
+}
+
+// Before a chunk of the origin is written.
+void Model::copy(const SnapshotPtr &snapshot, std::uint64_t chunk, Io *io)
+{
+	if (snapshot->validity == Validity::invalid)
+		return;
+	for (std::uint64_t i = 0; i < snapshot->chunk; i++) {
+		const std::uint64_t sector = chunk * snapshot->chunk + i;
+
+		snapshot->contents[sector] = look(snapshot->origin, sector).values;
+	}
+	snapshot->chunks[chunk] = Chunk::maybe;
+	if (io != nullptr)
+		io->copies.emplace_back(snapshot, chunk);
+	else
+		snapshot->loose = true;
+	weigh(*snapshot);
+}
+
+// It has got one chunk more: did that succeed?
+void Model::weigh(Snapshot &snapshot)
+{
+	const std::uint64_t room = capacity(snapshot);
+
+	if (snapshot.validity == Validity::valid &&
+	    (count(snapshot, false) + snapshot.holes > room || snapshot.loose ||
+	     health(snapshot.cow) != Answer::good || health(snapshot.origin) != Answer::good))
+		snapshot.validity = Validity::unsure;
+	if (!snapshot.loose && count(snapshot, true) > room)
+		snapshot.validity = Validity::invalid;
+}
+
+Answer Model::write_snapshot(const SnapshotPtr &snapshot, std::uint64_t sector, Io &io)
+{
+	const std::uint64_t number = sector / snapshot->chunk;
+	const Chunk chunk = snapshot->chunks[number];
+	const bool merges = snapshot->merges;
+
+	if (snapshot->validity == Validity::invalid)
+		return merges ? write_origin(snapshot->origin, sector, io, snapshot.get(), true)
+			      : Answer::bad;
+	// What is not in the snapshot any more, or was never, is the origin's when it merges.
+	if (merges && chunk != Chunk::copied) {
+		const std::size_t places = io.places.size();
+		const Answer answer =
+			write_origin(snapshot->origin, sector, io, snapshot.get(), true);
+
+		if (chunk == Chunk::none)
+			return answer;
+		// Perhaps it is in the snapshot still.
+		for (std::size_t i = places; i < io.places.size(); i++)
+			io.places[i]->add(io.values);
+		io.places.resize(places);
+		io.places.push_back(&snapshot->contents[sector]);
+		io.holds.push_back(snapshot);
+		return answer == Answer::good ? Answer::good : Answer::either;
+	}
+	if (chunk == Chunk::none)
+		copy(snapshot, number, &io);
+	io.holds.push_back(snapshot);
+	io.places.push_back(&snapshot->contents[sector]);
+	if (snapshot->validity != Validity::valid || health(snapshot->cow) != Answer::good)
+		return Answer::either;
+	return Answer::good;
+}
+
+/*
+ * I/O in flight
+ */
+
+void Model::enter(Io &io)
+{
+	io.begun = true;
+	if (io.verb == "flush")
+		io.answer = health(io.device);
+	if (io.verb == "read") {
+		io.allowed.assign(io.count, Values());
+		for (std::uint64_t i = 0; i < io.count; i++) {
+			const Seen seen = look(io.device, io.sector + i);
+
+			io.allowed[i].add(seen.values);
+			io.answer = i == 0 ? seen.answer : both(io.answer, seen.answer);
+		}
+	}
+	if (io.verb != "write")
+		return;
+	for (std::uint64_t i = 0; i < io.count; i++) {
+		const std::size_t places = io.places.size();
+		const Answer answer = write(io.device, io.sector + i, io);
+
+		for (std::size_t place = places; place < io.places.size(); place++)
+			io.places[place]->add(io.values);
+		io.answer = i == 0 ? answer : both(io.answer, answer);
+	}
+	for (auto &[number, other] : ios_) {
+		if (&other == &io || other.verb != "write" || !other.begun)
+			continue;
+		if (std::ranges::find_first_of(io.places, other.places) != io.places.end()) {
+			io.open = true;
+			other.open = true;
+		}
+	}
+	look_again();
+}
+
+// Something has changed: what is in flight may find that, too.
+void Model::look_again()
+{
+	for (auto &[number, io] : ios_) {
+		if (!io.begun)
+			continue;
+		if (io.verb != "read") {
+			if (io.answer == Answer::good && health(io.device) != Answer::good)
+				io.answer = Answer::either;
+			continue;
+		}
+		for (std::uint64_t i = 0; i < io.count; i++) {
+			const Seen seen = look(io.device, io.sector + i);
+
+			io.allowed[i].add(seen.values);
+			io.answer = both(io.answer, seen.answer);
+		}
+	}
+}
+
+// Devices lead to other places, or other snapshots copy: writes may take the old way or the new.
+void Model::enter_again(const std::set<std::string> &changed)
+{
+	for (auto &[number, io] : ios_) {
+		const std::set<std::string> used = below(io.device);
+
+		if (!io.begun || io.verb != "write" ||
+		    std::ranges::none_of(changed,
+					 [&](const auto &each) { return used.contains(each); }))
+			continue;
+
+		const Answer before = io.answer;
+
+		enter(io);
+		io.open = true;
+		io.answer = both(before, io.answer);
+	}
+	look_again();
+}
+
+void Model::begin(std::uint64_t number, const Operation &operation, Tag tag)
+{
+	Io &io = ios_[number];
+
+	io.verb = operation.verb();
+	io.device = operation.word(0);
+	io.sector = operation.number(1);
+	io.count = operation.number(2);
+	io.values = Values(tag);
+	if (!is_stopped(io.device))
+		enter(io);
+}
+
+bool Model::is_held_up(std::uint64_t number) const
+{
+	const Io &io = ios_.at(number);
+
+	return std::ranges::any_of(below(io.device),
+				   [&](const std::string &each) { return is_stopped(each); });
+}
+
+Model::Complaint Model::end(std::uint64_t number, bool good, std::span<const std::byte> data)
+{
+	Io io = std::move(ios_.at(number));
+	Complaint complaint;
+
+	ios_.erase(number);
+	// The block layer ends a flush that a device without a cache does not need.
+	if (!io.begun && io.verb != "flush")
+		complaint = "has ended, although " + io.device + " is suspended";
+	else if (good ? io.answer == Answer::bad : io.answer == Answer::good)
+		complaint = good ? "has not failed" : "has failed";
+	if (good && io.verb == "read")
+		for (std::uint64_t i = 0; i < io.count && !complaint; i++) {
+			const auto sector = data.subspan(i * kSectorBytes).first<kSectorBytes>();
+			const std::optional<Tag> tag = read_tag(sector, io.sector + i);
+
+			if (io.allowed[i].is_anything() || (tag && io.allowed[i].may_be(*tag)))
+				continue;
+			complaint = "sector " + std::to_string(io.sector + i) + " holds " +
+				    (tag ? std::to_string(*tag)
+					 : describe_sector(sector, io.sector + i)) +
+				    ", not " + io.allowed[i].to_string();
+		}
+	if (io.verb == "write" && good) {
+		for (const auto &[snapshot, chunk] : io.copies) {
+			if (snapshot->chunks[chunk] == Chunk::maybe && !io.open &&
+			    !snapshot->merges && snapshot->validity != Validity::invalid &&
+			    (snapshot->validity == Validity::valid || !snapshot->loose))
+				snapshot->chunks[chunk] = Chunk::copied;
+			if (!snapshot->loose && count(*snapshot, true) > capacity(*snapshot))
+				snapshot->validity = Validity::invalid;
+		}
+		for (Place place : io.places)
+			if (!io.open)
+				*place = io.values;
+	}
+	remove_deferred();
+	return complaint;
+}
+
+} // namespace dmsc

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// What tables and status lines must say.
+#include "model.h"
+
+#include "layout.h"
+
+#include <algorithm>
+#include <ranges>
+
+namespace dmsc
+{
+
+std::string Model::expected_text(const Target &target) const
+{
+	std::string text;
+
+	for (std::size_t i = 0; i < target.arguments.size(); i++) {
+		std::string argument = target.arguments[i];
+
+		// What it has, or had, counts, not what the table asked for.
+		if (target.holder && i == 2)
+			argument = target.holder->store;
+		if (target.holder && i == 3)
+			argument = std::to_string(target.holder->chunk);
+		text += (i == 0 ? "" : " ") + argument;
+	}
+	return text;
+}
+
+Model::Complaint Model::check(const std::string &device, bool inactive, const ShownLines &table,
+			      const ShownLines &status)
+{
+	const Mapped &mapped = mapped_.at(device);
+	const std::optional<Table> &expected = inactive ? mapped.inactive : mapped.live;
+
+	if (!expected)
+		return table.empty() ? std::nullopt : Complaint("has a table");
+	if (table.size() != expected->size() || status.size() != expected->size())
+		return "has " + std::to_string(table.size()) + " lines, not " +
+		       std::to_string(expected->size());
+	for (std::size_t i = 0; i < table.size(); i++) {
+		const Target &target = (*expected)[i];
+		const ShownLine line{target.start, target.length, target.type,
+				     expected_text(target)};
+
+		if (table[i] != line)
+			return "table is " + table[i].type + " " + table[i].text + ", not " +
+			       line.type + " " + line.text;
+		if (target.holder)
+			if (Complaint complaint = check_usage(*target.holder, status[i].text))
+				return complaint;
+	}
+	return std::nullopt;
+}
+
+std::uint64_t Model::count(const Snapshot &snapshot, bool surely)
+{
+	return static_cast<std::uint64_t>(std::ranges::count_if(snapshot.chunks, [&](Chunk chunk) {
+		return chunk == Chunk::copied || (!surely && chunk == Chunk::maybe);
+	}));
+}
+
+namespace
+{
+
+// Of a persistent snapshot: a header, then areas of a chunk of exceptions and the chunks that they
+// tell of. The chunk that is used next if so many are used already.
+std::uint64_t next_chunk(std::uint64_t used, std::uint64_t chunk)
+{
+	const std::uint64_t per_area = chunk * 512 / 16;
+
+	return 1 + used / per_area * (per_area + 1) + 1 + used % per_area;
+}
+
+} // namespace
+
+// How many chunks the COW device has room for.
+std::uint64_t Model::capacity(const Snapshot &snapshot) const
+{
+	const std::uint64_t chunks = size_of(snapshot.cow) / snapshot.chunk;
+	std::uint64_t used = 0;
+
+	if (!snapshot.persistent)
+		return chunks;
+	while (next_chunk(used, snapshot.chunk) < chunks)
+		used++;
+	return used;
+}
+
+Model::Complaint Model::check_usage(const Holder &holder, const std::string &status)
+{
+	SnapshotPtr snapshot = holder.snapshot;
+
+	// A table that waits shows what it is going to get.
+	if (!snapshot && !holder.over)
+		if (const HolderPtr from = holder_of(holder.cow, true))
+			snapshot = from->snapshot;
+	if (!snapshot)
+		return status == "Invalid" ? std::nullopt
+					   : Complaint("status is " + status + ", not Invalid");
+	if (status == "Invalid" || status == "Merge failed") {
+		if (snapshot->validity == Validity::valid)
+			return "status is " + status + ", but nothing has failed";
+		if (status == "Invalid")
+			snapshot->validity = Validity::invalid;
+		return std::nullopt;
+	}
+	if (snapshot->validity == Validity::invalid)
+		return "status is " + status + ", not Invalid";
+	if (ios_.empty() && !snapshot->merging && !snapshot->loose)
+		snapshot->validity = Validity::valid;
+
+	const auto slash = status.find('/');
+	const auto space = status.find(' ');
+
+	if (slash == std::string::npos || space == std::string::npos)
+		return "status is " + status;
+
+	const std::uint64_t used = std::stoull(status);
+	const std::uint64_t total = std::stoull(status.substr(slash + 1));
+	const std::uint64_t metadata = std::stoull(status.substr(space));
+	const std::uint64_t chunk = snapshot->chunk;
+	const std::uint64_t least = snapshot->loose ? 0 : count(*snapshot, true);
+	const std::uint64_t most =
+		(snapshot->loose ? snapshot->chunks.size() : count(*snapshot, false)) +
+		snapshot->holes;
+	const auto usage = [&](std::uint64_t chunks) {
+		return snapshot->persistent ? next_chunk(chunks, chunk) * chunk : chunks * chunk;
+	};
+
+	if (total != size_of(snapshot->cow))
+		return "status is " + status + ", but the COW device has " +
+		       std::to_string(size_of(snapshot->cow)) + " sectors";
+	if (used < usage(least) || used > usage(most))
+		return "status is " + status + ", but " + std::to_string(least) + " to " +
+		       std::to_string(most) + " chunks of " + std::to_string(chunk) +
+		       " sectors must be in use: " + std::to_string(usage(least)) + " to " +
+		       std::to_string(usage(most));
+	if (!snapshot->persistent && metadata != 0)
+		return "status is " + status + ", but a transient snapshot has no metadata";
+	if (holder.merges && holder.active && snapshot->merging && used == metadata)
+		finish_merge(*snapshot);
+	return std::nullopt;
+}
+
+} // namespace dmsc

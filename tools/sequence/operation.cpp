@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "operation.h"
+
+#include <sstream>
+#include <stdexcept>
+
+namespace dmsc
+{
+
+Operation::Operation(std::string_view line)
+{
+	std::istringstream in{std::string(line)};
+
+	for (std::string word; in >> word;)
+		words_.push_back(word);
+	if (words_.empty())
+		throw std::invalid_argument("an operation without words");
+}
+
+std::string Operation::word(std::size_t index) const
+{
+	return index + 1 < words_.size() ? words_[index + 1] : "";
+}
+
+std::uint64_t Operation::number(std::size_t index) const
+{
+	const std::string text = word(index);
+
+	return text.empty() ? 0 : std::stoull(text);
+}
+
+std::string Operation::rest(std::size_t index) const
+{
+	std::string text;
+
+	for (std::size_t i = index + 1; i < words_.size(); i++)
+		text += (text.empty() ? "" : " ") + words_[i];
+	return text;
+}
+
+bool Operation::is_io() const
+{
+	return verb() == "read" || verb() == "write" || verb() == "flush";
+}
+
+Operations read_operations(std::istream &in)
+{
+	Operations operations;
+
+	for (std::string line; std::getline(in, line);)
+		if (const auto at = line.find_first_not_of(" \t");
+		    at != std::string::npos && line[at] != '#')
+			operations.emplace_back(line);
+	return operations;
+}
+
+} // namespace dmsc

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// One step of a sequence: what an administrator, his tools, or a user of a device does.
+#ifndef DMSC_SEQUENCE_OPERATION_H
+#define DMSC_SEQUENCE_OPERATION_H
+
+#include <cstdint>
+#include <istream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace dmsc
+{
+
+// A line of words, the first of which says what is done, as in "write v0 16 8". Devices have the
+// names of layout.h. A sequence is a text file of such lines; "#" begins a comment.
+//
+//	create V, remove V, remove V deferred, clear V, resume V, rename V
+//	suspend V [noflush]
+//	load V START LENGTH TYPE ARGUMENTS [; START LENGTH TYPE ARGUMENTS]...
+//	read V SECTOR COUNT, write V SECTOR COUNT, flush V	are in flight while what follows is
+// done 	wait		until all I/O has ended that is not held up by a suspended device
+// wipe COW so that a persistent snapshot there is a new one 	base B ok|error|slow|suspend|resume
+// what a device below does from now on 	cpu N on|off, memory on|off, threshold N
+class Operation
+{
+public:
+	explicit Operation(std::string_view line);
+
+	[[nodiscard]] const std::string &verb() const { return words_[0]; }
+	// The words behind the verb; empty or 0 if there is none.
+	[[nodiscard]] std::string word(std::size_t index) const;
+	[[nodiscard]] std::uint64_t number(std::size_t index) const;
+	// The words from that one on.
+	[[nodiscard]] std::string rest(std::size_t index) const;
+	[[nodiscard]] std::string to_string() const
+	{
+		return rest(0).empty() ? verb() : verb() + " " + rest(0);
+	}
+	[[nodiscard]] bool is_io() const;
+
+private:
+	std::vector<std::string> words_;
+};
+
+using Operations = std::vector<Operation>;
+
+Operations read_operations(std::istream &in);
+
+} // namespace dmsc
+
+#endif // DMSC_SEQUENCE_OPERATION_H

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "runner.h"
+
+#include "layout.h"
+
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <stdexcept>
+#include <vector>
+
+namespace dmsc
+{
+
+namespace
+{
+
+constexpr std::size_t kMostIos = 8;
+// A read of the whole of a device is made of so large ones.
+constexpr std::uint64_t kPiece = 128;
+// Tags below are what devices begin with.
+constexpr Tag kFirstTag = 100;
+
+std::string error_name(int error)
+{
+	const char *name = error == 0 ? "0" : ::strerrorname_np(error);
+
+	return name == nullptr ? std::to_string(error) : name;
+}
+
+} // namespace
+
+Runner::Complaint Runner::reap(unsigned int milliseconds)
+{
+	for (const Ended &ended : kernel_.reap(milliseconds)) {
+		const std::string what = in_flight_.at(ended.number);
+
+		in_flight_.erase(ended.number);
+		if (const Complaint complaint =
+			    model_->end(ended.number, ended.error == 0, ended.data))
+			return what + ": " + *complaint +
+			       (ended.error != 0 ? " (" + error_name(ended.error) + ")" : "");
+	}
+	return std::nullopt;
+}
+
+// For all I/O that no suspended device holds up.
+Runner::Complaint Runner::wait()
+{
+	const auto end = std::chrono::steady_clock::now() + patience_;
+
+	for (;;) {
+		std::string waits;
+
+		if (const Complaint complaint = reap(0))
+			return complaint;
+		for (const auto &[number, what] : in_flight_)
+			if (!model_->is_held_up(number))
+				waits = what;
+		if (waits.empty())
+			return std::nullopt;
+		if (std::chrono::steady_clock::now() > end)
+			return waits + ": does not end";
+		if (const Complaint complaint = reap(100))
+			return complaint;
+	}
+}
+
+Runner::Complaint Runner::step_io(const Operation &operation)
+{
+	if (in_flight_.size() >= kMostIos)
+		if (const Complaint complaint = wait())
+			return complaint;
+	if (in_flight_.size() >= kMostIos)
+		return std::nullopt;
+
+	const std::uint64_t number = serial_++;
+	const Tag tag = kFirstTag + number;
+
+	in_flight_[number] = operation.to_string() + " (tag " + std::to_string(tag) + ")";
+	model_->begin(number, operation, tag);
+	kernel_.submit(number, operation, tag);
+	counts_.ios++;
+	return std::nullopt;
+}
+
+Runner::Complaint Runner::control(const Operation &operation)
+{
+	const std::optional<Answer> expected = model_->expect(operation);
+
+	if (!expected) {
+		counts_.skipped++;
+		if (log_ != nullptr)
+			*log_ << "(not now)" << std::endl;
+		return std::nullopt;
+	}
+
+	const int error = kernel_.perform(operation);
+
+	model_->apply(operation, error == 0);
+	if (const Complaint complaint = reap(0))
+		return complaint;
+	if (*expected == Answer::bad)
+		counts_.refused++;
+	if (error == 0 ? *expected == Answer::bad : *expected == Answer::good)
+		return operation.to_string() + ": " + error_name(error) +
+		       (error == 0 ? ", but it has to fail" : "");
+	return std::nullopt;
+}
+
+// Devices that were to be removed as soon as nobody uses them are gone now.
+Runner::Complaint Runner::settle()
+{
+	for (const std::string_view name : kMapped) {
+		const std::string device(name);
+
+		if (!model_->exists(device) && !kernel_.vanishes(device))
+			return device + ": is still there";
+	}
+	return std::nullopt;
+}
+
+Runner::Complaint Runner::check()
+{
+	for (const std::string_view name : kMapped) {
+		const std::string device(name);
+
+		if (!model_->exists(device) || model_->may_be_gone(device))
+			continue;
+		for (const bool inactive : {false, true}) {
+			const ShownLines table = kernel_.show(device, inactive, true);
+			const ShownLines status = kernel_.show(device, inactive, false);
+
+			if (inactive && !model_->has_inactive(device))
+				continue;
+			if (const Complaint complaint =
+				    model_->check(device, inactive, table, status))
+				return device + (inactive ? " (inactive): " : ": ") + *complaint;
+		}
+	}
+	return std::nullopt;
+}
+
+Runner::Complaint Runner::step(const Operation &operation)
+{
+	if (log_ != nullptr)
+		*log_ << operation.to_string() << std::endl;
+	if (!is_taken_down_)
+		done_.push_back(operation);
+	counts_.operations++;
+	if (const Complaint complaint = reap(0))
+		return complaint;
+	if (operation.is_io()) {
+		const std::string device = operation.word(0);
+
+		if (!model_->can_do_io(device)) {
+			counts_.skipped++;
+			return std::nullopt;
+		}
+		return step_io(operation);
+	}
+	if (operation.verb() == "wait") {
+		if (const Complaint complaint = wait())
+			return complaint;
+	} else if (const Complaint complaint = control(operation)) {
+		return complaint;
+	}
+	if (const Complaint complaint = settle())
+		return complaint;
+	return check();
+}
+
+Runner::Complaint Runner::read_all()
+{
+	for (const std::string_view name : kMapped) {
+		const std::string device(name);
+
+		if (!model_->can_do_io(device) || device == kGrowing)
+			continue;
+		for (std::uint64_t at = 0; at < kVolume; at += kPiece)
+			if (const Complaint complaint =
+				    step(Operation("read " + device + " " + std::to_string(at) +
+						   " " + std::to_string(kPiece))))
+				return complaint;
+	}
+	return step(Operation("wait"));
+}
+
+// All that can be resumed; by force: with another table.
+Runner::Complaint Runner::resume_all(bool by_force)
+{
+	for (const std::string_view name : kMapped) {
+		const std::string device(name);
+		const bool suspended = model_->exists(device) && model_->is_suspended(device);
+		std::vector<std::string> steps{"clear " + device, "resume " + device};
+
+		if (by_force && suspended)
+			steps.insert(steps.begin() + 1, "load " + device + " 0 1024 error");
+		for (const std::string &each : steps)
+			if (model_->exists(device) && (suspended || !by_force))
+				if (const Complaint complaint = step(Operation(each)))
+					return complaint;
+	}
+	return std::nullopt;
+}
+
+// The devices below work again, what can be resumed is, all of it is read, and goes.
+Runner::Complaint Runner::take_down()
+{
+	std::vector<std::string> steps{"memory on", "threshold 0", "cpu 1 on", "cpu 2 on",
+				       "cpu 3 on"};
+
+	is_taken_down_ = true;
+	for (const Base &base : kBases)
+		steps.push_back("base " + std::string(base.name) + " ok");
+	for (const std::string &each : steps)
+		if (const Complaint complaint = step(Operation(each)))
+			return complaint;
+	// What holds one up is the next one's to free. At last a snapshot that another one has got.
+	for (const bool by_force : {false, false, true, false, true, false})
+		if (const Complaint complaint = resume_all(by_force))
+			return complaint;
+	if (const Complaint complaint = step(Operation("wait")))
+		return complaint;
+	if (!in_flight_.empty())
+		return in_flight_.begin()->second + ": does not end, and nothing is suspended";
+	if (const Complaint complaint = read_all())
+		return complaint;
+	for (int round = 0; round < 3; round++)
+		for (auto each = kMapped.rbegin(); each != kMapped.rend(); each++)
+			if (model_->exists(std::string(*each)))
+				if (const Complaint complaint =
+					    step(Operation("remove " + std::string(*each))))
+					return complaint;
+	for (const std::string_view name : kMapped)
+		if (model_->exists(std::string(name)))
+			return std::string(name) + ": cannot be removed";
+	return std::nullopt;
+}
+
+std::optional<std::string> Runner::run(const Source &source)
+{
+	Complaint complaint;
+
+	done_.clear();
+	in_flight_.clear();
+	is_taken_down_ = false;
+	model_.emplace();
+	if (!kernel_.reset())
+		throw std::runtime_error(
+			"what the last sequence has left behind cannot be removed");
+	while (!complaint) {
+		const std::optional<Operation> operation = source(*model_);
+
+		if (!operation)
+			break;
+		complaint = step(*operation);
+	}
+	if (!complaint)
+		complaint = take_down();
+	return complaint;
+}
+
+} // namespace dmsc

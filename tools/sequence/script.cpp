@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "script.h"
+
+#include "../common/sector.h"
+#include "layout.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <sstream>
+
+namespace dmsc
+{
+
+namespace
+{
+
+bool is_device(const std::string &word)
+{
+	const auto has_name = [&](const auto &each) { return word == each; };
+
+	return std::ranges::any_of(kMapped, has_name) ||
+	       std::ranges::any_of(kBases, [&](const Base &base) { return word == base.name; });
+}
+
+// A table with paths, and the targets' names.
+std::string table(const Operation &operation, bool ours)
+{
+	std::istringstream in(operation.rest(1));
+	std::string text;
+
+	for (std::string word; in >> word;) {
+		if (word == "origin")
+			word = ours ? "origin-scaled" : "snapshot-origin";
+		else if (word == "snapshot")
+			word = ours ? "snapshot-scaled" : "snapshot";
+		else if (word == "merge")
+			word = ours ? "merge-scaled" : "snapshot-merge";
+		else if (is_device(word))
+			word = "/dev/mapper/" + word;
+		text += word == ";" ? "\n" : word + " ";
+	}
+	return text;
+}
+
+void print_operation(const Operation &operation, std::size_t number, bool ours, std::ostream &out)
+{
+	const std::string &verb = operation.verb();
+	const std::string name = operation.word(0);
+	const std::string option = operation.word(1);
+
+	if (verb == "create")
+		out << "dmsetup create " << name << " --notable";
+	else if (verb == "load")
+		out << "dmsetup load " << name << " --table \"" << table(operation, ours) << "\"";
+	else if (verb == "suspend")
+		out << "dmsetup suspend " << name << (option.empty() ? "" : " --noflush");
+	else if (verb == "remove")
+		out << "dmsetup remove " << (option.empty() ? "" : "--deferred ") << name;
+	else if (verb == "clear" || verb == "resume")
+		out << "dmsetup " << verb << " " << name;
+	else if (verb == "write")
+		out << "put " << name << " " << option << " " << operation.word(2) << " w" << number
+		    << " &";
+	else if (verb == "read")
+		out << "get " << name << " " << option << " " << operation.word(2) << " &";
+	else if (verb == "flush")
+		out << "blockdev --flushbufs /dev/mapper/" << name << " &";
+	else if (verb == "wait")
+		out << "wait";
+	else if (verb == "wipe")
+		out << "dd if=/dev/zero of=/dev/mapper/" << name << " bs=4k count=1 oflag=direct";
+	else if (verb == "base")
+		out << "base " << name << " " << option;
+	else if (verb == "cpu")
+		out << "echo " << (option == "on" ? 1 : 0) << " > /sys/devices/system/cpu/cpu"
+		    << name << "/online";
+	else if (verb == "threshold")
+		out << "echo " << name << " > /sys/module/" << (ours ? "dm_scaled" : "dm_snapshot")
+		    << "/parameters/snapshot_cow_threshold";
+	else
+		out << ":";
+	out << "\t# " << operation.to_string() << "\n";
+}
+
+} // namespace
+
+void print_script(const Operations &operations, const std::string &complaint, bool ours,
+		  std::ostream &out)
+{
+	out << "#!/bin/bash\n"
+	       "# Goes wrong with: "
+	    << complaint
+	    << "\n"
+	       "# put DEVICE SECTOR COUNT MARK: fills sectors; get shows the marks\n"
+	       "put() { yes \"$4\" | head -c $(($3 * 512)) | dd of=/dev/mapper/$1 bs=$(($3 * 512)) "
+	       "seek=$(($2 * 512)) oflag=direct,seek_bytes iflag=fullblock status=none; }\n"
+	       "get() { dd if=/dev/mapper/$1 bs=512 skip=$2 count=$3 iflag=direct status=none | "
+	       "strings | uniq -c; }\n"
+	       "base() { case $2 in suspend | resume) dmsetup $2 $1 ;; *) dmsetup load $1 --table "
+	       "\"$(below $1 $2)\"; dmsetup resume $1 ;; esac; }\n"
+	       "below() { case $2 in error) echo 0 ${size[$1]} error ;; slow) echo 0 ${size[$1]} "
+	       "delay ${disk[$1]} 0 20 ;; *) echo 0 ${size[$1]} linear ${disk[$1]} 0 ;; esac; }\n"
+	       "declare -A size disk\n";
+	for (const Base &base : kBases)
+		out << "size[" << base.name << "]=" << base.sectors << "; truncate -s "
+		    << base.sectors * kSector << " /tmp/" << base.name << "; disk[" << base.name
+		    << "]=$(losetup -f --show /tmp/" << base.name << "); dmsetup create "
+		    << base.name << " --table \"$(below " << base.name << " ok)\"\n";
+	for (std::size_t i = 0; i < operations.size(); i++)
+		print_operation(operations[i], i, ours, out);
+	out << "wait" << std::endl;
+}
+
+} // namespace dmsc
