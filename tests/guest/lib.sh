@@ -330,8 +330,8 @@ fill()
 		--verify=pattern --verify_pattern="%o$2" --do_verify=0 --output=/dev/null
 }
 
-# checksum DEVICE: of its contents, read past the page cache: one word. Not through a pipe, at whose ends two emulated CPUs
-# wait for each other most of the time.
+# checksum DEVICE: of its contents, read past the page cache: one word. Not through a pipe, at whose ends two emulated
+# CPUs wait for each other most of the time.
 checksum()
 {
 	local part=/dev/shm/checksum.$BASHPID mb=16 at size sum sums=''
