@@ -30,6 +30,8 @@
 #define SNAP_BATCH_CHUNKS	64
 #define SNAP_BATCH_PERSISTENT	16
 
+/* Additions of what the batches have left, while others are refilling theirs. */
+#define SNAP_USAGE_TRIES	4
 #define SNAP_HOLES	((SZ_4K - 2 * sizeof(void *)) / sizeof(struct snap_range))
 
 /**
@@ -198,12 +200,23 @@ bool snap_store_alloc(struct snap_store *store, u64 *chunk)
 	return true;
 }
 
-void snap_store_usage(struct snap_store *store, sector_t *allocated, sector_t *total)
+/* Chunks that the batches have got, used ones and others. */
+static u64 snap_store_given(struct snap_store *store)
 {
-	u64 used, left = 0;
+	u64 given;
+
+	spin_lock_irq(&store->lock);
+	given = store->next - store->free;
+	spin_unlock_irq(&store->lock);
+	return given;
+}
+
+/* Chunks that are left in the batches. */
+static u64 snap_store_left(struct snap_store *store)
+{
+	u64 left = 0;
 	int cpu;
 
-	/* Batches first: one that is refilled meanwhile counts as used, which it soon will be. */
 	for_each_possible_cpu(cpu) {
 		struct snap_batch *batch = per_cpu_ptr(store->batches, cpu);
 
@@ -211,9 +224,24 @@ void snap_store_usage(struct snap_store *store, sector_t *allocated, sector_t *t
 		left += batch->end - batch->next;
 		spin_unlock_irq(&batch->lock);
 	}
-	spin_lock_irq(&store->lock);
-	used = store->next - store->free - left;
-	spin_unlock_irq(&store->lock);
+	return left;
+}
+
+void snap_store_usage(struct snap_store *store, sector_t *allocated, sector_t *total)
+{
+	u64 used, before, given = snap_store_given(store);
+	unsigned int i = 0;
+
+	/*
+	 * A batch that is refilled while they are added up would count as used. If that happens
+	 * again and again they soon will be.
+	 */
+	do {
+		before = given;
+		used = snap_store_left(store);
+		given = snap_store_given(store);
+	} while (given != before && ++i < SNAP_USAGE_TRIES);
+	used = given - used;
 
 	/* Areas are counted as if those chunks had no holes between them. */
 	if (store->area_shift)

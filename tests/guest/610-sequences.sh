@@ -4,7 +4,7 @@
 . "$lib/snap.sh"
 # shellcheck source=tests/guest/fuzz.sh
 . "$lib/fuzz.sh"
-DESCRIPTION="random sequences of operations with I/O in flight: answers, status lines and each sector are as the model says"
+DESCRIPTION="sequences of operations in any order, with I/O in flight: answers, status, each sector are as the model says"
 TIMEOUT=900
 KERNELS="stock debug"
 
@@ -16,7 +16,9 @@ run_test()
 	modprobe dm-delay
 	pool=$(nullb_create size=16)
 	fuzz_begin
-	dmsc-sequence --pool "$pool" --subject $subject ${SEED:+--seed "$SEED"} \
-		--sequences "${SEQUENCES:-20}" --steps 100 ${SEQUENCE_OPTIONS:-} || status=$?
+	# Those that failed once.
+	dmsc-sequence --pool "$pool" --subject $subject "$lib"/../sequence/*.seq || status=$?
+	dmsc-sequence --pool "$pool" --subject $subject --sequences "$(long_or 2000 "$(slow_or 40 100)")" \
+		--shrink 2 ${SEED:+--seed "$SEED"} || status=$?
 	fuzz_end $status
 }

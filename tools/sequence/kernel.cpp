@@ -115,6 +115,14 @@ int Kernel::simple(unsigned long request, const std::string &name, std::uint32_t
 	return control_.call(request, buffer);
 }
 
+bool Kernel::is_suspended(const std::string &name) const
+{
+	Buffer buffer = make_buffer(name, 0, 0);
+
+	return control_.call(DM_DEV_STATUS, buffer) == 0 &&
+	       (header(buffer).flags & DM_SUSPEND_FLAG) != 0;
+}
+
 std::string Kernel::path(const std::string &device) const
 {
 	return "/dev/dm-" + std::to_string(devices_.at(device).number.minor);
@@ -173,9 +181,14 @@ int Kernel::create(const std::string &device)
 	DeviceNumber number;
 	const int error = control_.create(devices_.at(device).name, number);
 
-	if (error == 0)
-		devices_.at(device).number = number;
-	return error;
+	if (error != 0)
+		return error;
+	// The number was another device's, perhaps.
+	for (auto &[other, named] : devices_)
+		if (named.number == number)
+			named.number = {};
+	devices_.at(device).number = number;
+	return 0;
 }
 
 int Kernel::load(const Operation &operation)
@@ -407,10 +420,11 @@ void Kernel::release()
 			(void)control_.resume(name);
 		}
 	}
-	for (auto each = kMapped.rbegin(); each != kMapped.rend(); each++) {
-		const std::string &name = devices_.at(std::string(*each)).name;
+	// A suspended device changes its table without waiting for anything.
+	for (const std::string_view each : kMapped) {
+		const std::string &name = devices_.at(std::string(each)).name;
 
-		if (simple(DM_DEV_STATUS, name, 0) == 0 && control_.load(name, nothing) == 0)
+		if (is_suspended(name) && control_.load(name, nothing) == 0)
 			(void)control_.resume(name);
 	}
 	for (int i = 0; i < 100 && !threads_.empty(); i++)

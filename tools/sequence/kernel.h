@@ -68,6 +68,7 @@ private:
 	int wipe(const std::string &name) const;
 	int cpu(std::uint64_t number, const std::string &what) const;
 	int threshold(std::uint64_t value) const;
+	[[nodiscard]] bool is_suspended(const std::string &name) const;
 	int simple(unsigned long request, const std::string &name, std::uint32_t flags) const;
 	[[nodiscard]] Table below_table(const std::string &name, const std::string &what) const;
 	[[nodiscard]] std::string argument(const std::string &word) const;

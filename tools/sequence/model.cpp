@@ -152,11 +152,18 @@ bool Model::is_used(const std::string &device) const
 	       });
 }
 
+bool Model::holds_io_back(const std::string &device) const
+{
+	return std::ranges::any_of(ios_, [&](const auto &each) {
+		return each.second.device == device && !each.second.begun;
+	});
+}
+
 bool Model::may_be_gone(const std::string &device) const
 {
 	const Mapped &mapped = mapped_.at(device);
 
-	return mapped.exists && mapped.deferred && !is_below(device);
+	return mapped.exists && mapped.deferred && !is_below(device) && !holds_io_back(device);
 }
 
 bool Model::is_going(const std::string &device) const
@@ -253,14 +260,18 @@ void Model::apply(const Operation &operation, bool good)
 
 	if (verb == "base")
 		set_base(name, operation.word(1));
-	if (verb == "memory")
-		short_of_memory_ = operation.word(0) == "off";
 	if (verb == "wipe") {
 		at_rest_.erase(name);
 		garbage_.erase(name);
 	}
 	if (verb == "resume")
 		resume(name, good);
+	// Targets before the one that was refused have formatted their COW devices.
+	if (verb == "load" && !good)
+		for (const Target &target : parse_table(operation))
+			if (target.is_snapshot() && target.arguments.at(2) == "P" &&
+			    !at_rest_.contains(target.arguments.at(1)))
+				garbage_.insert(target.arguments.at(1));
 	if (found == mapped_.end() || !good)
 		return;
 
@@ -276,6 +287,7 @@ void Model::apply(const Operation &operation, bool good)
 		mapped = {};
 		remove_deferred();
 	} else if (verb == "clear") {
+		mapped.cleared = mapped.cleared || mapped.inactive;
 		drop(mapped.inactive);
 		remove_deferred();
 	} else if (verb == "suspend") {
@@ -352,6 +364,7 @@ void Model::load(const Operation &operation)
 	}
 	drop(mapped.inactive);
 	mapped.inactive = std::move(table);
+	mapped.cleared = false;
 }
 
 void Model::resume(const std::string &device, bool good)
@@ -529,6 +542,7 @@ void Model::set_base(const std::string &name, const std::string &what)
 	// What is in flight may still meet the device as it was.
 	if (what != "error")
 		return;
+	had_errors_ = true;
 	for (auto &[number, io] : ios_)
 		io.answer = both(io.answer, Answer::either);
 	for (const HolderPtr &holder : holders_)

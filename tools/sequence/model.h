@@ -144,6 +144,8 @@ private:
 		bool exists = false;
 		bool suspended = false;
 		bool deferred = false;
+		// An inactive table was cleared, and none loaded since.
+		bool cleared = false;
 		std::optional<Table> live;
 		std::optional<Table> inactive;
 	};
@@ -189,6 +191,7 @@ private:
 	[[nodiscard]] const Target *target_at(const std::string &device,
 					      std::uint64_t sector) const;
 	[[nodiscard]] std::uint64_t size_of(const std::string &device) const;
+	[[nodiscard]] bool holds_io_back(const std::string &device) const;
 	[[nodiscard]] bool is_below(const std::string &device) const;
 	[[nodiscard]] bool is_going(const std::string &device) const;
 	[[nodiscard]] bool is_used(const std::string &device) const;
@@ -241,7 +244,8 @@ private:
 	// COW devices that begin with something else.
 	std::set<std::string> garbage_;
 	std::map<std::uint64_t, Io> ios_;
-	bool short_of_memory_ = false;
+	// A device below has failed some time.
+	bool had_errors_ = false;
 };
 
 } // namespace dmsc

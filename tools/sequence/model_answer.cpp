@@ -14,50 +14,55 @@ namespace dmsc
 // Whether an operation waits for I/O that waits for a device which this sequence is to resume.
 bool Model::would_wait(const Operation &operation) const
 {
+	const std::string &verb = operation.verb();
 	const std::string device = operation.word(0);
-	std::set<std::string> all = below(device);
 	const Mapped *mapped = find(device);
+	const auto any_suspended = [this](const std::set<std::string> &devices) {
+		return std::ranges::any_of(devices,
+					   [this](const auto &each) { return is_stopped(each); });
+	};
+	std::set<std::string> all;
 
-	if (operation.verb() == "create" || operation.verb() == "rename" ||
-	    operation.verb() == "clear")
+	if (verb == "create" || verb == "rename" || verb == "clear" || mapped == nullptr)
 		return false;
-	if (mapped != nullptr && mapped->inactive)
-		collect_below(*mapped->inactive, all);
-	if (operation.verb() == "load")
-		collect_below(parse_table(operation), all);
-	all.erase(device);
-	for (const std::string &each : all) {
-		const auto base = below_.find(each);
+	// Only a persistent snapshot's constructor does I/O.
+	if (verb == "load") {
+		const Table table = parse_table(operation);
 
-		if (base != below_.end() && base->second.suspended)
-			return true;
-		if (operation.verb() == "load" && base == below_.end() &&
-		    mapped_.at(each).suspended)
-			return true;
+		collect_below(table, all);
+		return any_suspended(all) && std::ranges::any_of(table, [](const Target &target) {
+			       return target.is_snapshot() && target.arguments.at(2) == "P";
+		       });
 	}
 	// A snapshot is activated while its origin is still, and one that goes waits for its
 	// copies. No other resumption waits for I/O, unless the device has to be suspended before.
-	const auto has_no_snapshot = [](const std::optional<Table> &table) {
-		return std::ranges::none_of(table.value_or(Table{}), [](const Target &target) {
-			return target.is_snapshot();
-		});
-	};
-
-	if (operation.verb() == "resume" && mapped != nullptr &&
-	    (mapped->suspended || !mapped->inactive) && has_no_snapshot(mapped->live) &&
-	    has_no_snapshot(mapped->inactive))
+	if (verb == "resume" && (mapped->suspended || !mapped->inactive) &&
+	    std::ranges::none_of(mapped->live.value_or(Table{}),
+				 [](const Target &target) {
+					 return target.holder && target.holder->snapshot;
+				 }) &&
+	    std::ranges::none_of(mapped->inactive.value_or(Table{}),
+				 [](const Target &target) { return target.is_snapshot(); }))
 		return false;
-	all.insert(device);
+	all = below(device);
+	if (mapped->inactive)
+		collect_below(*mapped->inactive, all);
+	if (std::ranges::any_of(all, [this](const std::string &each) {
+		    return below_.contains(each) && is_stopped(each);
+	    }))
+		return true;
 	// What a suspended device holds back has not passed it.
-	for (const auto &[number, io] : ios_) {
-		const std::set<std::string> used = below(io.device);
-		std::vector<std::string> shared;
+	return std::ranges::any_of(ios_, [&](const auto &each) {
+		const Io &io = each.second;
+		std::set<std::string> used = below(io.device);
 
-		std::ranges::set_intersection(used, all, std::back_inserter(shared));
-		if (io.begun && !is_stopped(io.device) && !shared.empty() && is_held_up(number))
-			return true;
-	}
-	return false;
+		// What the device itself holds up goes on when it is resumed.
+		if (verb == "resume")
+			used.erase(device);
+		return io.begun && !is_stopped(io.device) && any_suspended(used) &&
+		       std::ranges::any_of(used,
+					   [&](const auto &one) { return all.contains(one); });
+	});
 }
 
 std::optional<Answer> Model::expect(const Operation &operation) const
@@ -92,6 +97,10 @@ std::optional<Answer> Model::expect(const Operation &operation) const
 		return Answer::good;
 	if (would_wait(operation) || may_be_gone(name))
 		return std::nullopt;
+	// What device-mapper keeps for IMA of the live table is after a clear also that of the
+	// inactive one: a rename frees it, and the next load again.
+	if (verb == "rename" && mapped->cleared)
+		return std::nullopt;
 	if (verb == "create")
 		return when(!mapped->exists);
 	if (!mapped->exists)
@@ -118,9 +127,7 @@ Answer Model::expect_remove(const Operation &operation) const
 
 	if (operation.word(1) == "deferred" || !is_used(name))
 		return Answer::good;
-	if (is_below(name) || std::ranges::any_of(ios_, [&](const auto &each) {
-		    return each.second.device == name && !each.second.begun;
-	    }))
+	if (is_below(name) || holds_io_back(name))
 		return Answer::bad;
 	// What is in flight may have ended.
 	return Answer::either;

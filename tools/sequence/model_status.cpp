@@ -99,7 +99,8 @@ Model::Complaint Model::check_usage(const Holder &holder, const std::string &sta
 		return status == "Invalid" ? std::nullopt
 					   : Complaint("status is " + status + ", not Invalid");
 	if (status == "Invalid" || status == "Merge failed") {
-		if (snapshot->validity == Validity::valid)
+		if (snapshot->validity == Validity::valid &&
+		    !(status == "Merge failed" && had_errors_))
 			return "status is " + status + ", but nothing has failed";
 		if (status == "Invalid")
 			snapshot->validity = Validity::invalid;
