@@ -252,7 +252,7 @@ Operation Generator::next(const Model &model)
 	if (planned_.empty() && random_.one_in(12))
 		plan(model);
 	if (!planned_.empty() && random_.below(8) < 3) {
-		const Operation operation(planned_.front());
+		Operation operation(planned_.front());
 
 		planned_.pop_front();
 		return operation;

@@ -105,7 +105,7 @@ Kernel::Kernel(Subject subject, std::string pool) : subject_(subject), pool_(std
 Kernel::~Kernel()
 {
 	release();
-	remove_all();
+	(void)remove_all();
 }
 
 int Kernel::simple(unsigned long request, const std::string &name, std::uint32_t flags) const
@@ -390,18 +390,21 @@ bool Kernel::vanishes(const std::string &device) const
 	return false;
 }
 
-void Kernel::remove_all()
+// False if one is left.
+bool Kernel::remove_all()
 {
-	// From above; what one holds up is the next one's to free.
-	for (int round = 0; round < 3; round++) {
-		for (auto each = kMapped.rbegin(); each != kMapped.rend(); each++) {
-			const std::string &name = devices_.at(std::string(*each)).name;
+	bool all = true;
+	const auto remove = [&](const std::string_view device) {
+		const int error = simple(DM_DEV_REMOVE, devices_.at(std::string(device)).name, 0);
 
-			(void)simple(DM_DEV_REMOVE, name, 0);
-		}
-	}
+		all = all && (error == 0 || error == ENXIO);
+	};
+
+	for (const std::string_view each : kMappedFromAbove)
+		remove(each);
 	for (const Base &base : kBases)
-		(void)simple(DM_DEV_REMOVE, devices_.at(std::string(base.name)).name, 0);
+		remove(base.name);
+	return all;
 }
 
 // What was left behind: nothing is held up any more, and all that is in flight ends.
@@ -460,14 +463,11 @@ bool Kernel::reset()
 	release();
 	if (!threads_.empty())
 		return false;
-	remove_all();
-	for (const std::string_view name : kMapped) {
-		Named &device = devices_.at(std::string(name));
-
-		if (simple(DM_DEV_STATUS, device.name, 0) != ENXIO)
-			return false;
-		device.name = std::string(kPrefix) + std::string(name);
-	}
+	// One that has just vanished may keep those below it open for a moment.
+	for (int i = 0; i < 500 && !remove_all(); i++)
+		std::this_thread::sleep_for(std::chrono::milliseconds(10));
+	for (const std::string_view name : kMapped)
+		devices_.at(std::string(name)).name = std::string(kPrefix) + std::string(name);
 	fill();
 	for (const Base &each : kBases) {
 		const std::string name(each.name);

@@ -65,17 +65,18 @@ private:
 	int create(const std::string &device);
 	int load(const Operation &operation);
 	int base(const std::string &name, const std::string &what);
-	int wipe(const std::string &name) const;
-	int cpu(std::uint64_t number, const std::string &what) const;
-	int threshold(std::uint64_t value) const;
+	[[nodiscard]] int wipe(const std::string &name) const;
+	[[nodiscard]] int cpu(std::uint64_t number, const std::string &what) const;
+	[[nodiscard]] int threshold(std::uint64_t value) const;
 	[[nodiscard]] bool is_suspended(const std::string &name) const;
-	int simple(unsigned long request, const std::string &name, std::uint32_t flags) const;
+	[[nodiscard]] int simple(unsigned long request, const std::string &name,
+				 std::uint32_t flags) const;
 	[[nodiscard]] Table below_table(const std::string &name, const std::string &what) const;
 	[[nodiscard]] std::string argument(const std::string &word) const;
 	[[nodiscard]] std::string type(const std::string &name) const;
 	[[nodiscard]] ShownLine translate(const Target &target) const;
 	[[nodiscard]] std::string path(const std::string &device) const;
-	void remove_all();
+	bool remove_all();
 	void release();
 	void fill() const;
 	void do_io(std::uint64_t number, const Operation &operation, int fd, Tag tag);

@@ -38,6 +38,7 @@ constexpr std::array<Base, 9> kBases{{
 // Mapped devices that a sequence makes. One stands only on those before it, so that there is no
 // circle. The last is a COW device in pieces, which grows.
 constexpr std::array<std::string_view, 6> kMapped{"v0", "v1", "v2", "v3", "v4", "w0"};
+constexpr std::array<std::string_view, 6> kMappedFromAbove{"w0", "v4", "v3", "v2", "v1", "v0"};
 constexpr std::string_view kGrowing = "w0";
 
 // Where snapshots of an origin have their chunks: each COW device belongs to one origin.

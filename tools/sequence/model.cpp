@@ -173,6 +173,8 @@ bool Model::is_going(const std::string &device) const
 	return mapped.exists && mapped.deferred && !is_used(device);
 }
 
+// NOLINTBEGIN(misc-no-recursion): devices stand on devices, and there is no circle.
+
 // All devices to which an I/O of a table may lead, also by copies for snapshots.
 void Model::collect_below(const Table &table, std::set<std::string> &found) const
 {
@@ -196,6 +198,8 @@ void Model::collect_below(const std::string &device, std::set<std::string> &foun
 	if (mapped->live)
 		collect_below(*mapped->live, found);
 }
+
+// NOLINTEND(misc-no-recursion)
 
 std::set<std::string> Model::below(const std::string &device) const
 {
@@ -506,7 +510,8 @@ void Model::drop(const HolderPtr &holder)
 	// Who waits for a snapshot that goes never gets one.
 	if (const HolderPtr waiting = holder_of(holder->cow, false); waiting && !waiting->snapshot)
 		waiting->over = true;
-	snapshot.active = false;
+	const bool was_active = std::exchange(snapshot.active, false);
+
 	snapshot.merging = false;
 	snapshot.merges = false;
 	if (!snapshot.persistent) {
@@ -526,6 +531,9 @@ void Model::drop(const HolderPtr &holder)
 	if (snapshot.validity == Validity::unsure)
 		std::ranges::fill(snapshot.chunks, Chunk::maybe);
 	at_rest_[snapshot.cow] = holder->snapshot;
+	// A write that is on its way may find that it is gone.
+	if (was_active)
+		enter_again({snapshot.origin});
 }
 
 void Model::set_base(const std::string &name, const std::string &what)

@@ -36,8 +36,7 @@ Runner::Complaint Runner::reap(unsigned int milliseconds)
 		const std::string what = in_flight_.at(ended.number);
 
 		in_flight_.erase(ended.number);
-		if (const Complaint complaint =
-			    model_->end(ended.number, ended.error == 0, ended.data))
+		if (Complaint complaint = model_->end(ended.number, ended.error == 0, ended.data))
 			return what + ": " + *complaint +
 			       (ended.error != 0 ? " (" + error_name(ended.error) + ")" : "");
 	}
@@ -52,7 +51,7 @@ Runner::Complaint Runner::wait()
 	for (;;) {
 		std::string waits;
 
-		if (const Complaint complaint = reap(0))
+		if (Complaint complaint = reap(0))
 			return complaint;
 		for (const auto &[number, what] : in_flight_)
 			if (!model_->is_held_up(number))
@@ -61,7 +60,7 @@ Runner::Complaint Runner::wait()
 			return std::nullopt;
 		if (std::chrono::steady_clock::now() > end)
 			return waits + ": does not end";
-		if (const Complaint complaint = reap(100))
+		if (Complaint complaint = reap(100))
 			return complaint;
 	}
 }
@@ -69,7 +68,7 @@ Runner::Complaint Runner::wait()
 Runner::Complaint Runner::step_io(const Operation &operation)
 {
 	if (in_flight_.size() >= kMostIos)
-		if (const Complaint complaint = wait())
+		if (Complaint complaint = wait())
 			return complaint;
 	if (in_flight_.size() >= kMostIos)
 		return std::nullopt;
@@ -98,7 +97,7 @@ Runner::Complaint Runner::control(const Operation &operation)
 	const int error = kernel_.perform(operation);
 
 	model_->apply(operation, error == 0);
-	if (const Complaint complaint = reap(0))
+	if (Complaint complaint = reap(0))
 		return complaint;
 	if (*expected == Answer::bad)
 		counts_.refused++;
@@ -133,8 +132,7 @@ Runner::Complaint Runner::check()
 
 			if (inactive && !model_->has_inactive(device))
 				continue;
-			if (const Complaint complaint =
-				    model_->check(device, inactive, table, status))
+			if (Complaint complaint = model_->check(device, inactive, table, status))
 				return device + (inactive ? " (inactive): " : ": ") + *complaint;
 		}
 	}
@@ -148,7 +146,7 @@ Runner::Complaint Runner::step(const Operation &operation)
 	if (!is_taken_down_)
 		done_.push_back(operation);
 	counts_.operations++;
-	if (const Complaint complaint = reap(0))
+	if (Complaint complaint = reap(0))
 		return complaint;
 	if (operation.is_io()) {
 		const std::string device = operation.word(0);
@@ -160,12 +158,12 @@ Runner::Complaint Runner::step(const Operation &operation)
 		return step_io(operation);
 	}
 	if (operation.verb() == "wait") {
-		if (const Complaint complaint = wait())
+		if (Complaint complaint = wait())
 			return complaint;
-	} else if (const Complaint complaint = control(operation)) {
+	} else if (Complaint complaint = control(operation)) {
 		return complaint;
 	}
-	if (const Complaint complaint = settle())
+	if (Complaint complaint = settle())
 		return complaint;
 	return check();
 }
@@ -178,7 +176,7 @@ Runner::Complaint Runner::read_all()
 		if (!model_->can_do_io(device) || device == kGrowing)
 			continue;
 		for (std::uint64_t at = 0; at < kVolume; at += kPiece)
-			if (const Complaint complaint =
+			if (Complaint complaint =
 				    step(Operation("read " + device + " " + std::to_string(at) +
 						   " " + std::to_string(kPiece))))
 				return complaint;
@@ -198,7 +196,7 @@ Runner::Complaint Runner::resume_all(bool by_force)
 			steps.insert(steps.begin() + 1, "load " + device + " 0 1024 error");
 		for (const std::string &each : steps)
 			if (model_->exists(device) && (suspended || !by_force))
-				if (const Complaint complaint = step(Operation(each)))
+				if (Complaint complaint = step(Operation(each)))
 					return complaint;
 	}
 	return std::nullopt;
@@ -214,23 +212,23 @@ Runner::Complaint Runner::take_down()
 	for (const Base &base : kBases)
 		steps.push_back("base " + std::string(base.name) + " ok");
 	for (const std::string &each : steps)
-		if (const Complaint complaint = step(Operation(each)))
+		if (Complaint complaint = step(Operation(each)))
 			return complaint;
 	// What holds one up is the next one's to free. At last a snapshot that another one has got.
 	for (const bool by_force : {false, false, true, false, true, false})
-		if (const Complaint complaint = resume_all(by_force))
+		if (Complaint complaint = resume_all(by_force))
 			return complaint;
-	if (const Complaint complaint = step(Operation("wait")))
+	if (Complaint complaint = step(Operation("wait")))
 		return complaint;
 	if (!in_flight_.empty())
 		return in_flight_.begin()->second + ": does not end, and nothing is suspended";
-	if (const Complaint complaint = read_all())
+	if (Complaint complaint = read_all())
 		return complaint;
 	for (int round = 0; round < 3; round++)
-		for (auto each = kMapped.rbegin(); each != kMapped.rend(); each++)
-			if (model_->exists(std::string(*each)))
-				if (const Complaint complaint =
-					    step(Operation("remove " + std::string(*each))))
+		for (const std::string_view each : kMappedFromAbove)
+			if (model_->exists(std::string(each)))
+				if (Complaint complaint =
+					    step(Operation("remove " + std::string(each))))
 					return complaint;
 	for (const std::string_view name : kMapped)
 		if (model_->exists(std::string(name)))

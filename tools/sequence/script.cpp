@@ -36,8 +36,9 @@ std::string table(const Operation &operation, bool ours)
 		else if (word == "merge")
 			word = ours ? "merge-scaled" : "snapshot-merge";
 		else if (is_device(word))
-			word = "/dev/mapper/" + word;
-		text += word == ";" ? "\n" : word + " ";
+			word.insert(0, "/dev/mapper/");
+		text += word == ";" ? "\n" : word;
+		text += " ";
 	}
 	return text;
 }
