@@ -4,6 +4,7 @@
 #include "kernel.h"
 #include "runner.h"
 #include "script.h"
+#include "self_test.h"
 #include "shrink.h"
 #include "watchdog.h"
 
@@ -38,13 +39,13 @@ struct Arguments {
 	std::uint64_t steps = 100;
 	unsigned int shrink = 0;
 	bool keep_going = false;
+	bool self_test = false;
 	bool verbose = false;
 };
 
 void declare(CLI::App &app, Arguments &arguments)
 {
-	app.add_option("--pool", arguments.pool, "block device of 16 MiB, whose contents are lost")
-		->required();
+	app.add_option("--pool", arguments.pool, "block device of 16 MiB, whose contents are lost");
 	app.add_option("--subject", arguments.subject, "whose targets: ours, or stock")
 		->check(CLI::IsMember({"ours", "stock"}))
 		->capture_default_str();
@@ -58,6 +59,7 @@ void declare(CLI::App &app, Arguments &arguments)
 		       "look for a shorter sequence that fails, with so many runs of each; "
 		       "default: do not");
 	app.add_flag("--keep-going", arguments.keep_going, "also after one has failed");
+	app.add_flag("--self-test", arguments.self_test, "check the model, without a kernel");
 	app.add_flag("--verbose", arguments.verbose, "print each operation before it is done");
 }
 
@@ -214,6 +216,10 @@ int main(int argc, char **argv)
 		} catch (const CLI::ParseError &error) {
 			return app.exit(error) == 0 ? 0 : kUsage;
 		}
+		if (arguments.self_test)
+			return dmsc::self_test(std::cout) ? 0 : 1;
+		if (arguments.pool.empty())
+			throw std::runtime_error("--pool is needed");
 		return sequences(arguments);
 	} catch (const std::exception &error) {
 		std::cerr << "dmsc-sequence: " << error.what() << std::endl;

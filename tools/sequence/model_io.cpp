@@ -200,7 +200,8 @@ void Model::enter(Io &io)
 		return;
 	for (std::uint64_t i = 0; i < io.count; i++) {
 		const std::size_t places = io.places.size();
-		const Answer answer = write(io.device, io.sector + i, io);
+		// Snapshots of the device itself are not told.
+		const Answer answer = write_origin(io.device, io.sector + i, io, nullptr, false);
 
 		for (std::size_t place = places; place < io.places.size(); place++)
 			io.places[place]->add(io.values);

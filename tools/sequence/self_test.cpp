@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "self_test.h"
+
+#include "generator.h"
+#include "model.h"
+#include "operation.h"
+#include "shrink.h"
+
+#include <cstdint>
+#include <sstream>
+#include <string>
+#include <vector>
+
+namespace dmsc
+{
+
+namespace
+{
+
+// What devices a and b begin with.
+constexpr Tag kOfA = 10;
+constexpr Tag kOfB = 11;
+
+// A kernel that does all that the model expects of it, and answers reads as it is told.
+class Story
+{
+public:
+	Story &operator()(const std::string &line)
+	{
+		const Operation operation(line);
+		const std::optional<Answer> answer = model_.expect(operation);
+
+		if (answer)
+			model_.apply(operation, *answer != Answer::bad);
+		return *this;
+	}
+	// A write that ends at once.
+	Story &write(const std::string &line, Tag tag)
+	{
+		begin("write " + line, tag);
+		return end(true);
+	}
+	Story &begin(const std::string &line, Tag tag)
+	{
+		model_.begin(++number_, Operation(line), tag);
+		return *this;
+	}
+	Story &end(bool good)
+	{
+		good_ = !model_.end(number_, good, {}) && good_;
+		return *this;
+	}
+	// Whether a sector of a device may hold what a write has left.
+	bool may_hold(const std::string &device, std::uint64_t sector, Tag tag)
+	{
+		std::vector<std::byte> data(kSectorBytes);
+
+		fill_sector(std::span(data).first<kSectorBytes>(), tag, sector);
+		model_.begin(++number_,
+			     Operation("read " + device + " " + std::to_string(sector) + " 1"),
+			     kZeroes);
+		return !model_.end(number_, true, data);
+	}
+	bool fails_to_read(const std::string &device, std::uint64_t sector)
+	{
+		model_.begin(++number_,
+			     Operation("read " + device + " " + std::to_string(sector) + " 1"),
+			     kZeroes);
+		return !model_.end(number_, false, {});
+	}
+	[[nodiscard]] std::optional<Answer> expect(const std::string &line) const
+	{
+		return model_.expect(Operation(line));
+	}
+	[[nodiscard]] bool is_good() const { return good_; }
+	Model &model() { return model_; }
+
+private:
+	Model model_;
+	std::uint64_t number_ = 0;
+	bool good_ = true;
+};
+
+Story snapshot_of(const std::string &line)
+{
+	Story story;
+
+	story("create v0")("load v0 0 1024 origin a")("resume v0");
+	story("create v1")("load v1 0 1024 snapshot a " + line)("resume v1");
+	return story;
+}
+
+bool shows_the_past()
+{
+	Story story = snapshot_of("a0 N 16");
+
+	story.write("v0 0 8", 100).write("v1 64 8", 101);
+	return story.is_good() && story.may_hold("v0", 0, 100) && !story.may_hold("v0", 0, kOfA) &&
+	       story.may_hold("v1", 0, kOfA) && !story.may_hold("v1", 0, 100) &&
+	       story.may_hold("v1", 64, 101) && story.may_hold("v0", 64, kOfA) &&
+	       !story.may_hold("v0", 64, 101);
+}
+
+// A write past the origin target shows where nothing was copied.
+bool is_not_told()
+{
+	Story story = snapshot_of("a0 N 16");
+
+	story("create v2")("load v2 0 1024 linear a 0")("resume v2");
+	story.write("v0 0 1", 100).write("v2 8 8", 101).write("v2 32 8", 102);
+	return story.is_good() && story.may_hold("v1", 8, kOfA) && !story.may_hold("v1", 8, 101) &&
+	       story.may_hold("v1", 32, 102) && !story.may_hold("v1", 32, kOfA);
+}
+
+bool waits_in_front()
+{
+	Story story;
+
+	story("create v0")("load v0 0 1024 origin a")("resume v0")("suspend v0");
+	story.begin("write v0 0 8", 100);
+	story("create v1")("load v1 0 1024 snapshot a a0 N 8")("resume v1")("resume v0");
+	story.end(true);
+	return story.is_good() && story.may_hold("v1", 0, kOfA) && !story.may_hold("v1", 0, 100);
+}
+
+bool overflows()
+{
+	// 500 sectors have room for 31 chunks of 16.
+	Story story = snapshot_of("a2 N 16");
+
+	for (std::uint64_t i = 0; i < 31; i++)
+		story.write("v0 " + std::to_string(i * 16) + " 1", 100 + i);
+	if (!story.may_hold("v1", 0, kOfA))
+		return false;
+	story.write("v0 1000 1", 200);
+	return story.is_good() && story.fails_to_read("v1", 0) && story.may_hold("v0", 1000, 200);
+}
+
+bool hands_over()
+{
+	Story story = snapshot_of("a0 P 16");
+
+	story.write("v0 0 8", 100);
+	story("create v2")("load v2 0 1024 snapshot a a0 P 16");
+	if (story.expect("resume v2") != Answer::bad)
+		return false;
+	story("suspend v1");
+	if (story.expect("resume v1") != Answer::bad || story.expect("resume v2") != Answer::good)
+		return false;
+	story("resume v2")("resume v1");
+	return story.may_hold("v2", 0, kOfA) && story.fails_to_read("v1", 0);
+}
+
+bool comes_back()
+{
+	Story story = snapshot_of("a0 P 16");
+
+	story.write("v0 0 8", 100).write("v1 64 1", 101);
+	story("remove v1")("create v1")("load v1 0 1024 snapshot a a0 P 8")("resume v1");
+	return story.is_good() && story.may_hold("v1", 0, kOfA) && !story.may_hold("v1", 0, 100) &&
+	       story.may_hold("v1", 64, 101);
+}
+
+bool merges()
+{
+	Story story = snapshot_of("a0 P 16");
+
+	story.write("v0 0 8", 100).write("v1 64 8", 101);
+	story("create v2")("load v2 0 1024 snapshot a a1 P 16")("resume v2");
+	story("load v0 0 1024 merge a a0 P 16")("suspend v1")("suspend v0")("resume v0");
+	// At once, and for the other snapshot never.
+	return story.is_good() && story.may_hold("v0", 0, kOfA) && !story.may_hold("v0", 0, 100) &&
+	       story.may_hold("v0", 64, 101) && story.may_hold("v2", 0, 100) &&
+	       !story.may_hold("v2", 64, 101) && story.may_hold("v2", 64, kOfA);
+}
+
+bool knows_who_waits()
+{
+	Story story = snapshot_of("a0 N 16");
+
+	story("base a suspend");
+	story.begin("write v0 0 8", 100);
+	return !story.expect("suspend v0") && story.expect("create v2") == Answer::good &&
+	       story.expect("load v3 0 8 zero") == Answer::bad && story.model().in_flight() == 1;
+}
+
+bool stacks()
+{
+	Story story;
+
+	story("create v0")("load v0 0 512 linear b 0 ; 512 512 zero")("resume v0");
+	story("create v1")("load v1 0 1024 origin v0")("resume v1");
+	story("create v2")("load v2 0 1024 snapshot v0 s0 N 8")("resume v2");
+	story.write("v1 8 8", 100);
+	return story.is_good() && story.may_hold("v2", 8, kOfB) && story.may_hold("v0", 8, 100) &&
+	       story.expect("remove v0") == Answer::bad && story.may_hold("v2", 600, kZeroes);
+}
+
+bool shrinks()
+{
+	std::istringstream in(
+		"create v0\n# a comment\nwrite v0 0 8\nwait\nsuspend v0\nwrite v0 8 8\n");
+	const Operations operations = read_operations(in);
+	const Operations shorter = shrink(operations, 1, [](const Operations &some) {
+		bool suspended = false;
+
+		for (const Operation &each : some) {
+			suspended = suspended || each.verb() == "suspend";
+			if (suspended && each.verb() == "write")
+				return true;
+		}
+		return false;
+	});
+
+	return operations.size() == 5 && shorter.size() == 2 &&
+	       shorter[0].to_string() == "suspend v0" && shorter[1].to_string() == "write v0 8 8";
+}
+
+bool generates_the_same()
+{
+	const Model model;
+	Generator one(7, 3);
+	Generator other(7, 3);
+
+	for (int i = 0; i < 1000; i++)
+		if (one.next(model).to_string() != other.next(model).to_string())
+			return false;
+	return true;
+}
+
+} // namespace
+
+bool self_test(std::ostream &out)
+{
+	bool good = true;
+	const auto check = [&](const char *what, bool passed) {
+		out << (passed ? "ok" : "not ok") << " - " << what << std::endl;
+		good = good && passed;
+	};
+
+	check("a snapshot shows the past", shows_the_past());
+	check("it is not told of writes past the origin target", is_not_told());
+	check("a write that a suspended origin holds back comes after it", waits_in_front());
+	check("a full COW device makes it invalid", overflows());
+	check("it is handed over from a suspended device only", hands_over());
+	check("a persistent one comes back", comes_back());
+	check("a merge shows at once, and never to others", merges());
+	check("what would wait is known", knows_who_waits());
+	check("devices stand on devices", stacks());
+	check("a sequence is shrunk", shrinks());
+	check("a seed makes the same sequence again", generates_the_same());
+	return good;
+}
+
+} // namespace dmsc
