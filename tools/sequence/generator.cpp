@@ -108,9 +108,8 @@ void Generator::plan(const Model &model)
 	const auto add = [this](const std::string &text) { planned_.push_back(text); };
 
 	// A device stands on those before it only.
-	if (snap == origin || chosen.origin >= origin)
-		if (chosen.origin.starts_with('v') || snap == origin)
-			return;
+	if (snap == origin || (chosen.origin.starts_with('v') && chosen.origin >= origin))
+		return;
 	if (chosen.cow == kGrowing && !model.can_do_io(std::string(kGrowing))) {
 		ensure(model, std::string(kGrowing));
 		add("load w0 0 300 linear z 0");
