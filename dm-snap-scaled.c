@@ -654,6 +654,9 @@ static int snap_merge_map(struct dm_target *ti, struct bio *bio)
 								 t->origin_dev->bdev);
 		return DM_MAPIO_REMAPPED;
 	}
+	/* Another target has it, and merges perhaps: what is written here would be lost. */
+	if (unlikely(!snap))
+		return DM_MAPIO_KILL;
 	if (unlikely(bio_op(bio) == REQ_OP_DISCARD)) {
 		bio_endio(bio);
 		return DM_MAPIO_SUBMITTED;
@@ -661,9 +664,6 @@ static int snap_merge_map(struct dm_target *ti, struct bio *bio)
 
 	if (bio_data_dir(bio) == WRITE && !list_empty(&t->origin->snapshots))
 		snap_origin_cut(t->origin, bio);
-	/* Another target has it, and merges perhaps: what is written here would be lost. */
-	if (unlikely(!snap))
-		return DM_MAPIO_KILL;
 	if (unlikely(!READ_ONCE(snap->valid)))
 		return snap_merge_map_origin(t, bio);
 

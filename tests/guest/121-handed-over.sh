@@ -85,7 +85,7 @@ while_reading()
 	dm_remove second first slow
 }
 
-# A merging device whose snapshot another one has got: what is written to it must not reach the origin, as with stock.
+# A merging device whose snapshot another one has got: what is written to it must not reach the origin. Stock's does.
 merge_handed_over()
 {
 	local table
