@@ -42,7 +42,7 @@ system+=" -device virtio-blk-pci,drive=system,serial=system"
 # Split into words on purpose.
 # shellcheck disable=SC2086
 timeout 900 qemu-system-x86_64 -nodefaults -no-reboot -display none -machine q35,smm=off \
-	-accel tcg,thread=multi -cpu Westmere,+smep,+rdrand -smp 2 -m 1024 \
+	-accel tcg,thread=multi -cpu "$cheap_cpu" -smp 2 -m 1024 \
 	-kernel "${from%/}/boot/vmlinuz-$kver" -initrd "$dir/initrd" \
 	-append "console=ttyS0 root=/dev/mapper/vg-root init=/check panic=-1 mitigations=off nosmap no5lvl \
 		norandmaps cryptomgr.notests tsc=reliable no_timer_check" \

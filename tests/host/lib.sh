@@ -36,13 +36,13 @@ passed_before()
 	shift 2
 	passed=$cache/passed/$name
 	mkdir -p "$passed"
-	find "$passed" -type f -mtime +60 -delete
 	passed+=/$( (echo "$settings"; sha256sum "$@") | sha256sum | cut -d' ' -f1)
 	[[ -e $passed ]]
 }
 
 passed_now()
 {
+	find "${passed%/*}" -type f -mtime +60 -delete
 	touch "$passed"
 }
 

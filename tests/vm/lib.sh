@@ -7,6 +7,9 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/dm-scaled
 # Used by those who source this file.
 # shellcheck disable=SC2034
 out=$(realpath -m "${O:-$top/build}")
+# QEMU's CPU model that is cheap to emulate, see tests/vm/run.
+# shellcheck disable=SC2034
+cheap_cpu=Westmere,+smep,+rdrand
 # Compilers by way of ccache: what a clean checkout compiles is mostly what the last one did.
 if [[ -d /usr/lib/ccache && :$PATH: != *:/usr/lib/ccache:* ]]; then
 	export PATH=/usr/lib/ccache:$PATH CCACHE_DIR=$cache/ccache CCACHE_BASEDIR=$top CCACHE_NOHASHDIR=1
