@@ -19,7 +19,7 @@ run_test()
 	# Those that failed once.
 	dmsc-sequence --pool "$pool" --subject $subject "$lib"/../sequence/*.seq || status=$?
 	# The model does not know all yet: one in a hundred fails without a fault of the module's.
-	[[ ! $LONG ]] || dmsc-sequence --pool "$pool" --subject $subject --sequences 1000 --shrink 2 \
+	[[ ! $LONG ]] || dmsc-sequence --pool "$pool" --subject $subject --sequences "$(slow_or 100 300)" --shrink 2 \
 		${SEED:+--seed "$SEED"} || status=$?
 	fuzz_end $status
 }
