@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "disk.h"
 
-#include "../common/clone_layout.h"
-#include "../common/little_endian.h"
-#include "../common/sector.h"
+#include "clone_layout.h"
+#include "little_endian.h"
+#include "sector.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -70,6 +70,12 @@ void Disk::write(std::uint64_t sector, std::span<const std::byte> data) const
 
 	std::ranges::copy(data, buffer.get());
 	check(::pwrite(fd_, buffer.get(), data.size(), position(sector)), data.size());
+}
+
+void Disk::flush() const
+{
+	if (::fsync(fd_) < 0)
+		fail();
 }
 
 void Disk::check(ssize_t done, std::size_t size) const

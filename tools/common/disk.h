@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#ifndef DMSC_DISK_H
-#define DMSC_DISK_H
+#ifndef DMSC_COMMON_DISK_H
+#define DMSC_COMMON_DISK_H
 
 #include <cstddef>
 #include <cstdint>
@@ -27,6 +27,7 @@ public:
 
 	[[nodiscard]] Image read(std::uint64_t sector, std::uint64_t count) const;
 	void write(std::uint64_t sector, std::span<const std::byte> data) const;
+	void flush() const;
 
 private:
 	[[noreturn]] void fail() const;
@@ -44,4 +45,4 @@ void clear_clone_metadata(const std::string &path);
 
 } // namespace dmsc
 
-#endif // DMSC_DISK_H
+#endif // DMSC_COMMON_DISK_H

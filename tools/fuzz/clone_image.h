@@ -5,8 +5,8 @@
 #define DMSC_CLONE_IMAGE_H
 
 #include "../common/clone_layout.h"
+#include "../common/disk.h"
 #include "../common/random.h"
-#include "disk.h"
 #include "fault.h"
 
 #include <cstdint>

@@ -3,11 +3,11 @@
 
 #include "../common/clone_metadata.h"
 #include "../common/control.h"
+#include "../common/disk.h"
 #include "../common/sector.h"
 #include "../common/table.h"
 #include "clone_image.h"
 #include "clone_state.h"
-#include "disk.h"
 #include "kernel_log.h"
 
 #include <algorithm>

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "fuzzer.h"
 
+#include "../common/disk.h"
+#include "../common/error_name.h"
 #include "clone_state.h"
-#include "disk.h"
 #include "sequence.h"
 
 #include <algorithm>
@@ -24,13 +25,6 @@ constexpr std::size_t kMessagesAtOnce = 20;
 constexpr std::uint64_t kSnapshotEnd = 8;
 constexpr std::uint64_t kOriginEnd = 16;
 constexpr std::uint64_t kCloneEnd = 4016;
-
-std::string error_name(int error)
-{
-	const char *name = ::strerrorname_np(error);
-
-	return name == nullptr ? std::to_string(error) : name;
-}
 
 bool is_ours(std::string_view type)
 {

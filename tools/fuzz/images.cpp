@@ -3,12 +3,12 @@
 
 #include "../common/control.h"
 #include "../common/cow_layout.h"
+#include "../common/disk.h"
 #include "../common/little_endian.h"
 #include "../common/random.h"
 #include "../common/sector.h"
 #include "../common/table.h"
 #include "devices.h"
-#include "disk.h"
 
 #include <algorithm>
 #include <array>

@@ -4,7 +4,7 @@
 #ifndef DMSC_IMAGES_H
 #define DMSC_IMAGES_H
 
-#include "disk.h"
+#include "../common/disk.h"
 
 #include <cstddef>
 #include <cstdint>

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "sequence.h"
 
+#include "../common/disk.h"
+#include "../common/error_name.h"
 #include "../common/sector.h"
-#include "disk.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -31,13 +32,6 @@ constexpr std::array<std::string_view, 4> kOptions{
 	" 0 2 hydration_threshold 0",
 	" 1 no_hydration 4 hydration_batch_size 1 hydration_threshold 0",
 };
-
-std::string error_name(int error)
-{
-	const char *name = error == 0 ? "0" : ::strerrorname_np(error);
-
-	return name == nullptr ? std::to_string(error) : name;
-}
 
 } // namespace
 

@@ -1,24 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "kernel.h"
 
+#include "../common/sector.h"
 #include "layout.h"
 
-#include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <cstdlib>
-#include <cstring>
 #include <fstream>
-#include <new>
 #include <sstream>
 #include <stdexcept>
 #include <system_error>
+#include <utility>
 
-#include <fcntl.h>
 #include <linux/dm-ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <unistd.h>
 
 namespace dmsc
 {
@@ -26,26 +22,9 @@ namespace dmsc
 namespace
 {
 
-constexpr std::size_t kPage = 4096;
 constexpr std::uint64_t kHeaderSectors = 8;
 constexpr std::string_view kPrefix = "seq-";
 constexpr std::string_view kBelowPrefix = "seq-below-";
-
-struct FreeAligned {
-	void operator()(std::byte *bytes) const { std::free(bytes); }
-};
-using Aligned = std::unique_ptr<std::byte, FreeAligned>;
-
-Aligned make_aligned(std::size_t size)
-{
-	Aligned bytes(static_cast<std::byte *>(
-		std::aligned_alloc(kPage, std::max(kPage, (size + kPage - 1) / kPage * kPage))));
-
-	if (!bytes)
-		throw std::bad_alloc();
-	std::memset(bytes.get(), 0, size);
-	return bytes;
-}
 
 std::uint64_t offset_of(const std::string &base)
 {
@@ -67,22 +46,23 @@ std::uint64_t sectors_of(const std::string &base)
 	throw std::invalid_argument("no device " + base);
 }
 
+// What a write with a tag writes.
+Image tagged(std::uint64_t sector, std::uint64_t count, Tag tag)
+{
+	Image image(count * kSector);
+
+	for (std::uint64_t i = 0; i < count; i++)
+		fill_sector(std::span(image).subspan(i * kSector).first<kSectorBytes>(), tag,
+			    sector + i);
+	return image;
+}
+
 int write_file(const std::string &path, const std::string &text)
 {
 	std::ofstream out(path);
 
 	out << text << std::flush;
 	return out ? 0 : EIO;
-}
-
-// Returns the bytes done, or an errno value below zero.
-ssize_t transfer(int fd, bool is_write, std::byte *bytes, std::size_t size, std::uint64_t sector)
-{
-	const auto position = static_cast<off_t>(sector * kSectorBytes);
-	const ssize_t done =
-		is_write ? ::pwrite(fd, bytes, size, position) : ::pread(fd, bytes, size, position);
-
-	return done < 0 ? -errno : done;
 }
 
 } // namespace
@@ -128,19 +108,6 @@ std::string Kernel::path(const std::string &device) const
 	return "/dev/dm-" + std::to_string(devices_.at(device).number.minor);
 }
 
-std::string Kernel::type(const std::string &name) const
-{
-	const bool ours = subject_ == Subject::ours;
-
-	if (name == "origin")
-		return ours ? "origin-scaled" : "snapshot-origin";
-	if (name == "snapshot")
-		return ours ? "snapshot-scaled" : "snapshot";
-	if (name == "merge")
-		return ours ? "merge-scaled" : "snapshot-merge";
-	return name;
-}
-
 // Devices by their numbers. The number of one that is gone may be another's now.
 std::string Kernel::argument(const std::string &word) const
 {
@@ -156,12 +123,9 @@ std::string Kernel::argument(const std::string &word) const
 // From the kernel's names to ours.
 ShownLine Kernel::translate(const Target &target) const
 {
-	ShownLine line{target.start, target.length, target.type, ""};
-
-	for (const char *name : {"origin", "snapshot", "merge"})
-		if (target.type == type(name))
-			line.type = name;
+	ShownLine line{target.start, target.length, name_of(subject_, target.type), ""};
 	std::istringstream in(target.params);
+
 	for (std::string word; in >> word;) {
 		for (const auto &[name, device] : devices_)
 			if (word == dmsc::to_string(device.number) &&
@@ -193,12 +157,12 @@ int Kernel::create(const std::string &device)
 
 int Kernel::load(const Operation &operation)
 {
-	std::istringstream in(operation.rest(1));
 	Table table;
 
-	for (Target target; in >> target.start >> target.length >> target.type; target = {}) {
-		target.type = type(target.type);
-		for (std::string word; in >> word && word != ";";)
+	for (const TableLine &line : table_of(operation)) {
+		Target target{line.start, line.length, type_of(subject_, line.type), ""};
+
+		for (const std::string &word : line.arguments)
 			target.params += (target.params.empty() ? "" : " ") + argument(word);
 		table.targets.push_back(target);
 	}
@@ -229,20 +193,14 @@ int Kernel::base(const std::string &name, const std::string &what)
 	return control_.resume(device);
 }
 
-// Past the device, which may be one that is stacked, where its first sectors are.
 int Kernel::wipe(const std::string &name) const
 {
-	const int fd = ::open(path(name).c_str(), O_RDWR | O_DIRECT | O_CLOEXEC);
-
-	if (fd < 0)
-		return errno;
-
-	constexpr std::size_t size = kHeaderSectors * kSectorBytes;
-	const Aligned zeroes = make_aligned(size);
-	const ssize_t done = transfer(fd, true, zeroes.get(), size, 0);
-
-	::close(fd);
-	return done == static_cast<ssize_t>(size) ? 0 : EIO;
+	try {
+		Disk(path(name)).write(0, Image(kHeaderSectors * kSector));
+	} catch (const std::system_error &error) {
+		return error.code().value();
+	}
+	return 0;
 }
 
 int Kernel::cpu(std::uint64_t number, const std::string &what) const
@@ -253,9 +211,8 @@ int Kernel::cpu(std::uint64_t number, const std::string &what) const
 
 int Kernel::threshold(std::uint64_t value) const
 {
-	const std::string module = subject_ == Subject::ours ? "dm_scaled" : "dm_snapshot";
-
-	return write_file("/sys/module/" + module + "/parameters/snapshot_cow_threshold",
+	return write_file("/sys/module/" + module_of(subject_) +
+				  "/parameters/snapshot_cow_threshold",
 			  std::to_string(value));
 }
 
@@ -271,11 +228,12 @@ int Kernel::perform(const Operation &operation)
 		return wipe(name);
 	if (verb == "cpu")
 		return cpu(operation.number(0), option);
-	if (verb == "memory")
+	if (verb == "memory") {
 		// Only a debug build of ours can run out of it.
-		return write_file("/sys/kernel/debug/dm-scaled/no_memory",
-				  name == "off" ? "Y" : "N"),
-		       0;
+		(void)write_file("/sys/kernel/debug/dm-scaled/no_memory",
+				 name == "off" ? "Y" : "N");
+		return 0;
+	}
 	if (verb == "threshold")
 		return threshold(operation.number(0));
 	if (verb == "create")
@@ -312,41 +270,45 @@ int Kernel::perform(const Operation &operation)
 
 void Kernel::submit(std::uint64_t number, const Operation &operation, Tag tag)
 {
-	const int flags = operation.verb() == "read" ? O_RDONLY : O_RDWR;
-	const int fd = ::open(path(operation.word(0)).c_str(), flags | O_DIRECT | O_CLOEXEC);
+	std::unique_ptr<Disk> disk;
+	int error = 0;
 
+	// Now, as it is in use from now on.
+	try {
+		disk = std::make_unique<Disk>(path(operation.word(0)));
+	} catch (const std::system_error &failure) {
+		error = failure.code().value();
+	}
 	threads_[number] = std::jthread(
-		[this, number, operation, fd, tag] { do_io(number, operation, fd, tag); });
+		[this, number, operation, tag, error, disk = std::move(disk)]() mutable {
+			Ended ended{number, error, {}};
+
+			if (disk)
+				do_io(*disk, operation, tag, ended);
+			disk.reset();
+
+			const std::lock_guard lock(mutex_);
+
+			done_.push_back(std::move(ended));
+			ended_.notify_one();
+		});
 }
 
-void Kernel::do_io(std::uint64_t number, const Operation &operation, int fd, Tag tag)
+void Kernel::do_io(const Disk &disk, const Operation &operation, Tag tag, Ended &ended)
 {
 	const std::uint64_t sector = operation.number(1);
-	const std::size_t size = operation.number(2) * kSectorBytes;
-	const bool is_write = operation.verb() == "write";
-	const Aligned bytes = make_aligned(size);
-	Ended ended{number, fd < 0 ? EIO : 0, {}};
+	const std::uint64_t count = operation.number(2);
 
-	for (std::size_t at = 0; is_write && at < size; at += kSectorBytes)
-		fill_sector(std::span(bytes.get() + at, kSectorBytes).first<kSectorBytes>(), tag,
-			    sector + at / kSectorBytes);
-	if (fd >= 0 && operation.verb() == "flush") {
-		ended.error = ::fsync(fd) < 0 ? errno : 0;
-	} else if (fd >= 0) {
-		const ssize_t done = transfer(fd, is_write, bytes.get(), size, sector);
-
-		if (done != static_cast<ssize_t>(size))
-			ended.error = done < 0 ? static_cast<int>(-done) : EIO;
+	try {
+		if (operation.verb() == "flush")
+			disk.flush();
+		else if (operation.verb() == "write")
+			disk.write(sector, tagged(sector, count, tag));
+		else
+			ended.data = disk.read(sector, count);
+	} catch (const std::system_error &error) {
+		ended.error = error.code().value();
 	}
-	if (operation.verb() == "read")
-		ended.data.assign(bytes.get(), bytes.get() + size);
-	if (fd >= 0)
-		::close(fd);
-
-	const std::lock_guard lock(mutex_);
-
-	done_.push_back(std::move(ended));
-	ended_.notify_one();
 }
 
 std::vector<Ended> Kernel::reap(unsigned int milliseconds)
@@ -436,26 +398,15 @@ void Kernel::release()
 
 void Kernel::fill() const
 {
-	const int fd = ::open(pool_.c_str(), O_RDWR | O_DIRECT | O_CLOEXEC);
+	const Disk pool(pool_);
 	Tag tag = 10;
 
-	if (fd < 0)
-		throw std::system_error(errno, std::generic_category(), pool_);
 	for (const Base &base : kBases) {
-		const std::uint64_t sectors = base.for_cow ? kHeaderSectors : base.sectors;
-		const std::size_t size = sectors * kSectorBytes;
-		const Aligned bytes = make_aligned(size);
-
-		for (std::uint64_t i = 0; i < sectors && !base.for_cow; i++)
-			fill_sector(std::span(bytes.get() + i * kSectorBytes, kSectorBytes)
-					    .first<kSectorBytes>(),
-				    tag, i);
-		if (transfer(fd, true, bytes.get(), size, offset_of(std::string(base.name))) !=
-		    static_cast<ssize_t>(size))
-			throw std::runtime_error(pool_ + ": cannot be written, or is too small");
+		pool.write(offset_of(std::string(base.name)),
+			   base.for_cow ? Image(kHeaderSectors * kSector)
+					: tagged(0, base.sectors, tag));
 		tag++;
 	}
-	::close(fd);
 }
 
 bool Kernel::reset()

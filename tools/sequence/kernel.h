@@ -5,8 +5,10 @@
 
 #include "../common/control.h"
 #include "../common/device_number.h"
+#include "../common/disk.h"
 #include "model.h"
 #include "operation.h"
+#include "subject.h"
 
 #include <condition_variable>
 #include <cstddef>
@@ -21,15 +23,12 @@
 namespace dmsc
 {
 
-// Whose targets.
-enum class Subject { ours, stock };
-
 // An I/O that has ended.
 struct Ended {
 	std::uint64_t number = 0;
 	int error = 0;
 	// What was read.
-	std::vector<std::byte> data;
+	Image data;
 };
 
 // All functions that return an int return 0 or an errno value.
@@ -73,13 +72,12 @@ private:
 				 std::uint32_t flags) const;
 	[[nodiscard]] Table below_table(const std::string &name, const std::string &what) const;
 	[[nodiscard]] std::string argument(const std::string &word) const;
-	[[nodiscard]] std::string type(const std::string &name) const;
 	[[nodiscard]] ShownLine translate(const Target &target) const;
 	[[nodiscard]] std::string path(const std::string &device) const;
 	bool remove_all();
 	void release();
 	void fill() const;
-	void do_io(std::uint64_t number, const Operation &operation, int fd, Tag tag);
+	static void do_io(const Disk &disk, const Operation &operation, Tag tag, Ended &ended);
 
 	Control control_;
 	Subject subject_;

@@ -89,8 +89,9 @@ class Session
 public:
 	explicit Session(const Arguments &arguments)
 		: arguments_(arguments),
-		  kernel_(arguments.subject == "ours" ? dmsc::Subject::ours : dmsc::Subject::stock,
-			  arguments.pool),
+		  subject_(arguments.subject == "ours" ? dmsc::Subject::ours
+						       : dmsc::Subject::stock),
+		  kernel_(subject_, arguments.pool),
 		  runner_(kernel_, arguments.verbose ? &std::cout : nullptr)
 	{
 	}
@@ -177,10 +178,11 @@ private:
 					complaint = *again;
 					return true;
 				});
-		dmsc::print_script(operations, complaint, arguments_.subject == "ours", std::cout);
+		dmsc::print_script(operations, complaint, subject_, std::cout);
 	}
 
 	const Arguments &arguments_;
+	dmsc::Subject subject_;
 	dmsc::Watchdog watchdog_;
 	dmsc::Kernel kernel_;
 	dmsc::Runner runner_;

@@ -5,9 +5,7 @@
 #include "layout.h"
 
 #include <algorithm>
-#include <array>
-#include <ranges>
-#include <sstream>
+#include <utility>
 
 namespace dmsc
 {
@@ -51,14 +49,10 @@ std::vector<std::string> Model::Target::devices() const
 
 Model::Table Model::parse_table(const Operation &operation)
 {
-	std::istringstream in(operation.rest(1));
 	Table table;
 
-	for (Target target; in >> target.start >> target.length >> target.type; target = {}) {
-		for (std::string word; in >> word && word != ";";)
-			target.arguments.push_back(word);
-		table.push_back(target);
-	}
+	for (const TableLine &line : table_of(operation))
+		table.push_back({line, nullptr});
 	return table;
 }
 
@@ -74,6 +68,11 @@ bool Model::is_stopped(const std::string &device) const
 	const Mapped *mapped = find(device);
 
 	return mapped != nullptr ? mapped->suspended : below_.at(device).suspended;
+}
+
+bool Model::is_any_stopped(const std::set<std::string> &devices) const
+{
+	return std::ranges::any_of(devices, [this](const auto &each) { return is_stopped(each); });
 }
 
 bool Model::exists(const std::string &device) const
@@ -96,16 +95,6 @@ bool Model::can_do_io(const std::string &device) const
 	const Mapped &mapped = mapped_.at(device);
 
 	return mapped.exists && mapped.live && !mapped.deferred;
-}
-
-bool Model::is_merging(const std::string &device) const
-{
-	const Mapped &mapped = mapped_.at(device);
-
-	return mapped.live && std::ranges::any_of(*mapped.live, [](const Target &target) {
-		       return target.holder && target.holder->snapshot &&
-			      target.holder->snapshot->merging;
-	       });
 }
 
 std::uint64_t Model::size_of(const std::string &device) const
@@ -522,14 +511,12 @@ void Model::drop(const HolderPtr &holder)
 		return;
 	}
 	// It may not have been possible to tell the COW device.
-	if (snapshot.validity != Validity::valid && snapshot.validity != Validity::invalid)
-		std::ranges::fill(snapshot.contents, Values::anything());
-	if (snapshot.validity == Validity::invalid && health(snapshot.cow) != Answer::good) {
+	if (snapshot.validity == Validity::invalid && health(snapshot.cow) != Answer::good)
 		snapshot.validity = Validity::unsure;
+	if (snapshot.validity == Validity::unsure) {
 		std::ranges::fill(snapshot.contents, Values::anything());
-	}
-	if (snapshot.validity == Validity::unsure)
 		std::ranges::fill(snapshot.chunks, Chunk::maybe);
+	}
 	at_rest_[snapshot.cow] = holder->snapshot;
 	// A write that is on its way may find that it is gone.
 	if (was_active)

@@ -77,7 +77,6 @@ public:
 	[[nodiscard]] bool is_suspended(const std::string &device) const;
 	[[nodiscard]] bool has_inactive(const std::string &device) const;
 	[[nodiscard]] bool can_do_io(const std::string &device) const;
-	[[nodiscard]] bool is_merging(const std::string &device) const;
 
 private:
 	// Of a chunk: whether the snapshot has its own.
@@ -124,11 +123,7 @@ private:
 	};
 	using HolderPtr = std::shared_ptr<Holder>;
 
-	struct Target {
-		std::uint64_t start = 0;
-		std::uint64_t length = 0;
-		std::string type;
-		std::vector<std::string> arguments;
+	struct Target : TableLine {
 		HolderPtr holder;
 
 		[[nodiscard]] bool is_snapshot() const
@@ -187,6 +182,7 @@ private:
 	static Table parse_table(const Operation &operation);
 
 	[[nodiscard]] bool is_stopped(const std::string &device) const;
+	[[nodiscard]] bool is_any_stopped(const std::set<std::string> &devices) const;
 	[[nodiscard]] const Mapped *find(const std::string &name) const;
 	[[nodiscard]] const Target *target_at(const std::string &device,
 					      std::uint64_t sector) const;
@@ -203,7 +199,7 @@ private:
 
 	[[nodiscard]] bool would_wait(const Operation &operation) const;
 	[[nodiscard]] Answer expect_load(const Operation &operation) const;
-	[[nodiscard]] Answer expect_holder(const Target &target, const std::string &device) const;
+	[[nodiscard]] Answer expect_holder(const Target &target) const;
 	[[nodiscard]] Answer expect_resume(const Mapped &mapped) const;
 	[[nodiscard]] HolderPtr holder_of(const std::string &cow, bool active) const;
 	[[nodiscard]] std::vector<SnapshotPtr> snapshots_of(const std::string &origin) const;

@@ -17,10 +17,6 @@ bool Model::would_wait(const Operation &operation) const
 	const std::string &verb = operation.verb();
 	const std::string device = operation.word(0);
 	const Mapped *mapped = find(device);
-	const auto any_suspended = [this](const std::set<std::string> &devices) {
-		return std::ranges::any_of(devices,
-					   [this](const auto &each) { return is_stopped(each); });
-	};
 	std::set<std::string> all;
 
 	if (verb == "create" || verb == "rename" || verb == "clear" || mapped == nullptr)
@@ -30,7 +26,7 @@ bool Model::would_wait(const Operation &operation) const
 		const Table table = parse_table(operation);
 
 		collect_below(table, all);
-		return any_suspended(all) && std::ranges::any_of(table, [](const Target &target) {
+		return is_any_stopped(all) && std::ranges::any_of(table, [](const Target &target) {
 			       return target.is_snapshot() && target.arguments.at(2) == "P";
 		       });
 	}
@@ -59,7 +55,7 @@ bool Model::would_wait(const Operation &operation) const
 		// What the device itself holds up goes on when it is resumed.
 		if (verb == "resume")
 			used.erase(device);
-		return io.begun && !is_stopped(io.device) && any_suspended(used) &&
+		return io.begun && !is_stopped(io.device) && is_any_stopped(used) &&
 		       std::ranges::any_of(used,
 					   [&](const auto &one) { return all.contains(one); });
 	});
@@ -75,11 +71,8 @@ std::optional<Answer> Model::expect(const Operation &operation) const
 		const bool used = std::ranges::any_of(
 			holders_, [&](const HolderPtr &holder) { return holder->cow == name; });
 
-		const std::set<std::string> devices = below(name);
-		const bool held_up = std::ranges::any_of(
-			devices, [&](const std::string &each) { return is_stopped(each); });
-
-		if (used || held_up || health(name) != Answer::good || would_wait(operation))
+		if (used || is_any_stopped(below(name)) || health(name) != Answer::good ||
+		    would_wait(operation))
 			return std::nullopt;
 		return Answer::good;
 	}
@@ -154,7 +147,7 @@ Answer Model::expect_load(const Operation &operation) const
 				answer = Answer::either;
 		}
 		if (target.is_snapshot()) {
-			const Answer holder = expect_holder(target, operation.word(0));
+			const Answer holder = expect_holder(target);
 
 			if (holder == Answer::bad)
 				return holder;
@@ -164,7 +157,7 @@ Answer Model::expect_load(const Operation &operation) const
 	return answer;
 }
 
-Answer Model::expect_holder(const Target &target, const std::string &device) const
+Answer Model::expect_holder(const Target &target) const
 {
 	const std::string &origin = target.arguments.at(0);
 	const std::string &cow = target.arguments.at(1);
@@ -185,7 +178,6 @@ Answer Model::expect_holder(const Target &target, const std::string &device) con
 			if (other->merges && !other->over && other != source)
 				return Answer::either;
 	}
-	(void)device;
 	if (source || !persistent)
 		return Answer::good;
 	// It is read now.

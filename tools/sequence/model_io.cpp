@@ -95,17 +95,16 @@ Answer Model::write_origin(const std::string &origin, std::uint64_t sector, Io &
 {
 	for (const SnapshotPtr &snapshot : snapshots_of(origin)) {
 		const std::uint64_t number = sector / snapshot->chunk;
-		Chunk &chunk = snapshot->chunks[number];
+		const Chunk &chunk = snapshot->chunks[number];
+		const bool is_told = protect && snapshot->active && !snapshot->merges;
+		const bool is_shown = sector >= snapshot->begin && sector < snapshot->end;
 
 		if (snapshot.get() == merging)
 			continue;
-		if (protect && snapshot->active && !snapshot->merges && chunk == Chunk::none &&
-		    sector >= snapshot->begin && sector < snapshot->end)
-			copy(snapshot, number, &io);
-		else if (chunk == Chunk::none && protect && snapshot->active && !snapshot->merges)
-			// Outside of what it shows: it may be copied, or not.
-			copy(snapshot, number, nullptr);
-		if (chunk == Chunk::maybe && !(protect && snapshot->active && !snapshot->merges))
+		// Outside of what it shows it may copy, or not.
+		if (is_told && chunk == Chunk::none)
+			copy(snapshot, number, is_shown ? &io : nullptr);
+		if (!is_told && chunk == Chunk::maybe)
 			snapshot->contents[sector].add(io.values);
 	}
 	return write(origin, sector, io);
@@ -273,10 +272,7 @@ void Model::begin(std::uint64_t number, const Operation &operation, Tag tag)
 
 bool Model::is_held_up(std::uint64_t number) const
 {
-	const Io &io = ios_.at(number);
-
-	return std::ranges::any_of(below(io.device),
-				   [&](const std::string &each) { return is_stopped(each); });
+	return is_any_stopped(below(ios_.at(number).device));
 }
 
 Model::Complaint Model::end(std::uint64_t number, bool good, std::span<const std::byte> data)

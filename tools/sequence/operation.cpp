@@ -43,6 +43,19 @@ bool Operation::is_io() const
 	return verb() == "read" || verb() == "write" || verb() == "flush";
 }
 
+std::vector<TableLine> table_of(const Operation &load)
+{
+	std::istringstream in(load.rest(1));
+	std::vector<TableLine> table;
+
+	for (TableLine line; in >> line.start >> line.length >> line.type; line = {}) {
+		for (std::string word; in >> word && word != ";";)
+			line.arguments.push_back(word);
+		table.push_back(line);
+	}
+	return table;
+}
+
 Operations read_operations(std::istream &in)
 {
 	Operations operations;

@@ -45,6 +45,17 @@ private:
 
 using Operations = std::vector<Operation>;
 
+// A line of a table, with the names that operations have.
+struct TableLine {
+	std::uint64_t start = 0;
+	std::uint64_t length = 0;
+	std::string type;
+	std::vector<std::string> arguments;
+};
+
+// What "load" loads.
+std::vector<TableLine> table_of(const Operation &load);
+
 Operations read_operations(std::istream &in);
 
 } // namespace dmsc

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "runner.h"
 
+#include "../common/error_name.h"
 #include "layout.h"
 
-#include <cerrno>
 #include <chrono>
-#include <cstring>
 #include <stdexcept>
 #include <vector>
 
@@ -20,13 +19,6 @@ constexpr std::size_t kMostIos = 8;
 constexpr std::uint64_t kPiece = 128;
 // Tags below are what devices begin with.
 constexpr Tag kFirstTag = 100;
-
-std::string error_name(int error)
-{
-	const char *name = error == 0 ? "0" : ::strerrorname_np(error);
-
-	return name == nullptr ? std::to_string(error) : name;
-}
 
 } // namespace
 
@@ -127,11 +119,12 @@ Runner::Complaint Runner::check()
 		if (!model_->exists(device) || model_->may_be_gone(device))
 			continue;
 		for (const bool inactive : {false, true}) {
+			if (inactive && !model_->has_inactive(device))
+				continue;
+
 			const ShownLines table = kernel_.show(device, inactive, true);
 			const ShownLines status = kernel_.show(device, inactive, false);
 
-			if (inactive && !model_->has_inactive(device))
-				continue;
 			if (Complaint complaint = model_->check(device, inactive, table, status))
 				return device + (inactive ? " (inactive): " : ": ") + *complaint;
 		}

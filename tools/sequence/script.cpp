@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <sstream>
 
 namespace dmsc
 {
@@ -23,27 +22,21 @@ bool is_device(const std::string &word)
 }
 
 // A table with paths, and the targets' names.
-std::string table(const Operation &operation, bool ours)
+std::string table(const Operation &operation, Subject subject)
 {
-	std::istringstream in(operation.rest(1));
 	std::string text;
 
-	for (std::string word; in >> word;) {
-		if (word == "origin")
-			word = ours ? "origin-scaled" : "snapshot-origin";
-		else if (word == "snapshot")
-			word = ours ? "snapshot-scaled" : "snapshot";
-		else if (word == "merge")
-			word = ours ? "merge-scaled" : "snapshot-merge";
-		else if (is_device(word))
-			word.insert(0, "/dev/mapper/");
-		text += word == ";" ? "\n" : word;
-		text += " ";
+	for (const TableLine &line : table_of(operation)) {
+		text += (text.empty() ? "" : "\n") + std::to_string(line.start) + " " +
+			std::to_string(line.length) + " " + type_of(subject, line.type);
+		for (const std::string &word : line.arguments)
+			text += (is_device(word) ? " /dev/mapper/" : " ") + word;
 	}
 	return text;
 }
 
-void print_operation(const Operation &operation, std::size_t number, bool ours, std::ostream &out)
+void print_operation(const Operation &operation, std::size_t number, Subject subject,
+		     std::ostream &out)
 {
 	const std::string &verb = operation.verb();
 	const std::string name = operation.word(0);
@@ -52,7 +45,8 @@ void print_operation(const Operation &operation, std::size_t number, bool ours, 
 	if (verb == "create")
 		out << "dmsetup create " << name << " --notable";
 	else if (verb == "load")
-		out << "dmsetup load " << name << " --table \"" << table(operation, ours) << "\"";
+		out << "dmsetup load " << name << " --table \"" << table(operation, subject)
+		    << "\"";
 	else if (verb == "suspend")
 		out << "dmsetup suspend " << name << (option.empty() ? "" : " --noflush");
 	else if (verb == "remove")
@@ -76,7 +70,7 @@ void print_operation(const Operation &operation, std::size_t number, bool ours, 
 		out << "echo " << (option == "on" ? 1 : 0) << " > /sys/devices/system/cpu/cpu"
 		    << name << "/online";
 	else if (verb == "threshold")
-		out << "echo " << name << " > /sys/module/" << (ours ? "dm_scaled" : "dm_snapshot")
+		out << "echo " << name << " > /sys/module/" << module_of(subject)
 		    << "/parameters/snapshot_cow_threshold";
 	else
 		out << ":";
@@ -85,7 +79,7 @@ void print_operation(const Operation &operation, std::size_t number, bool ours, 
 
 } // namespace
 
-void print_script(const Operations &operations, const std::string &complaint, bool ours,
+void print_script(const Operations &operations, const std::string &complaint, Subject subject,
 		  std::ostream &out)
 {
 	out << "#!/bin/bash\n"
@@ -108,7 +102,7 @@ void print_script(const Operations &operations, const std::string &complaint, bo
 		    << "]=$(losetup -f --show /tmp/" << base.name << "); dmsetup create "
 		    << base.name << " --table \"$(below " << base.name << " ok)\"\n";
 	for (std::size_t i = 0; i < operations.size(); i++)
-		print_operation(operations[i], i, ours, out);
+		print_operation(operations[i], i, subject, out);
 	out << "wait" << std::endl;
 }
 
