@@ -2,19 +2,21 @@
 /*
  * Hydration in the background.
  *
- * Neighbouring regions are copied together, in batches, of which several are under way. The end of
- * one starts the next. How much is copied at a time is found out: it begins with a little and
- * doubles when a batch has ended, as long as nobody else does I/O. As soon as somebody does, no
- * batch is begun, and in the next pause it begins with a little again, which stays so until the
- * pause has lasted for a while; so a user's I/O never has much of ours to wait for. If there is no
- * pause a small batch is copied now and then all the same, as there is no point in a clone that
- * never becomes complete.
+ * Batches of neighbouring regions are copied, several at a time; the end of one starts the next.
+ * The window (@step) limits the sectors under way. It doubles with each round of copies that comes
+ * back in time, as long as nobody else does I/O. A bio of anybody else makes it small again, until
+ * a pause has lasted for a while, and no batch begins while such a bio is under way; so a user's
+ * I/O never has much of ours to wait for. If there is no pause, a small batch is copied now and
+ * then all the same: a clone must become complete some day.
  *
- * A user's I/O waits for what is under way when it comes. So no more is under way than the devices
- * copy in twice the time that the smallest copy takes by itself: one more is ready when one ends.
- * It may be what they copy in a millisecond, if that is more, but never more than they copy in
- * 50 ms. Of devices that take longer for the smallest copy nothing can be told in this way: they
- * get a little at a time.
+ * A user's I/O waits for what is under way when it comes. "In time" is twice what the smallest copy
+ * takes by itself: the devices are in use all the time then, and more would only wait. It may be a
+ * millisecond, if that is more, and is never more than 50 ms. If copies take longer than that on
+ * average, the window shrinks in proportion (the ceiling, beyond which it does not double). Only
+ * batches that fill the present window, and that nobody disturbs, are averaged. Both times are
+ * typical ones: a quickest copy says nothing about the average of devices with jitter.
+ *
+ * If the smallest copy alone takes more than half of 50 ms, 32 KiB are under way at least.
  *
  * A batch that fails is tried again region by region, so that one bad sector costs one region.
  * Writes that wait for a region of the batch copy that region themselves then.
@@ -31,31 +33,32 @@
 /* Sectors that are copied together, and at a time, unless told otherwise. */
 #define CLONE_BATCH_SECTORS	2048
 #define CLONE_COPY_SECTORS	32768
-/* Where the doubling ends. */
-#define CLONE_MAX_STEP		((sector_t)1 << 40)
+/* Sectors under way at most, so that calculating with them does not overflow. */
+#define CLONE_MAX_STEP		((sector_t)1 << 31)
 /* Sectors that are copied at a time when others have just done I/O. */
 #define CLONE_STEP_SECTORS	64
 /* Sectors that are copied at a time however slow the devices are. */
 #define CLONE_LEAST_SECTORS	8
-/* How long the copies under way may take, ns: that much always, and at most. */
+/* All times are in ns: jiffies wrap, on 32-bit systems within weeks. */
+/* How long the copies under way may take: that much always, and at most. */
 #define CLONE_QUICK		NSEC_PER_MSEC
 #define CLONE_LONG		(50 * NSEC_PER_MSEC)
-/* For how long the rate of copying is measured, ns. */
+/* For how long what copies take is averaged. */
 #define CLONE_PERIOD		(50 * NSEC_PER_MSEC)
-/* How seldom it is measured what the smallest copies take, jiffies: always, and at most. */
-#define CLONE_PROBE		(2 * HZ)
-#define CLONE_MAX_PROBE		(60 * HZ)
-/* Of so many the quickest one counts: the others may have waited for a CPU. */
+/* How seldom it is measured what the smallest copies take: always, and at most. */
+#define CLONE_PROBE		(2ULL * NSEC_PER_SEC)
+#define CLONE_MAX_PROBE		(60ULL * NSEC_PER_SEC)
+/* By so many, of which the slowest does not count: it may have waited for a CPU. */
 #define CLONE_PROBES		4
 /* How long nobody else must have done any before more is copied at a time. */
-#define CLONE_CALM		max(2, HZ / 50)
+#define CLONE_CALM		(20 * NSEC_PER_MSEC)
 /* Sectors a second that are copied while others do I/O all the time. */
 #define CLONE_TRICKLE_SECTORS	2560
 /* How soon to look for a pause of theirs. */
-#define CLONE_POLL		max(1, HZ / 200)
+#define CLONE_POLL		(5 * NSEC_PER_MSEC)
 /* After so many regions that failed one after another there is a pause. */
 #define CLONE_MAX_FAILURES	16
-#define CLONE_RETRY		HZ
+#define CLONE_RETRY		NSEC_PER_SEC
 #define CLONE_MIN_BATCHES	16
 
 /**
@@ -65,7 +68,9 @@
  * @first: the first one
  * @nr:    number of them
  * @begun: when, ns
+ * @window: sectors that could be under way then
  * @alone: no other one was under way then
+ * @full:  the window had no room for another one
  */
 struct clone_batch {
 	struct clone *clone;
@@ -73,7 +78,9 @@ struct clone_batch {
 	unsigned long first;
 	unsigned long nr;
 	u64 begun;
+	sector_t window;
 	bool alone;
+	bool full;
 };
 
 static struct kmem_cache *clone_batch_slab;
@@ -82,7 +89,7 @@ static struct kmem_cache *clone_batch_slab;
  * Whether bios of others are under way. These, and any that have been since the last call, make
  * the next batches small.
  */
-static bool clone_others_are_busy(struct clone *clone)
+static bool clone_others_are_busy(struct clone *clone, u64 now)
 {
 	struct clone_hydrator *h = &clone->hydrator;
 	unsigned long begun = 0, ended = 0;
@@ -99,7 +106,7 @@ static bool clone_others_are_busy(struct clone *clone)
 
 	if (begun != h->begun || begun != ended) {
 		h->step = min_t(sector_t, CLONE_STEP_SECTORS, h->ceiling);
-		h->calm_at = jiffies + CLONE_CALM;
+		h->calm_at = now + CLONE_CALM;
 		h->measured = 0;
 	}
 	h->begun = begun;
@@ -112,125 +119,135 @@ static sector_t clone_least_step(struct clone *clone)
 	return max_t(sector_t, CLONE_LEAST_SECTORS, clone_region_size(clone));
 }
 
-/* Where the step stops falling. */
+/* ns that the copies under way may take. */
+static u64 clone_may_take(struct clone_hydrator *h)
+{
+	return clamp_t(u64, 2 * h->latency, CLONE_QUICK, CLONE_LONG);
+}
+
+/*
+ * Where the window stops shrinking. If twice @latency is more than copies may take, they take too
+ * long, or nearly so, whatever the window is.
+ */
 static sector_t clone_floor(struct clone *clone)
 {
-	if (clone->hydrator.latency < CLONE_LONG)
+	if (2 * clone->hydrator.latency < CLONE_LONG)
 		return clone_least_step(clone);
 	return max_t(sector_t, CLONE_STEP_SECTORS, clone_region_size(clone));
 }
 
-/* Regions that make a step; one at least. */
-static unsigned long clone_step_regions(struct clone *clone)
+/* Whether it is being measured what the smallest copies take; not while others do I/O. */
+static bool clone_is_probing(struct clone_hydrator *h, u64 now)
 {
-	return max_t(unsigned long, clone->hydrator.step >> clone->region_shift, 1);
+	return now >= max(h->probe_at, h->calm_at);
+}
+
+/* Regions that make a window; one at least. */
+static unsigned long clone_window_regions(struct clone *clone, sector_t window)
+{
+	return max_t(unsigned long, window >> clone->region_shift, 1);
 }
 
 /*
  * Regions that the next batch may have, 0 for none now. Whole batches: were as little begun as has
  * just ended, small ones would make small ones forever.
  */
-static unsigned long clone_batch_room(struct clone *clone)
+static unsigned long clone_batch_room(struct clone *clone, sector_t window)
 {
 	struct clone_hydrator *h = &clone->hydrator;
-	unsigned long limit = min_t(unsigned long, h->threshold, clone_step_regions(clone));
+	unsigned long limit = min_t(unsigned long, h->threshold,
+				    clone_window_regions(clone, window));
 	unsigned long nr = min_t(unsigned long, limit, max(h->batch, 1U));
 
 	lockdep_assert_held(&h->lock);
 
-	/* On a device whose rate is known: while one batch is read another one can be written. */
-	if (h->ceiling < CLONE_MAX_STEP && h->step == h->ceiling)
-		nr = min(nr, max(limit / 2, 1UL));
+	/*
+	 * A window that no longer grows is filled by equal batches, of which one can be read while
+	 * another one is written.
+	 */
+	if (window == h->ceiling && nr)
+		nr = max(limit / max(DIV_ROUND_UP(limit, nr), 2UL), 1UL);
 	if (h->next >= h->careful && h->next < h->careful_end)
 		nr = min(nr, 1UL);
 	return limit >= h->copying + nr ? nr : 0;
 }
 
-/* So many sectors were copied in so many ns: sets how many may be under way. */
-static void clone_set_ceiling(struct clone *clone, u64 sectors, u64 ns)
-{
-	struct clone_hydrator *h = &clone->hydrator;
-	u64 may_take = clamp_t(u64, 2 * h->latency, CLONE_QUICK, CLONE_LONG);
-
-	lockdep_assert_held(&h->lock);
-
-	/* Fits: that would be 32 TiB in one period. */
-	sectors = min_t(u64, sectors, 1ULL << 36);
-	h->ceiling = max_t(u64, div64_u64(sectors * may_take, ns), clone_floor(clone));
-	h->step = min(h->step, h->ceiling);
-}
-
 /*
- * What the smallest copies take. All others have to end for it, so the longer they take the more
- * seldom. Returns true when it is known.
+ * A batch ends during a probe. All others have to end for it, so the longer the smallest copies
+ * take the more seldom they are measured.
  */
-static bool clone_probe(struct clone *clone, const struct clone_batch *batch, u64 took)
+static void clone_probe(struct clone *clone, const struct clone_batch *batch, u64 now)
 {
 	struct clone_hydrator *h = &clone->hydrator;
+	u64 took = now - batch->begun;
 
 	lockdep_assert_held(&h->lock);
 
 	if (!batch->alone ||
 	    clone_sectors(clone, batch->first, batch->nr) > clone_least_step(clone))
-		return false;
-	h->probed = h->probes ? min(h->probed, took) : took;
-	if (++h->probes < CLONE_PROBES)
-		return false;
-	h->latency = min_t(u64, h->probed, CLONE_LONG);
+		return;
+	if (!h->probes++) {
+		h->slowest = 0;
+		h->probed = 0;
+	}
+	h->probed = max(h->probed, min(took, h->slowest));
+	h->slowest = max(h->slowest, took);
+	if (h->probes < CLONE_PROBES)
+		return;
 	h->probes = 0;
-	h->probe_at = jiffies + clamp_t(unsigned long, nsecs_to_jiffies(64 * h->probed),
-					CLONE_PROBE, CLONE_MAX_PROBE);
-	return true;
+	h->probe_at = now + clamp_t(u64, 64 * h->probed, CLONE_PROBE, CLONE_MAX_PROBE);
+	h->latency = min_t(u64, h->probed, CLONE_LONG);
+	h->ceiling = max(h->ceiling, clone_floor(clone));
+	h->step = max(h->step, clone_floor(clone));
 }
 
-/* A batch ends well. Only those that were begun with the present step say something about it. */
-static void clone_step_up(struct clone *clone, const struct clone_batch *batch)
+/* A batch that filled the present window took so many ns: sets the ceiling now and then. */
+static void clone_measure(struct clone *clone, u64 took, u64 now)
 {
 	struct clone_hydrator *h = &clone->hydrator;
-	sector_t sectors = clone_sectors(clone, batch->first, batch->nr);
+
+	lockdep_assert_held(&h->lock);
+
+	if (!h->measured) {
+		h->measured = now;
+		h->measured_took = 0;
+		h->measured_batches = 0;
+	}
+	h->measured_took += took;
+	h->measured_batches++;
+	if (now - h->measured < max_t(u64, CLONE_PERIOD, 8 * h->latency))
+		return;
+	took = max_t(u64, div64_u64(h->measured_took, h->measured_batches), 1);
+	/* Fits: less than 2^31 by less than 2^26. */
+	h->ceiling = clamp_t(u64, div64_u64(h->step * clone_may_take(h), took),
+			     clone_floor(clone), CLONE_MAX_STEP);
+	h->step = min(h->step, h->ceiling);
+	h->measured = 0;
+}
+
+/* A batch ends well. Only one that filled the present window says something about it. */
+static void clone_adapt(struct clone *clone, const struct clone_batch *batch)
+{
+	struct clone_hydrator *h = &clone->hydrator;
 	u64 now = ktime_get_ns(), took = now - batch->begun;
 
 	lockdep_assert_held(&h->lock);
 
-	if (time_before(jiffies, h->calm_at))
+	/* A bio that has come and gone meanwhile has disturbed this batch. */
+	clone_others_are_busy(clone, now);
+	if (now < h->calm_at)
 		return;
-	if (time_after_eq(jiffies, h->probe_at) && !clone_probe(clone, batch, took)) {
-		h->step = clone_least_step(clone);
+	if (clone_is_probing(h, now)) {
+		clone_probe(clone, batch, now);
+	} else if (batch->window != h->step || !batch->full) {
+		return;
+	} else if (took <= clone_may_take(h) && h->step < h->ceiling &&
+		   clone_window_regions(clone, h->step) < h->threshold) {
+		h->step = min(2 * h->step, h->ceiling);
 		h->measured = 0;
-		return;
-	}
-
-	if (!h->measured) {
-		h->measured = now;
-		h->measured_sectors = 0;
 	} else {
-		h->measured_sectors += sectors;
+		clone_measure(clone, took, now);
 	}
-	if (now - h->measured >= max_t(u64, CLONE_PERIOD, 8 * h->latency)) {
-		clone_set_ceiling(clone, h->measured_sectors, now - h->measured);
-		h->measured = now;
-		h->measured_sectors = 0;
-	}
-	if ((took <= CLONE_LONG || h->step < clone_floor(clone)) &&
-	    h->copying <= clone_step_regions(clone))
-		h->step = min_t(sector_t, 2 * h->step, h->ceiling);
-}
-
-/*
- * When others do I/O: whether a small batch is due. Its regions may be large: then it is the longer
- * until the next one.
- */
-static bool clone_trickle_is_due(struct clone *clone)
-{
-	struct clone_hydrator *h = &clone->hydrator;
-	sector_t sectors = max_t(sector_t, CLONE_STEP_SECTORS, clone_region_size(clone));
-
-	lockdep_assert_held(&h->lock);
-
-	if (h->copying || time_before(jiffies, h->trickle_at))
-		return false;
-	h->trickle_at = jiffies + div_u64((u64)sectors * HZ, CLONE_TRICKLE_SECTORS);
-	return true;
 }
 
 /* Claims neighbouring regions, the first ones at or behind a place. */
@@ -264,9 +281,6 @@ static void clone_find_batch(struct clone *clone, struct clone_batch *batch, uns
 
 	lockdep_assert_held(&h->lock);
 
-	batch->clone = clone;
-	batch->begun = ktime_get_ns();
-	batch->alone = h->copying == most;
 	batch->nr = clone_claim_run(clone, h->next, most, &batch->first);
 	/* Once around. */
 	if (!batch->nr && h->next)
@@ -275,33 +289,47 @@ static void clone_find_batch(struct clone *clone, struct clone_batch *batch, uns
 		h->next = batch->first + batch->nr;
 }
 
+static void clone_look_after(struct clone *clone, u64 ns)
+{
+	queue_delayed_work(clone->wq, &clone->hydrator.work, max(nsecs_to_jiffies(ns), 1UL));
+}
+
 static struct clone_batch *clone_next_batch(struct clone *clone)
 {
 	struct clone_hydrator *h = &clone->hydrator;
-	unsigned long most, wait = 0;
 	struct clone_batch *batch;
+	u64 now = ktime_get_ns();
+	unsigned long most;
+	sector_t window;
+	bool busy;
 
 	lockdep_assert_held(&h->lock);
 
 	if (!h->enabled || !h->running || !clone_writable(clone) ||
 	    clone_bitmap_is_complete(clone->bitmap))
 		return NULL;
-	if (time_before(jiffies, h->retry_at))
-		wait = h->retry_at - jiffies;
-	else if (clone_others_are_busy(clone) && !clone_trickle_is_due(clone))
-		wait = CLONE_POLL;
-	if (wait) {
-		queue_delayed_work(clone->wq, &h->work, wait);
+	if (now < h->retry_at) {
+		clone_look_after(clone, h->retry_at - now);
+		return NULL;
+	}
+	busy = clone_others_are_busy(clone, now);
+	if (busy && (h->copying || now < h->trickle_at)) {
+		clone_look_after(clone, CLONE_POLL);
 		return NULL;
 	}
 
-	most = clone_batch_room(clone);
+	window = clone_is_probing(h, now) ? clone_least_step(clone) : h->step;
+	most = clone_batch_room(clone, window);
 	if (!most)
 		return NULL;
 	/* If there is none, some are under way, and the end of each leads here. */
 	batch = mempool_alloc(&h->batches, GFP_NOWAIT | __GFP_NOWARN);
 	if (!batch)
 		return NULL;
+	batch->clone = clone;
+	batch->begun = now;
+	batch->window = window;
+	batch->alone = !h->copying;
 	/* A bio that finds a region busy looks at it then, see clone_hydrator_is_copying(). */
 	WRITE_ONCE(h->copying, h->copying + most);
 	clone_find_batch(clone, batch, most);
@@ -309,9 +337,14 @@ static struct clone_batch *clone_next_batch(struct clone *clone)
 	if (!batch->nr) {
 		/* All that is left is being filled by others, who may fail. */
 		mempool_free(batch, &h->batches);
-		queue_delayed_work(clone->wq, &h->work, CLONE_RETRY);
+		clone_look_after(clone, CLONE_RETRY);
 		return NULL;
 	}
+	batch->full = !clone_batch_room(clone, window);
+	/* Regions may be large: then it is the longer until the next one. */
+	if (busy)
+		h->trickle_at = now + div_u64(clone_sectors(clone, batch->first, batch->nr) *
+					      (u64)NSEC_PER_SEC, CLONE_TRICKLE_SECTORS);
 	this_cpu_add(clone->cpus->filled, batch->nr);
 	return batch;
 }
@@ -330,7 +363,7 @@ static void clone_batch_failed(struct clone *clone, unsigned long first, unsigne
 		h->careful_end = first + nr;
 	} else if (++h->failures >= CLONE_MAX_FAILURES) {
 		h->failures = 0;
-		h->retry_at = jiffies + CLONE_RETRY;
+		h->retry_at = ktime_get_ns() + CLONE_RETRY;
 	}
 }
 
@@ -357,7 +390,7 @@ static void clone_batch_copied(int read_err, unsigned long write_err, void *cont
 		clone_batch_failed(clone, first, nr);
 	} else {
 		h->failures = 0;
-		clone_step_up(clone, batch);
+		clone_adapt(clone, batch);
 	}
 	mempool_free(batch, &h->batches);
 	WRITE_ONCE(h->copying, h->copying - nr);
@@ -416,9 +449,6 @@ int clone_hydrator_init(struct clone *clone)
 	h->threshold = max(CLONE_COPY_SECTORS >> clone->region_shift, 1);
 	h->batch = max(CLONE_BATCH_SECTORS >> clone->region_shift, 1);
 	h->enabled = true;
-	h->retry_at = jiffies;
-	h->trickle_at = jiffies;
-	h->calm_at = jiffies;
 	return mempool_init_slab_pool(&h->batches, CLONE_MIN_BATCHES, clone_batch_slab);
 }
 
@@ -445,9 +475,9 @@ void clone_hydrator_set(struct clone *clone, const unsigned int *threshold,
 
 	mutex_lock(&h->lock);
 	if (threshold)
-		h->threshold = *threshold;
+		WRITE_ONCE(h->threshold, *threshold);
 	if (batch)
-		h->batch = *batch;
+		WRITE_ONCE(h->batch, *batch);
 	clone_hydrator_wake(clone);
 	mutex_unlock(&h->lock);
 }
@@ -457,7 +487,7 @@ void clone_hydrator_enable(struct clone *clone, bool enable)
 	struct clone_hydrator *h = &clone->hydrator;
 
 	mutex_lock(&h->lock);
-	h->enabled = enable;
+	WRITE_ONCE(h->enabled, enable);
 	clone_hydrator_wake(clone);
 	mutex_unlock(&h->lock);
 }
@@ -465,6 +495,7 @@ void clone_hydrator_enable(struct clone *clone, bool enable)
 void clone_hydrator_run(struct clone *clone)
 {
 	struct clone_hydrator *h = &clone->hydrator;
+	u64 now = ktime_get_ns();
 
 	mutex_lock(&h->lock);
 	h->running = true;
@@ -472,9 +503,11 @@ void clone_hydrator_run(struct clone *clone)
 	h->ceiling = CLONE_MAX_STEP;
 	h->latency = 0;
 	h->probes = 0;
-	h->measured = 0;
+	/* What was mapped before does not disturb the first copies. */
+	clone_others_are_busy(clone, now);
 	h->step = clone_least_step(clone);
-	h->probe_at = jiffies;
+	h->calm_at = now;
+	h->probe_at = now;
 	clone_hydrator_wake(clone);
 	mutex_unlock(&h->lock);
 }

@@ -82,7 +82,8 @@ struct clone_cpu {
 
 /**
  * struct clone_hydrator - copies regions that nobody has asked for
- * @lock:      protects all fields; taken once for a batch
+ * @lock:      protects all fields; taken once for a batch. Others read @threshold, @batch, @enabled
+ *             and @copying without it
  * @work:      starts batches
  * @batches:   reserve of batches
  * @threshold: regions that may be copied at a time
@@ -93,24 +94,27 @@ struct clone_cpu {
  * @careful:   from this one on
  * @careful_end: to before this one regions are copied one by one, as together they failed
  * @copying:   regions being copied; set before a region is claimed, cleared after its release
- * @step:      sectors that may be copied at a time now; grows as long as nobody else does I/O
+ * @step:      sectors that may be copied at a time now, @ceiling at most; grows as long as nobody
+ *             else does I/O
  * @ceiling:   where @step stops growing, as the devices are not faster
- * @latency:   ns that the smallest copy takes with nothing else under way, 50 ms if longer; 0: not
- *             known
+ * @latency:   ns that the smallest copy typically takes with nothing else under way, 50 ms if
+ *             longer; 0: not known
  * @probes:    such copies since @probe_at
- * @probed:    ns that the quickest of them took
- * @measured:  ns; since then the rate of copying is measured; 0: not now
- * @measured_sectors: sectors copied since then
+ * @probed:    ns that the slowest of them took but one
+ * @slowest:   ns that the slowest of them took
+ * @measured:  ns; since then what copies take is averaged; 0: not now
+ * @measured_took: ns that they took, all together
+ * @measured_batches: number of them
  * @failures:  regions that failed one after another
  * @begun:     bios mapped when it was last looked
- * @retry_at:  jiffies; nothing is begun before
- * @probe_at:  jiffies; when @latency is measured again
- * @trickle_at: jiffies; when a small batch is due although others do I/O
- * @calm_at:   jiffies; @step does not grow before, as others have done I/O
+ * @retry_at:  ns; nothing is begun before
+ * @probe_at:  ns; when @latency is measured again
+ * @trickle_at: ns; when a small batch is due although others do I/O
+ * @calm_at:   ns; @step does not grow before, as others have done I/O
  * @idle:      woken when @copying becomes 0
  */
 struct clone_hydrator {
-	struct mutex lock;	/* protects all fields */
+	struct mutex lock;	/* see above */
 	struct delayed_work work;
 	mempool_t batches;
 	unsigned int threshold;
@@ -126,14 +130,16 @@ struct clone_hydrator {
 	u64 latency;
 	unsigned int probes;
 	u64 probed;
+	u64 slowest;
 	u64 measured;
-	u64 measured_sectors;
+	u64 measured_took;
+	unsigned int measured_batches;
 	unsigned int failures;
 	unsigned long begun;
-	unsigned long retry_at;
-	unsigned long probe_at;
-	unsigned long trickle_at;
-	unsigned long calm_at;
+	u64 retry_at;
+	u64 probe_at;
+	u64 trickle_at;
+	u64 calm_at;
 	wait_queue_head_t idle;
 };
 

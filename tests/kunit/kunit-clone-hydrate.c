@@ -3,6 +3,7 @@
  * Hydration in the background: which regions are copied, how many at a time, and when. Time, the
  * copies and the worker are the test's own, but for the last cases.
  */
+#include <linux/prandom.h>
 #include <linux/random.h>
 
 #include "kunit-clone.h"
@@ -11,7 +12,6 @@
 
 #include "dm-clone-scaled.h"
 
-static unsigned long hydrate_jiffies(void);
 static bool hydrate_reserve(struct dm_kcopyd_mq_client *kcopyd,
 			    struct dm_kcopyd_mq_ticket *ticket);
 static void hydrate_copy(struct clone *clone, struct dm_kcopyd_mq_client *kcopyd,
@@ -23,7 +23,6 @@ static void *hydrate_alloc(mempool_t *pool, gfp_t gfp);
 static u64 hydrate_ns(void);
 static void hydrate_urgent(struct dm_kcopyd_mq_client *kc, int change);
 
-#define jiffies					hydrate_jiffies()
 #define dm_kcopyd_mq_reserve(kcopyd, ticket)	hydrate_reserve(kcopyd, ticket)
 #define clone_copy(clone, kcopyd, ticket, region, nr, fn, context) \
 	hydrate_copy(clone, kcopyd, ticket, region, nr, fn, context)
@@ -36,7 +35,6 @@ static void hydrate_urgent(struct dm_kcopyd_mq_client *kc, int change);
 
 #include "dm-clone-hydrate.c"
 
-#undef jiffies
 #undef dm_kcopyd_mq_reserve
 #undef clone_copy
 #undef queue_delayed_work
@@ -51,8 +49,9 @@ static void hydrate_urgent(struct dm_kcopyd_mq_client *kc, int change);
 #define STEP		1
 #define REGIONS		1000UL
 #define SIZE		((sector_t)REGIONS << SHIFT)
-#define MAX_COPIES	4096
+#define MAX_COPIES	16384
 #define NOT_QUEUED	ULONG_MAX
+#define HOUR		(3600ULL * NSEC_PER_SEC)
 
 /**
  * struct hydrate_copy - a batch that is being copied
@@ -61,11 +60,13 @@ static void hydrate_urgent(struct dm_kcopyd_mq_client *kc, int change);
  * @fn:      to be called at the end
  * @context: for @fn
  * @begun:   when, ns
+ * @ends:    when it ends, for devices of a certain speed
  */
 struct hydrate_copy {
 	unsigned long first;
 	unsigned long nr;
 	u64 begun;
+	u64 ends;
 	dm_kcopyd_notify_fn fn;
 	void *context;
 };
@@ -78,8 +79,7 @@ struct hydrate_copy {
  * @ti:         its target
  * @source_dev: and devices, if it copies
  * @dest_dev:   likewise
- * @now:        jiffies
- * @ns:         the same in ns, from another time on; goes its own way
+ * @ns:         the time
  * @urgent:     how many want the background's copies at once
  * @delay:      after which the worker is to come, or NOT_QUEUED
  * @copies:     all that were begun
@@ -95,7 +95,6 @@ static struct fixture {
 	struct dm_target ti;
 	struct dm_dev source_dev;
 	struct dm_dev dest_dev;
-	unsigned long now;
 	u64 ns;
 	atomic_t urgent;
 	unsigned long delay;
@@ -105,11 +104,6 @@ static struct fixture {
 	bool made;
 	bool real;
 } fixture;
-
-static unsigned long hydrate_jiffies(void)
-{
-	return fixture.real ? jiffies : fixture.now;
-}
 
 static bool hydrate_reserve(struct dm_kcopyd_mq_client *kcopyd,
 			    struct dm_kcopyd_mq_ticket *ticket)
@@ -179,8 +173,6 @@ static struct fixture *setup_clone(struct kunit *test, unsigned int shift, secto
 
 	f->test = test;
 	f->meta = ku_disk(test, 64, 0);
-	/* Not long before it starts again with zero. */
-	f->now = ULONG_MAX - HZ / 4;
 	f->ns = 1;
 	f->delay = NOT_QUEUED;
 	f->ti.len = size;
@@ -192,25 +184,37 @@ static struct fixture *setup_clone(struct kunit *test, unsigned int shift, secto
 }
 
 /* It is running, but the worker has not come yet. What small copies take is measured later. */
-static struct fixture *setup(struct kunit *test)
+static struct fixture *setup_size(struct kunit *test, sector_t size)
 {
-	struct fixture *f = setup_clone(test, SHIFT, SIZE);
+	struct fixture *f = setup_clone(test, SHIFT, size);
 
 	clone_hydrator_run(&f->clone);
 	KUNIT_EXPECT_EQ(test, f->delay, 0UL);
-	f->clone.hydrator.probe_at = f->now + 3600 * HZ;
+	f->clone.hydrator.probe_at = f->ns + HOUR;
 	return f;
 }
 
-/* The same; as much as @threshold is copied at a time, in batches of @batch. */
+static struct fixture *setup(struct kunit *test)
+{
+	return setup_size(test, SIZE);
+}
+
+/* The same; @threshold regions are copied at a time, in batches of @batch, which teach nothing. */
 static struct fixture *setup_batches(struct kunit *test, unsigned int threshold,
 				     unsigned int batch)
 {
 	struct fixture *f = setup(test);
 
-	f->clone.hydrator.step = CLONE_MAX_STEP;
+	f->clone.hydrator.step = CLONE_MAX_STEP / 2;
+	f->clone.hydrator.calm_at = f->ns + HOUR;
 	clone_hydrator_set(&f->clone, &threshold, &batch);
 	return f;
+}
+
+/* Time passes. */
+static void pass(struct fixture *f, u64 ns)
+{
+	f->ns += ns;
 }
 
 /* The worker comes. */
@@ -218,7 +222,7 @@ static void work(struct fixture *f)
 {
 	if (f->delay == NOT_QUEUED)
 		return;
-	f->now += f->delay;
+	pass(f, jiffies_to_nsecs(f->delay));
 	f->delay = NOT_QUEUED;
 	clone_hydrate_work(&f->clone.hydrator.work.work);
 }
@@ -484,7 +488,7 @@ static void waits_for_others_to_fill(struct kunit *test)
 	KUNIT_ASSERT_TRUE(test, clone_region_claim(&f->clone, 0));
 	work(f);
 	KUNIT_EXPECT_EQ(test, f->nr_copies, 0U);
-	KUNIT_EXPECT_EQ(test, f->delay, (unsigned long)CLONE_RETRY);
+	KUNIT_EXPECT_EQ(test, f->delay, nsecs_to_jiffies(CLONE_RETRY));
 	KUNIT_EXPECT_EQ(test, f->clone.hydrator.copying, 0UL);
 	KUNIT_EXPECT_EQ(test, f->clone.hydrator.batches.curr_nr, CLONE_MIN_BATCHES);
 	clone_region_release(&f->clone, 0, BLK_STS_IOERR);
@@ -530,7 +534,7 @@ static void step_doubles(struct kunit *test)
 /* Others have done something since it was last looked: a little, and then more again. */
 static void step_falls_back(struct kunit *test)
 {
-	struct fixture *f = setup(test);
+	struct fixture *f = setup_size(test, 4 * SIZE);
 	unsigned int i, begun;
 
 	work(f);
@@ -550,21 +554,45 @@ static void step_falls_back(struct kunit *test)
 		end_copy(f, 0, 0);
 		KUNIT_EXPECT_EQ(test, f->clone.hydrator.copying, (unsigned long)STEP);
 	}
-	f->now += CLONE_CALM;
+	pass(f, CLONE_CALM);
 	speed_up(test, f);
 }
 
+/* Nor does the ceiling, with the largest step there is. */
 static void step_does_not_overflow(struct kunit *test)
 {
-	struct fixture *f = setup_batches(test, 1, 1);
+	struct fixture *f = setup(test);
+	struct clone_hydrator *h = &f->clone.hydrator;
+	struct clone_batch batch = { .clone = &f->clone, .nr = 1, .full = true };
 	unsigned int i;
 
-	f->clone.hydrator.step = CLONE_STEP_SECTORS;
+	h->threshold = UINT_MAX;
+	mutex_lock(&h->lock);
+	for (i = 0; i < 200; i++) {
+		batch.window = h->step;
+		batch.begun = f->ns;
+		if (i >= 100)
+			pass(f, NSEC_PER_MSEC);
+		clone_adapt(&f->clone, &batch);
+	}
+	KUNIT_EXPECT_EQ(test, h->step, CLONE_MAX_STEP);
+	KUNIT_EXPECT_EQ(test, h->ceiling, CLONE_MAX_STEP);
+	KUNIT_EXPECT_EQ(test, (sector_t)clone_window_regions(&f->clone, h->step),
+			CLONE_MAX_STEP >> SHIFT);
+	mutex_unlock(&h->lock);
+}
+
+/* With a small threshold it stays at that: a larger one is approached as usual. */
+static void step_keeps_to_the_threshold(struct kunit *test)
+{
+	struct fixture *f = setup(test);
+	unsigned int i, threshold = 2;
+
+	clone_hydrator_set(&f->clone, &threshold, NULL);
 	work(f);
 	for (i = 0; i < 100; i++)
 		end_copy(f, 0, 0);
-	KUNIT_EXPECT_EQ(test, f->clone.hydrator.step, CLONE_MAX_STEP);
-	KUNIT_EXPECT_EQ(test, open_copies(f), 1U);
+	KUNIT_EXPECT_EQ(test, f->clone.hydrator.step, (sector_t)2 << SHIFT);
 }
 
 /**
@@ -573,28 +601,45 @@ static void step_does_not_overflow(struct kunit *test)
  * @shift:   of the size of regions, sectors
  * @sectors: that they copy in a second
  * @latency: of each copy besides, ns
+ * @jitter:  that much more once in two copies, twice that in four, and so on: the mean, ns
+ * @holes:   every second region needs no copy
  * @least:   ns for which there must be copies under way in the end, at least
  * @most:    and at most
+ * @percent: of @sectors that must be copied in a second in the end
  */
 struct speed {
 	const char *name;
 	unsigned int shift;
 	u64 sectors;
 	u64 latency;
+	u64 jitter;
+	bool holes;
 	u64 least;
 	u64 most;
+	unsigned int percent;
 };
 
+#define US	((u64)NSEC_PER_USEC)
+#define MS	((u64)NSEC_PER_MSEC)
+
 static const struct speed speeds[] = {
-	{ "8 MB/s", 3, 16000, 0, 0, NSEC_PER_MSEC },
-	{ "1 MB/s", 3, 2000, 0, 0, 8 * NSEC_PER_MSEC },
-	{ "100 MB/s", 3, 200000, 0, 0, NSEC_PER_MSEC },
-	{ "100 MB/s that seeks", 7, 200000, 10 * NSEC_PER_MSEC, 10 * NSEC_PER_MSEC,
-	  25 * NSEC_PER_MSEC },
+	{ "8 MB/s", 3, 16000, 0, 0, false, 0, 1 * MS, 95 },
+	{ "1 MB/s", 3, 2000, 0, 0, false, 0, 8 * MS, 95 },
+	{ "100 MB/s", 3, 200000, 0, 0, false, 0, 1100 * US, 95 },
+	{ "100 MB/s that seeks", 7, 200000, 10 * MS, 0, false, 10 * MS, 25 * MS, 90 },
+	/* The first of these find the window at once, the last ones have to approach it. */
+	{ "100 MB/s, 20 ms away", 3, 200000, 20 * MS, 0, false, 20 * MS, 55 * MS, 85 },
+	{ "100 MB/s, 30 ms away", 3, 200000, 30 * MS, 0, false, 20 * MS, 55 * MS, 80 },
+	{ "100 MB/s, 45 ms away", 3, 200000, 45 * MS, 0, false, 5 * MS, 55 * MS, 10 },
 	/* As much as when others do I/O: 64 sectors. */
-	{ "100 MB/s far away", 3, 200000, 300 * NSEC_PER_MSEC, 64 * (NSEC_PER_SEC / 200000),
-	  50 * NSEC_PER_MSEC },
-	{ "4 GB/s", 8, 8000000, 0, NSEC_PER_MSEC / 2, NSEC_PER_MSEC },
+	{ "100 MB/s far away", 3, 200000, 300 * MS, 0, false, 64 * (NSEC_PER_SEC / 200000), 50 * MS,
+	  0 },
+	{ "100 MB/s with jitter", 3, 200000, 300 * US, 1 * MS, false, 0, 10 * MS, 40 },
+	{ "100 MB/s, 1 ms away with jitter", 3, 200000, 1 * MS, 1 * MS, false, 0, 15 * MS, 40 },
+	{ "100 MB/s, 5 ms away with jitter", 3, 200000, 5 * MS, 5 * MS, false, 0, 55 * MS, 40 },
+	{ "100 MB/s, 1 ms away, holes", 3, 200000, 1 * MS, 100 * US, true, 0, 6 * MS, 80 },
+	{ "100 MB/s, 2 ms away, holes", 3, 200000, 2 * MS, 400 * US, true, 0, 10 * MS, 80 },
+	{ "4 GB/s", 8, 8000000, 0, 0, false, 500 * US, 1200 * US, 90 },
 };
 
 static void speed_desc(const struct speed *s, char *desc)
@@ -604,49 +649,101 @@ static void speed_desc(const struct speed *s, char *desc)
 
 KUNIT_ARRAY_PARAM(speed, speeds, speed_desc);
 
-/* The oldest copy ends: the devices make one after another, and each takes its time besides. */
-static void end_copy_at(struct fixture *f, const struct speed *s, u64 *free_at)
-{
-	struct hydrate_copy *copy = &f->copies[f->done];
-	u64 begin = max(copy->begun, *free_at);
+/**
+ * struct devices - that copy
+ * @s:       their speed
+ * @random:  for the jitter
+ * @begun:   so many copies have a time
+ * @free_at: ns; when the transfer of the next one can begin
+ * @busy:    sectors being copied, at most, since it was set to 0
+ */
+struct devices {
+	const struct speed *s;
+	struct rnd_state random;
+	unsigned int begun;
+	u64 free_at;
+	u64 busy;
+};
 
-	*free_at = begin + div64_u64(((u64)copy->nr << s->shift) * NSEC_PER_SEC, s->sectors);
-	f->ns = max(f->ns, *free_at + s->latency);
-	f->now = ULONG_MAX - HZ / 4 + nsecs_to_jiffies(f->ns);
+/*
+ * The next copy ends: one transfer follows another, each copy takes its latency besides, and may
+ * overtake those with more.
+ */
+static void end_next_copy(struct fixture *f, struct devices *d)
+{
+	const struct speed *s = d->s;
+	unsigned int i, next;
+
+	d->busy = max(d->busy, (u64)f->clone.hydrator.copying << s->shift);
+	if (f->done >= MAX_COPIES / 2) {
+		memmove(f->copies, f->copies + f->done, open_copies(f) * sizeof(f->copies[0]));
+		d->begun -= f->done;
+		f->nr_copies -= f->done;
+		f->done = 0;
+	}
+	for (; d->begun < f->nr_copies; d->begun++) {
+		struct hydrate_copy *copy = &f->copies[d->begun];
+		u64 transfer = ((u64)copy->nr << s->shift) * NSEC_PER_SEC;
+
+		d->free_at = max(copy->begun, d->free_at) + div64_u64(transfer, s->sectors);
+		copy->ends = d->free_at + s->latency;
+		while (prandom_u32_state(&d->random) & 1)
+			copy->ends += s->jitter;
+	}
+	next = f->done;
+	for (i = next; i < f->nr_copies; i++)
+		if (f->copies[i].ends < f->copies[next].ends)
+			next = i;
+	swap(f->copies[f->done], f->copies[next]);
+	pass(f, f->copies[f->done].ends - f->ns);
 	end_copy(f, 0, 0);
 }
 
-/* No more is under way than makes copying faster. */
-static void slow_devices_get_less_at_a_time(struct kunit *test)
+/* No more is under way than makes copying faster, and as much as does. */
+static void copies_at_the_speed_of_devices(struct kunit *test)
 {
 	const struct speed *s = test->param_value;
-	struct fixture *f = setup_clone(test, s->shift, 150000ULL << s->shift);
-	unsigned long copying = 0;
-	u64 free_at = 0, takes;
+	unsigned long regions = 40000, copied = 0, i;
+	struct fixture *f = setup_clone(test, s->shift, (u64)regions << s->shift);
+	struct clone_hydrator *h = &f->clone.hydrator;
+	struct devices d = { .s = s };
+	u64 since, takes;
 
+	prandom_seed_state(&d.random, 1);
+	for (i = 1; s->holes && i < regions; i += 2)
+		hydrate(f, i, i + 1);
 	clone_hydrator_run(&f->clone);
 	work(f);
-	while (f->nr_copies < MAX_COPIES - 64) {
-		end_copy_at(f, s, &free_at);
-		/* At last, and not only while the smallest copies are measured. */
-		if (f->nr_copies >= MAX_COPIES - 128)
-			copying = max(copying, f->clone.hydrator.copying);
+	while (h->next < regions / 3 * 2 && f->ns < 4ULL * NSEC_PER_SEC)
+		end_next_copy(f, &d);
+	takes = div64_u64(d.busy * NSEC_PER_SEC, s->sectors);
+	/* Until the ceiling is known as well, but for the last doubling. */
+	KUNIT_EXPECT_LE(test, takes, 2 * s->most);
+
+	since = f->ns;
+	d.busy = 0;
+	while (h->next < regions - 2000 && f->ns < 6ULL * NSEC_PER_SEC) {
+		copied += f->copies[f->done].nr;
+		end_next_copy(f, &d);
 	}
-	takes = div64_u64(((u64)copying << s->shift) * NSEC_PER_SEC, s->sectors);
+	takes = div64_u64(d.busy * NSEC_PER_SEC, s->sectors);
 	KUNIT_EXPECT_GE(test, takes, s->least);
 	KUNIT_EXPECT_LE(test, takes, s->most);
+	KUNIT_EXPECT_GE(test, ((u64)copied << s->shift) * 100,
+			div_u64((f->ns - since) / USEC_PER_MSEC * s->sectors, USEC_PER_SEC) *
+			s->percent);
 }
 
 /* A copy ends that took so long. */
 static void end_copy_after(struct fixture *f, u64 ns)
 {
-	f->ns += ns;
+	pass(f, ns);
 	end_copy(f, 0, 0);
 }
 
 /*
- * The quickest of some copies counts that are the smallest ones and alone; then it is no longer
- * measured, for a while.
+ * The slowest but one of some copies counts that are the smallest ones and alone; then it is no
+ * longer measured, for a while.
  */
 static void smallest_copies_are_measured(struct kunit *test)
 {
@@ -662,7 +759,7 @@ static void smallest_copies_are_measured(struct kunit *test)
 	KUNIT_ASSERT_GT(test, open_copies(f), 1U);
 	KUNIT_EXPECT_EQ(test, h->latency, 0ULL);
 
-	h->probe_at = f->now;
+	h->probe_at = f->ns;
 	late = f->nr_copies;
 	while (f->done < late)
 		end_copy_after(f, 1000);
@@ -673,16 +770,89 @@ static void smallest_copies_are_measured(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, h->latency, 0ULL);
 		end_copy_after(f, i == 1 ? 2000 : 3000 + i);
 	}
-	KUNIT_EXPECT_EQ(test, h->latency, 2000ULL);
-	KUNIT_EXPECT_EQ(test, h->probe_at, f->now + CLONE_PROBE);
+	KUNIT_EXPECT_EQ(test, h->latency, 3002ULL);
+	KUNIT_EXPECT_EQ(test, h->probe_at, f->ns + CLONE_PROBE);
 	KUNIT_EXPECT_GT(test, f->copies[f->done].nr, 1UL);
 
 	/* It is forgotten what it was. */
-	f->now += CLONE_PROBE;
+	pass(f, CLONE_PROBE);
 	late = f->nr_copies;
 	while (f->done < late + CLONE_PROBES)
 		end_copy_after(f, 7000);
 	KUNIT_EXPECT_EQ(test, h->latency, 7000ULL);
+}
+
+/* Copies that others disturb say nothing about the devices, even if that is noticed late. */
+static void others_are_not_measured(struct kunit *test)
+{
+	struct fixture *f = setup_clone(test, SHIFT, 150000ULL << SHIFT);
+	struct clone_hydrator *h = &f->clone.hydrator;
+	sector_t ceiling;
+	unsigned int i;
+
+	clone_hydrator_run(&f->clone);
+	work(f);
+	for (i = 0; i < 2000; i++)
+		end_copy_after(f, NSEC_PER_MSEC / 10);
+	ceiling = h->ceiling;
+	others(f, 1, 1);
+	end_copy_after(f, 20 * CLONE_LONG);
+	KUNIT_EXPECT_EQ(test, h->ceiling, ceiling);
+
+	/* Nor while the smallest copies are measured. */
+	pass(f, NSEC_PER_SEC);
+	h->probe_at = f->ns;
+	h->probes = 0;
+	for (i = 0; i < 100 && !h->probes; i++)
+		end_copy_after(f, 1000);
+	KUNIT_ASSERT_EQ(test, h->probes, 1U);
+	others(f, 1, 1);
+	end_copy_after(f, 1000);
+	KUNIT_EXPECT_EQ(test, h->probes, 1U);
+}
+
+/* Nor do pauses. */
+static void pauses_are_not_measured(struct kunit *test)
+{
+	static const struct speed speed = { "", 3, 200000 };
+	struct fixture *f = setup_clone(test, 3, 150000 << 3);
+	struct clone_hydrator *h = &f->clone.hydrator;
+	struct devices d = { .s = &speed };
+	sector_t ceiling;
+
+	clone_hydrator_run(&f->clone);
+	work(f);
+	while (f->ns < NSEC_PER_SEC)
+		end_next_copy(f, &d);
+	ceiling = h->ceiling;
+	clone_hydrator_enable(&f->clone, false);
+	work(f);
+	while (open_copies(f))
+		end_next_copy(f, &d);
+	pass(f, 500 * NSEC_PER_MSEC);
+	clone_hydrator_enable(&f->clone, true);
+	work(f);
+	while (f->ns < 1600 * NSEC_PER_MSEC) {
+		end_next_copy(f, &d);
+		KUNIT_ASSERT_GE(test, h->ceiling, ceiling / 2);
+	}
+}
+
+/* What was mapped before it ran does not make the first copies worth nothing. */
+static void begins_with_measuring(struct kunit *test)
+{
+	struct fixture *f = setup_clone(test, 3, 1000 << 3);
+	struct clone_hydrator *h = &f->clone.hydrator;
+	unsigned int i;
+
+	others(f, 5, 5);
+	clone_hydrator_run(&f->clone);
+	work(f);
+	for (i = 0; i < CLONE_PROBES; i++) {
+		expect_copy(test, f, i, i, 1);
+		end_copy_after(f, 1000);
+	}
+	KUNIT_EXPECT_EQ(test, h->latency, 1000ULL);
 }
 
 /*
@@ -694,35 +864,35 @@ static void gives_way(struct kunit *test)
 {
 	struct fixture *f = setup(test);
 	struct clone_hydrator *h = &f->clone.hydrator;
-	unsigned long since = f->now;
+	u64 since = f->ns;
 
 	others(f, 2, 1);
 	work(f);
 	expect_copy(test, f, 0, 0, STEP);
 	KUNIT_EXPECT_EQ(test, f->nr_copies, 1U);
-	KUNIT_EXPECT_EQ(test, f->delay, (unsigned long)CLONE_POLL);
+	KUNIT_EXPECT_EQ(test, f->delay, nsecs_to_jiffies(CLONE_POLL));
 
 	/* It has not ended: it is not due, however long that takes. */
-	f->now += HZ;
+	pass(f, NSEC_PER_SEC);
 	work(f);
 	KUNIT_EXPECT_EQ(test, f->nr_copies, 1U);
-	KUNIT_EXPECT_EQ(test, f->delay, (unsigned long)CLONE_POLL);
+	KUNIT_EXPECT_EQ(test, f->delay, nsecs_to_jiffies(CLONE_POLL));
 	others(f, 1, 1);
 	end_copy(f, 0, 0);
 	expect_copy(test, f, 1, STEP, STEP);
 	others(f, 1, 1);
 	end_copy(f, 0, 0);
 	KUNIT_EXPECT_EQ(test, f->nr_copies, 2U);
-	since = f->now;
+	since = f->ns;
 	while (f->nr_copies == 2) {
-		KUNIT_ASSERT_LE(test, f->now - since, (unsigned long)HZ);
-		KUNIT_ASSERT_EQ(test, f->delay, (unsigned long)CLONE_POLL);
+		KUNIT_ASSERT_LE(test, f->ns - since, (u64)NSEC_PER_SEC);
+		KUNIT_ASSERT_EQ(test, f->delay, nsecs_to_jiffies(CLONE_POLL));
 		work(f);
 	}
 	expect_copy(test, f, 2, 2 * STEP, STEP);
 	/* 128 sectors, of 2560 a second. */
-	KUNIT_EXPECT_GE(test, f->now - since, (unsigned long)HZ / 20);
-	KUNIT_EXPECT_LE(test, f->now - since, (unsigned long)HZ / 20 + CLONE_POLL);
+	KUNIT_EXPECT_GE(test, f->ns - since, 50ULL * NSEC_PER_MSEC);
+	KUNIT_EXPECT_LE(test, f->ns - since, 50ULL * NSEC_PER_MSEC + CLONE_POLL);
 	KUNIT_EXPECT_EQ(test, h->copying, (unsigned long)STEP);
 }
 
@@ -730,30 +900,87 @@ static void gives_way(struct kunit *test)
 static void trickles_large_regions_more_seldom(struct kunit *test)
 {
 	struct fixture *f = setup_clone(test, 12, 100 << 12);
-	unsigned long since;
+	u64 since;
 
 	clone_hydrator_run(&f->clone);
 	others(f, 1, 0);
 	work(f);
 	expect_copy(test, f, 0, 0, 1);
-	since = f->now;
+	since = f->ns;
 	others(f, 1, 1);
 	end_copy(f, 0, 0);
 	while (f->nr_copies == 1) {
-		KUNIT_ASSERT_LE(test, f->now - since, 3UL * HZ);
+		KUNIT_ASSERT_LE(test, f->ns - since, 3ULL * NSEC_PER_SEC);
 		others(f, 1, 1);
 		work(f);
 	}
 	expect_copy(test, f, 1, 1, 1);
-	KUNIT_EXPECT_GE(test, f->now - since, 4096UL * HZ / 2560);
-	KUNIT_EXPECT_LE(test, f->now - since, 4096UL * HZ / 2560 + CLONE_POLL);
+	KUNIT_EXPECT_GE(test, f->ns - since, 1600ULL * NSEC_PER_MSEC);
+	KUNIT_EXPECT_LE(test, f->ns - since, 1600ULL * NSEC_PER_MSEC + CLONE_POLL);
+}
+
+/* What was copied counts, not what might have been. */
+static void trickles_what_it_says(struct kunit *test)
+{
+	struct fixture *f = setup_clone(test, 3, 10000 << 3);
+	struct clone_hydrator *h = &f->clone.hydrator;
+	u64 since, sectors;
+
+	clone_hydrator_run(&f->clone);
+	/* As on a slow device. */
+	h->ceiling = CLONE_LEAST_SECTORS;
+	others(f, 1, 0);
+	work(f);
+	since = f->ns;
+	while (f->ns < since + 2ULL * NSEC_PER_SEC) {
+		if (open_copies(f))
+			end_copy(f, 0, 0);
+		work(f);
+	}
+	sectors = h->next << 3;
+	/* A poll takes a tick or two. */
+	KUNIT_EXPECT_GE(test, sectors, 2ULL * CLONE_TRICKLE_SECTORS / 2);
+	KUNIT_EXPECT_LE(test, sectors, 2ULL * CLONE_TRICKLE_SECTORS * 11 / 10);
+}
+
+/* Nor is anything counted if there was nothing to copy. */
+static void trickles_when_there_is_something(struct kunit *test)
+{
+	struct fixture *f = setup_clone(test, SHIFT, SIZE);
+
+	hydrate(f, 1, REGIONS);
+	KUNIT_ASSERT_TRUE(test, clone_region_claim(&f->clone, 0));
+	clone_hydrator_run(&f->clone);
+	others(f, 1, 0);
+	work(f);
+	KUNIT_EXPECT_EQ(test, f->nr_copies, 0U);
+	clone_region_release(&f->clone, 0, BLK_STS_IOERR);
+	f->delay = 0;
+	work(f);
+	expect_copy(test, f, 0, 0, 1);
+}
+
+/* After a rest of years, or, with 32 bits, of weeks. */
+static void goes_on_after_a_long_rest(struct kunit *test)
+{
+	struct fixture *f = setup_batches(test, 1, 1);
+	unsigned int i;
+
+	work(f);
+	for (i = 0; i < CLONE_MAX_FAILURES; i++)
+		end_copy(f, 1, 0);
+	work(f);
+	KUNIT_ASSERT_EQ(test, open_copies(f), 1U);
+	f->ns += 100ULL * 365 * 24 * 3600 * NSEC_PER_SEC;
+	end_copy(f, 0, 0);
+	KUNIT_EXPECT_EQ(test, open_copies(f), 1U);
 }
 
 static void goes_on_in_a_pause(struct kunit *test)
 {
 	struct fixture *f = setup(test);
 
-	f->clone.hydrator.trickle_at = f->now + HZ;
+	f->clone.hydrator.trickle_at = f->ns + NSEC_PER_SEC;
 	others(f, 5, 4);
 	work(f);
 	KUNIT_EXPECT_EQ(test, f->nr_copies, 0U);
@@ -770,7 +997,7 @@ static void counts_all_cpus(struct kunit *test)
 	struct fixture *f = setup(test);
 	unsigned int cpu, nr = 0;
 
-	f->clone.hydrator.trickle_at = f->now + HZ;
+	f->clone.hydrator.trickle_at = f->ns + NSEC_PER_SEC;
 	for_each_possible_cpu(cpu) {
 		per_cpu_ptr(f->clone.cpus, cpu)->begun = 100 + cpu;
 		nr += 100 + cpu;
@@ -977,7 +1204,7 @@ static void failed_batch_is_taken_apart(struct kunit *test)
 static void pauses_after_failures(struct kunit *test)
 {
 	struct fixture *f = setup_batches(test, 1, 1);
-	unsigned long since = f->now;
+	u64 since = f->ns;
 	unsigned int i;
 
 	work(f);
@@ -991,16 +1218,16 @@ static void pauses_after_failures(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, f->delay, NOT_QUEUED);
 	end_copy(f, 0, 1);
 	KUNIT_EXPECT_EQ(test, open_copies(f), 0U);
-	KUNIT_EXPECT_EQ(test, f->delay, (unsigned long)CLONE_RETRY);
+	KUNIT_EXPECT_EQ(test, f->delay, nsecs_to_jiffies(CLONE_RETRY));
 
 	/* Whoever wakes it does not end the pause. */
-	f->now += CLONE_RETRY / 2;
+	pass(f, CLONE_RETRY / 2);
 	clone_hydrator_enable(&f->clone, true);
 	work(f);
 	KUNIT_EXPECT_EQ(test, open_copies(f), 0U);
-	KUNIT_EXPECT_EQ(test, f->delay, (unsigned long)CLONE_RETRY - CLONE_RETRY / 2);
+	KUNIT_EXPECT_EQ(test, f->delay, nsecs_to_jiffies(CLONE_RETRY - CLONE_RETRY / 2));
 	work(f);
-	KUNIT_EXPECT_EQ(test, f->now - since, (unsigned long)CLONE_RETRY);
+	KUNIT_EXPECT_EQ(test, f->ns - since, (u64)CLONE_RETRY);
 	KUNIT_EXPECT_EQ(test, open_copies(f), 1U);
 	expect_copy(test, f, 2 * CLONE_MAX_FAILURES, 2 * CLONE_MAX_FAILURES, 1);
 
@@ -1036,9 +1263,6 @@ static struct fixture *setup_real(struct kunit *test, struct test_disk **source,
 	f->dest_dev.bdev = (*dest)->bdev;
 	c->source = &f->source_dev;
 	c->dest = &f->dest_dev;
-	c->hydrator.retry_at = jiffies;
-	c->hydrator.trickle_at = jiffies;
-	c->hydrator.calm_at = jiffies;
 	c->kcopyd = ku_client(test, 64, NULL);
 	c->background = c->kcopyd;
 	c->wq = alloc_workqueue("kunit-clone", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
@@ -1170,10 +1394,17 @@ static struct kunit_case hydrate_cases[] = {
 	KUNIT_CASE(step_doubles),
 	KUNIT_CASE(step_falls_back),
 	KUNIT_CASE(step_does_not_overflow),
-	KUNIT_CASE_PARAM(slow_devices_get_less_at_a_time, speed_gen_params),
+	KUNIT_CASE(step_keeps_to_the_threshold),
+	KUNIT_CASE_PARAM(copies_at_the_speed_of_devices, speed_gen_params),
 	KUNIT_CASE(smallest_copies_are_measured),
+	KUNIT_CASE(others_are_not_measured),
+	KUNIT_CASE(pauses_are_not_measured),
+	KUNIT_CASE(begins_with_measuring),
 	KUNIT_CASE(gives_way),
 	KUNIT_CASE(trickles_large_regions_more_seldom),
+	KUNIT_CASE(trickles_what_it_says),
+	KUNIT_CASE(trickles_when_there_is_something),
+	KUNIT_CASE(goes_on_after_a_long_rest),
 	KUNIT_CASE(goes_on_in_a_pause),
 	KUNIT_CASE(counts_all_cpus),
 	KUNIT_CASE(copies_if_it_may),
