@@ -142,10 +142,15 @@ static bool clone_is_probing(struct clone_hydrator *h, u64 now)
 	return now >= max(h->probe_at, h->calm_at);
 }
 
-/* Regions that make a window; one at least. */
+/*
+ * Regions that may be under way. Were the window always rounded down, what so few regions take
+ * would seem to be the window's, which would grow and shrink without end.
+ */
 static unsigned long clone_window_regions(struct clone *clone, sector_t window)
 {
-	return max_t(unsigned long, window >> clone->region_shift, 1);
+	unsigned long nr = (window + clone_region_size(clone) / 2) >> clone->region_shift;
+
+	return min_t(unsigned long, clone->hydrator.threshold, max(nr, 1UL));
 }
 
 /*
@@ -155,8 +160,7 @@ static unsigned long clone_window_regions(struct clone *clone, sector_t window)
 static unsigned long clone_batch_room(struct clone *clone, sector_t window)
 {
 	struct clone_hydrator *h = &clone->hydrator;
-	unsigned long limit = min_t(unsigned long, h->threshold,
-				    clone_window_regions(clone, window));
+	unsigned long limit = clone_window_regions(clone, window);
 	unsigned long nr = min_t(unsigned long, limit, max(h->batch, 1U));
 
 	lockdep_assert_held(&h->lock);
@@ -205,6 +209,7 @@ static void clone_probe(struct clone *clone, const struct clone_batch *batch, u6
 static void clone_measure(struct clone *clone, u64 took, u64 now)
 {
 	struct clone_hydrator *h = &clone->hydrator;
+	u64 sectors = (u64)clone_window_regions(clone, h->step) << clone->region_shift;
 
 	lockdep_assert_held(&h->lock);
 
@@ -218,8 +223,8 @@ static void clone_measure(struct clone *clone, u64 took, u64 now)
 	if (now - h->measured < max_t(u64, CLONE_PERIOD, 8 * h->latency))
 		return;
 	took = max_t(u64, div64_u64(h->measured_took, h->measured_batches), 1);
-	/* Fits: less than 2^31 by less than 2^26. */
-	h->ceiling = clamp_t(u64, div64_u64(h->step * clone_may_take(h), took),
+	/* Fits: not much more than 2^31 by less than 2^26. */
+	h->ceiling = clamp_t(u64, div64_u64(sectors * clone_may_take(h), took),
 			     clone_floor(clone), CLONE_MAX_STEP);
 	h->step = min(h->step, h->ceiling);
 	h->measured = 0;
