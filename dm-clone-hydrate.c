@@ -11,10 +11,11 @@
  *
  * A user's I/O waits for what is under way when it comes. "In time" is twice what the smallest copy
  * takes by itself: the devices are in use all the time then, and more would only wait. It may be a
- * millisecond, if that is more, and is never more than 50 ms. If copies take longer than that on
- * average, the window shrinks in proportion (the ceiling, beyond which it does not double). Only
- * batches that fill the present window, and that nobody disturbs, are averaged. Both times are
- * typical ones: a quickest copy says nothing about the average of devices with jitter.
+ * millisecond, if that is more, and is never more than 50 ms. If copies take longer than that, the
+ * window shrinks in proportion (the ceiling, beyond which it does not double). Only batches that
+ * fill the present window, and that nobody disturbs, are measured. Of the smallest copies and of
+ * these the quickest of each four counts: the others may have waited for a CPU, or for a device
+ * with jitter, and what they waited for is no queue of ours.
  *
  * If the smallest copy alone takes more than half of 50 ms, 32 KiB are under way at least.
  *
@@ -48,7 +49,7 @@
 /* How seldom it is measured what the smallest copies take: always, and at most. */
 #define CLONE_PROBE		(2ULL * NSEC_PER_SEC)
 #define CLONE_MAX_PROBE		(60ULL * NSEC_PER_SEC)
-/* By so many, of which the slowest does not count: it may have waited for a CPU. */
+/* Of so many copies that are measured the quickest counts. */
 #define CLONE_PROBES		4
 /* How long nobody else must have done any before more is copied at a time. */
 #define CLONE_CALM		(20 * NSEC_PER_MSEC)
@@ -85,6 +86,23 @@ struct clone_batch {
 
 static struct kmem_cache *clone_batch_slab;
 
+static void clone_measure_anew(struct clone_hydrator *h)
+{
+	if (h->measured)
+		h->probes = 0;
+	h->measured = 0;
+}
+
+/* A copy took so many ns. Returns what the quickest of four took, 0 if there are more to come. */
+static u64 clone_quickest(struct clone_hydrator *h, u64 took)
+{
+	h->probed = h->probes ? min(h->probed, took) : max(took, 1ULL);
+	if (++h->probes < CLONE_PROBES)
+		return 0;
+	h->probes = 0;
+	return h->probed;
+}
+
 /*
  * Whether bios of others are under way. These, and any that have been since the last call, make
  * the next batches small.
@@ -107,7 +125,7 @@ static bool clone_others_are_busy(struct clone *clone, u64 now)
 	if (begun != h->begun || begun != ended) {
 		h->step = min_t(sector_t, CLONE_STEP_SECTORS, h->ceiling);
 		h->calm_at = now + CLONE_CALM;
-		h->measured = 0;
+		clone_measure_anew(h);
 	}
 	h->begun = begun;
 	return begun != ended;
@@ -183,24 +201,19 @@ static unsigned long clone_batch_room(struct clone *clone, sector_t window)
 static void clone_probe(struct clone *clone, const struct clone_batch *batch, u64 now)
 {
 	struct clone_hydrator *h = &clone->hydrator;
-	u64 took = now - batch->begun;
+	u64 took;
 
 	lockdep_assert_held(&h->lock);
 
+	clone_measure_anew(h);
 	if (!batch->alone ||
 	    clone_sectors(clone, batch->first, batch->nr) > clone_least_step(clone))
 		return;
-	if (!h->probes++) {
-		h->slowest = 0;
-		h->probed = 0;
-	}
-	h->probed = max(h->probed, min(took, h->slowest));
-	h->slowest = max(h->slowest, took);
-	if (h->probes < CLONE_PROBES)
+	took = clone_quickest(h, now - batch->begun);
+	if (!took)
 		return;
-	h->probes = 0;
-	h->probe_at = now + clamp_t(u64, 64 * h->probed, CLONE_PROBE, CLONE_MAX_PROBE);
-	h->latency = min_t(u64, h->probed, CLONE_LONG);
+	h->probe_at = now + clamp_t(u64, 64 * took, CLONE_PROBE, CLONE_MAX_PROBE);
+	h->latency = min_t(u64, took, CLONE_LONG);
 	h->ceiling = max(h->ceiling, clone_floor(clone));
 	h->step = max(h->step, clone_floor(clone));
 }
@@ -216,18 +229,21 @@ static void clone_measure(struct clone *clone, u64 took, u64 now)
 	if (!h->measured) {
 		h->measured = now;
 		h->measured_took = 0;
-		h->measured_batches = 0;
+		h->measured_nr = 0;
 	}
+	took = clone_quickest(h, took);
+	if (!took)
+		return;
 	h->measured_took += took;
-	h->measured_batches++;
+	h->measured_nr++;
 	if (now - h->measured < max_t(u64, CLONE_PERIOD, 8 * h->latency))
 		return;
-	took = max_t(u64, div64_u64(h->measured_took, h->measured_batches), 1);
+	took = max_t(u64, div64_u64(h->measured_took, h->measured_nr), 1);
 	/* Fits: not much more than 2^31 by less than 2^26. */
 	h->ceiling = clamp_t(u64, div64_u64(sectors * clone_may_take(h), took),
 			     clone_floor(clone), CLONE_MAX_STEP);
 	h->step = min(h->step, h->ceiling);
-	h->measured = 0;
+	clone_measure_anew(h);
 }
 
 /* A batch ends well. Only one that filled the present window says something about it. */
@@ -249,7 +265,7 @@ static void clone_adapt(struct clone *clone, const struct clone_batch *batch)
 	} else if (took <= clone_may_take(h) && h->step < h->ceiling &&
 		   clone_window_regions(clone, h->step) < h->threshold) {
 		h->step = min(2 * h->step, h->ceiling);
-		h->measured = 0;
+		clone_measure_anew(h);
 	} else {
 		clone_measure(clone, took, now);
 	}

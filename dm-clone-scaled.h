@@ -97,14 +97,13 @@ struct clone_cpu {
  * @step:      sectors that may be copied at a time now, @ceiling at most; grows as long as nobody
  *             else does I/O
  * @ceiling:   where @step stops growing, as the devices are not faster
- * @latency:   ns that the smallest copy typically takes with nothing else under way, 50 ms if
- *             longer; 0: not known
- * @probes:    such copies since @probe_at
- * @probed:    ns that the slowest of them took but one
- * @slowest:   ns that the slowest of them took
- * @measured:  ns; since then what copies take is averaged; 0: not now
- * @measured_took: ns that they took, all together
- * @measured_batches: number of them
+ * @latency:   ns that the quickest of the smallest copies takes with nothing else under way, 50 ms
+ *             if longer; 0: not known
+ * @probes:    such copies since @probe_at, or copies of a full window since @measured, of each four
+ * @probed:    ns that the quickest of them took
+ * @measured:  ns; since then what copies of a full window take is averaged; 0: not now
+ * @measured_took: ns that the quickest of each four took, all together
+ * @measured_nr: number of fours
  * @failures:  regions that failed one after another
  * @begun:     bios mapped when it was last looked
  * @retry_at:  ns; nothing is begun before
@@ -130,10 +129,9 @@ struct clone_hydrator {
 	u64 latency;
 	unsigned int probes;
 	u64 probed;
-	u64 slowest;
 	u64 measured;
 	u64 measured_took;
-	unsigned int measured_batches;
+	unsigned int measured_nr;
 	unsigned int failures;
 	unsigned long begun;
 	u64 retry_at;
