@@ -6,12 +6,16 @@
 #include "sector.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <fcntl.h>
 #include <new>
 #include <system_error>
 #include <unistd.h>
+
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 
 namespace dmsc
 {
@@ -75,6 +79,14 @@ void Disk::write(std::uint64_t sector, std::span<const std::byte> data) const
 void Disk::flush() const
 {
 	if (::fsync(fd_) < 0)
+		fail();
+}
+
+void Disk::discard(std::uint64_t sector, std::uint64_t count) const
+{
+	std::array<std::uint64_t, 2> range{sector * kSector, count * kSector};
+
+	if (::ioctl(fd_, BLKDISCARD, range.data()) < 0)
 		fail();
 }
 

@@ -28,6 +28,7 @@ public:
 	[[nodiscard]] Image read(std::uint64_t sector, std::uint64_t count) const;
 	void write(std::uint64_t sector, std::span<const std::byte> data) const;
 	void flush() const;
+	void discard(std::uint64_t sector, std::uint64_t count) const;
 
 private:
 	[[noreturn]] void fail() const;

@@ -28,6 +28,21 @@ std::string whole(const std::string &target)
 
 } // namespace
 
+Generator::Generator(std::uint64_t seed, std::uint64_t index) : random_(seed, index)
+{
+	constexpr std::array<std::string_view, 5> regions{"8", "16", "64", "256", "2048"};
+	constexpr std::array<std::string_view, 5> sources{"a", "a", "b", "v0", "v1"};
+
+	for (const CloneOf &each : kClones) {
+		const std::string source(random_.pick(sources));
+		const std::size_t lowest = source == "v0" ? 1 : source == "v1" ? 2 : 0;
+
+		clones_.push_back({std::string(each.meta), std::string(each.dest), source,
+				   std::string(random_.pick(regions)),
+				   volume(lowest + random_.below(kVolumes - lowest))});
+	}
+}
+
 // Of a snapshot that a device may hold.
 Generator::Snapshot Generator::snapshot(std::size_t device)
 {
@@ -43,12 +58,80 @@ Generator::Snapshot Generator::snapshot(std::size_t device)
 		std::string(random_.pick(kChunks))};
 }
 
+std::string Generator::clone(const Clone &chosen)
+{
+	constexpr std::array<std::string_view, 9> options{
+		"",
+		" 0",
+		" 1 no_hydration",
+		" 1 no_hydration",
+		" 1 no_discard_passdown",
+		" 2 no_discard_passdown no_hydration",
+		" 0 2 hydration_threshold 1",
+		" 0 4 hydration_batch_size 2 hydration_threshold 3",
+		" 1 no_hydration 2 hydration_batch_size 1",
+	};
+	constexpr std::array<std::string_view, 7> wrong{
+		" 1",
+		" 1 hydration",
+		" 3 no_hydration no_hydration no_hydration",
+		" 0 1 hydration_threshold",
+		" 0 2 hydration_threshold x",
+		" 0 2 threshold 1",
+		" 0 2 hydration_threshold 1 x",
+	};
+
+	return "clone " + chosen.meta + " " + chosen.dest + " " + chosen.source + " " +
+	       chosen.region +
+	       std::string(random_.one_in(20) ? random_.pick(wrong) : random_.pick(options));
+}
+
+// A clone that a device may hold, often as it was before.
+std::string Generator::clone(std::size_t device)
+{
+	constexpr std::array<std::string_view, 8> regions{"8", "16",      "64", "1024",
+							  "0", "4194304", "4",  "24"};
+	constexpr std::array<std::string_view, 6> sources{"a", "b", "d", "a2", "m", "s1"};
+	Clone chosen = clones_[random_.below(clones_.size())];
+
+	if (random_.one_in(8))
+		chosen.region = random_.pick(regions);
+	if (random_.one_in(8))
+		chosen.source = random_.pick(sources);
+	if (random_.one_in(16))
+		chosen.dest = clones_[random_.below(clones_.size())].dest;
+	if (random_.one_in(32))
+		chosen.dest = "a2";
+	// A device stands on those before it.
+	if (chosen.source.starts_with('v') && chosen.source >= volume(device))
+		chosen.source = random_.one_in(2) || device == 0 ? "b" : volume(device - 1);
+	return clone(chosen);
+}
+
+std::string Generator::message(const std::string &device)
+{
+	constexpr std::array<std::string_view, 12> messages{
+		"enable_hydration",       "enable_hydration",        "enable_hydration",
+		"disable_hydration",      "disable_hydration",       "hydration_threshold 0",
+		"hydration_threshold 1",  "hydration_threshold 100", "hydration_batch_size 4",
+		"hydration_batch_size x", "hydration_threshold",     "enable_hydration now",
+	};
+
+	return "message " + device + " " + std::string(random_.pick(messages));
+}
+
 std::string Generator::target(std::size_t device, std::uint64_t start, std::uint64_t length)
 {
 	const std::string lead = std::to_string(start) + " " + std::to_string(length) + " ";
 	const std::size_t below = random_.below(device + 2);
 	const std::string origin = below < 2 ? (below == 0 ? "a" : "b") : volume(below - 2);
 
+	// With the numbers that its source has for its sectors.
+	if (start == 0 && random_.one_in(6))
+		return lead + clone(device);
+	if (random_.one_in(24))
+		return lead + "linear " + clones_[random_.below(clones_.size())].dest + " " +
+		       std::to_string(start);
 	switch (random_.below(16)) {
 	case 0:
 		return lead + (random_.one_in(2) ? "error" : "zero");
@@ -162,6 +245,54 @@ void Generator::plan(const Model &model)
 	}
 }
 
+// What is done to clones in a row.
+void Generator::plan_clone(const Model &model)
+{
+	const Clone chosen = clones_[random_.below(clones_.size())];
+	const std::string &device = chosen.volume;
+	const auto add = [this](const std::string &text) { planned_.push_back(text); };
+
+	ensure(model, device);
+	switch (random_.below(6)) {
+	case 0:
+	case 1:
+		// One begins, or goes on with another table.
+		add("load " + device + " " + whole(clone(chosen)));
+		add("suspend " + device);
+		add("resume " + device);
+		break;
+	case 2:
+		add(message(device));
+		add("wait");
+		add(message(device));
+		break;
+	case 3:
+		// It is removed and comes back.
+		add("wait");
+		add("remove " + device);
+		add("create " + device);
+		add("load " + device + " " + whole(clone(chosen)));
+		add("resume " + device);
+		break;
+	case 4:
+		// The destination takes its place.
+		add("message " + device + " enable_hydration");
+		add("suspend " + device);
+		add("load " + device + " " + whole("linear " + chosen.dest + " 0"));
+		add("resume " + device);
+		break;
+	default:
+		// Another one begins.
+		add("wait");
+		add("remove " + device);
+		add("wipe " + chosen.meta);
+		add("create " + device);
+		add("load " + device + " " + whole(clone(chosen)));
+		add("resume " + device);
+		break;
+	}
+}
+
 Operation Generator::io(const Model &model)
 {
 	std::vector<std::string> devices;
@@ -184,8 +315,12 @@ Operation Generator::io(const Model &model)
 		random_.one_in(2) ? random_.below(4) * 64 : random_.below(kVolume);
 	const std::uint64_t sector = std::min(place / unit * unit, kVolume - count);
 
-	return Operation((random_.below(5) < 2 ? "read " : "write ") + device + " " +
-			 std::to_string(sector) + " " + std::to_string(count));
+	const std::string range =
+		" " + device + " " + std::to_string(sector) + " " + std::to_string(count);
+
+	if (random_.one_in(25))
+		return Operation("discard" + range);
+	return Operation((random_.below(5) < 2 ? "read" : "write") + range);
 }
 
 Operation Generator::trouble(const Model &)
@@ -204,7 +339,11 @@ Operation Generator::trouble(const Model &)
 		return Operation("threshold " +
 				 std::to_string(random_.one_in(2) ? 0 : 1 + random_.below(4)));
 	case 3:
-		return Operation("wipe " + std::string(kCows.at(random_.below(kCows.size())).cow));
+		return Operation(
+			"wipe " +
+			(random_.one_in(4)
+				 ? clones_[random_.below(clones_.size())].meta
+				 : std::string(kCows.at(random_.below(kCows.size())).cow)));
 	default:
 		return Operation("base " + base + " " + std::string(random_.pick(states)));
 	}
@@ -217,7 +356,7 @@ Operation Generator::anything(const Model &model)
 
 	if (!model.exists(device) && !random_.one_in(8))
 		return Operation("create " + device);
-	switch (random_.below(20)) {
+	switch (random_.below(21)) {
 	case 0:
 		return Operation("create " + device);
 	case 1:
@@ -241,6 +380,8 @@ Operation Generator::anything(const Model &model)
 		return Operation("resume " + device);
 	case 14:
 		return Operation("wait");
+	case 15:
+		return Operation(message(device));
 	default:
 		return Operation("load " + device + " " + table(number, model));
 	}
@@ -248,8 +389,12 @@ Operation Generator::anything(const Model &model)
 
 Operation Generator::next(const Model &model)
 {
-	if (planned_.empty() && random_.one_in(12))
-		plan(model);
+	if (planned_.empty() && random_.one_in(12)) {
+		if (random_.one_in(3))
+			plan_clone(model);
+		else
+			plan(model);
+	}
 	if (!planned_.empty() && random_.below(8) < 3) {
 		Operation operation(planned_.front());
 

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <deque>
 #include <string>
+#include <vector>
 
 namespace dmsc
 {
@@ -17,7 +18,7 @@ namespace dmsc
 class Generator
 {
 public:
-	Generator(std::uint64_t seed, std::uint64_t index) : random_(seed, index) {}
+	Generator(std::uint64_t seed, std::uint64_t index);
 
 	Operation next(const Model &model);
 
@@ -29,17 +30,31 @@ private:
 		std::string chunk;
 	};
 
+	// What a sequence makes of a metadata device, most times.
+	struct Clone {
+		std::string meta;
+		std::string dest;
+		std::string source;
+		std::string region;
+		std::string volume;
+	};
+
 	void plan(const Model &model);
+	void plan_clone(const Model &model);
 	Operation anything(const Model &model);
 	Operation io(const Model &model);
 	Operation trouble(const Model &model);
 	[[nodiscard]] std::string table(std::size_t device, const Model &model);
 	[[nodiscard]] std::string target(std::size_t device, std::uint64_t start,
 					 std::uint64_t length);
+	[[nodiscard]] std::string clone(std::size_t device);
+	[[nodiscard]] std::string clone(const Clone &chosen);
+	[[nodiscard]] std::string message(const std::string &device);
 	[[nodiscard]] Snapshot snapshot(std::size_t device);
 	void ensure(const Model &model, const std::string &device);
 
 	Random random_;
+	std::vector<Clone> clones_;
 	std::deque<std::string> planned_;
 };
 

@@ -22,7 +22,7 @@ namespace dmsc
 namespace
 {
 
-constexpr std::uint64_t kHeaderSectors = 8;
+constexpr std::uint64_t kHeaderSectors = 16;
 constexpr std::string_view kPrefix = "seq-";
 constexpr std::string_view kBelowPrefix = "seq-below-";
 
@@ -250,6 +250,8 @@ int Kernel::perform(const Operation &operation)
 	if (verb == "suspend")
 		return simple(DM_DEV_SUSPEND, device,
 			      DM_SUSPEND_FLAG | (option == "noflush" ? DM_NOFLUSH_FLAG : 0));
+	if (verb == "message")
+		return control_.message(device, 0, operation.rest(1));
 	if (verb == "remove")
 		return simple(DM_DEV_REMOVE, device, option == "deferred" ? DM_DEFERRED_REMOVE : 0);
 	if (verb == "rename") {
@@ -304,6 +306,8 @@ void Kernel::do_io(const Disk &disk, const Operation &operation, Tag tag, Ended 
 			disk.flush();
 		else if (operation.verb() == "write")
 			disk.write(sector, tagged(sector, count, tag));
+		else if (operation.verb() == "discard")
+			disk.discard(sector, count);
 		else
 			ended.data = disk.read(sector, count);
 	} catch (const std::system_error &error) {
@@ -330,11 +334,12 @@ std::vector<Ended> Kernel::reap(unsigned int milliseconds)
  * What devices show, and where sequences begin
  */
 
-ShownLines Kernel::show(const std::string &device, bool inactive, bool table) const
+ShownLines Kernel::show(const std::string &device, bool inactive, bool table, bool commit) const
 {
 	const Shown shown = control_.show(devices_.at(device).name,
 					  (inactive ? DM_QUERY_INACTIVE_TABLE_FLAG : 0U) |
-						  (table ? DM_STATUS_TABLE_FLAG : 0U));
+						  (table ? DM_STATUS_TABLE_FLAG : 0U) |
+						  (commit ? 0U : DM_NOFLUSH_FLAG));
 	ShownLines lines;
 
 	for (const Target &target : shown.targets)

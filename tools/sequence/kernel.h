@@ -41,6 +41,7 @@ public:
 	Kernel(const Kernel &) = delete;
 	Kernel &operator=(const Kernel &) = delete;
 
+	[[nodiscard]] Subject subject() const { return subject_; }
 	// All devices are as at the begin of a sequence, whatever became of the one before. Returns
 	// false if some cannot be removed, or I/O does not end.
 	bool reset();
@@ -51,7 +52,9 @@ public:
 	// What has ended since the last call; waits for a first one for so long.
 	std::vector<Ended> reap(unsigned int milliseconds);
 
-	[[nodiscard]] ShownLines show(const std::string &device, bool inactive, bool table) const;
+	// A clone commits before it shows its status, unless it is told not to.
+	[[nodiscard]] ShownLines show(const std::string &device, bool inactive, bool table,
+				      bool commit) const;
 	// Whether a device that is to vanish by itself has done so.
 	[[nodiscard]] bool vanishes(const std::string &device) const;
 

@@ -15,15 +15,18 @@ constexpr std::uint64_t kVolume = 1024;
 // Room for the whole of an origin, in any chunks, and the metadata of a persistent snapshot.
 constexpr std::uint64_t kRoomy = 2600;
 
-// A device below, which a sequence finds there. Its number of sectors. COW devices begin with
-// zeroes.
+// For the metadata of a clone, with room for stock's.
+constexpr std::uint64_t kMetadata = 1024;
+
+// A device below, which a sequence finds there. Its number of sectors. COW and metadata devices
+// begin with zeroes.
 struct Base {
 	std::string_view name;
 	std::uint64_t sectors;
 	bool for_cow;
 };
 
-constexpr std::array<Base, 9> kBases{{
+constexpr std::array<Base, 13> kBases{{
 	{"a", kVolume, false},
 	{"b", kVolume, false},
 	{"a0", kRoomy, true},
@@ -33,6 +36,10 @@ constexpr std::array<Base, 9> kBases{{
 	{"z", kRoomy, true},
 	{"s0", kRoomy, true},
 	{"s1", kRoomy, true},
+	{"m", kMetadata, true},
+	{"d", kVolume, false},
+	{"n", kMetadata, true},
+	{"e", kVolume, false},
 }};
 
 // Mapped devices that a sequence makes. One stands only on those before it, so that there is no
@@ -55,6 +62,17 @@ constexpr std::array<CowOf, 7> kCows{{
 	{"b0", "b"},
 	{"s0", "v0"},
 	{"s1", "v1"},
+}};
+
+// Clones.
+struct CloneOf {
+	std::string_view meta;
+	std::string_view dest;
+};
+
+constexpr std::array<CloneOf, 2> kClones{{
+	{"m", "d"},
+	{"n", "e"},
 }};
 
 } // namespace dmsc

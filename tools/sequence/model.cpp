@@ -18,7 +18,7 @@ constexpr std::uint64_t kMostHoles = 64;
 
 } // namespace
 
-Model::Model()
+Model::Model(Subject subject) : subject_(subject)
 {
 	Tag tag = 10;
 
@@ -40,11 +40,13 @@ Answer Model::both(Answer one, Answer other)
 
 std::vector<std::string> Model::Target::devices() const
 {
-	if (type == "linear" || type == "origin")
-		return {arguments.at(0)};
-	if (is_snapshot())
-		return {arguments.at(0), arguments.at(1)};
-	return {};
+	const std::size_t most = type == "linear" || type == "origin" ? 1
+				 : is_snapshot()                      ? 2
+				 : is_clone()                         ? 3
+								      : 0;
+	const auto count = static_cast<std::ptrdiff_t>(std::min(most, arguments.size()));
+
+	return {arguments.begin(), arguments.begin() + count};
 }
 
 Model::Table Model::parse_table(const Operation &operation)
@@ -52,7 +54,7 @@ Model::Table Model::parse_table(const Operation &operation)
 	Table table;
 
 	for (const TableLine &line : table_of(operation))
-		table.push_back({line, nullptr});
+		table.push_back({line, nullptr, nullptr});
 	return table;
 }
 
@@ -90,8 +92,17 @@ bool Model::has_inactive(const std::string &device) const
 	return mapped_.at(device).inactive.has_value();
 }
 
+bool Model::is_stuck(const std::string &device) const
+{
+	return is_any_stopped(below(device));
+}
+
+// Devices below always can.
 bool Model::can_do_io(const std::string &device) const
 {
+	if (below_.contains(device))
+		return true;
+
 	const Mapped &mapped = mapped_.at(device);
 
 	return mapped.exists && mapped.live && !mapped.deferred;
@@ -217,7 +228,10 @@ Answer Model::health(const std::string &device) const
 			if (target.type == "error" ||
 			    (target.holder &&
 			     (!target.holder->snapshot ||
-			      target.holder->snapshot->validity != Validity::valid)))
+			      target.holder->snapshot->validity != Validity::valid)) ||
+			    (target.clone &&
+			     (!target.clone->active || target.clone->clone->meta_failed ||
+			      target.clone->clone->dest_failed)))
 				answer = Answer::either;
 	}
 	return answer;
@@ -247,24 +261,40 @@ std::vector<Model::SnapshotPtr> Model::snapshots_of(const std::string &origin) c
 
 void Model::apply(const Operation &operation, bool good)
 {
+	change(operation, good);
+	look_again();
+}
+
+void Model::change(const Operation &operation, bool good)
+{
 	const std::string &verb = operation.verb();
 	const std::string name = operation.word(0);
 	const auto found = mapped_.find(name);
 
 	if (verb == "base")
 		set_base(name, operation.word(1));
+	if (verb == "threshold")
+		had_threshold_ = had_threshold_ || operation.number(0) != 0;
 	if (verb == "wipe") {
 		at_rest_.erase(name);
 		garbage_.erase(name);
+		clones_.erase(name);
 	}
 	if (verb == "resume")
 		resume(name, good);
-	// Targets before the one that was refused have formatted their COW devices.
-	if (verb == "load" && !good)
-		for (const Target &target : parse_table(operation))
+	// Targets before the one that was refused have formatted their COW or metadata devices.
+	if (verb == "load" && !good) {
+		const Table table = parse_table(operation);
+
+		for (const Target &target : table) {
 			if (target.is_snapshot() && target.arguments.at(2) == "P" &&
 			    !at_rest_.contains(target.arguments.at(1)))
 				garbage_.insert(target.arguments.at(1));
+			if (target.is_clone() && table.size() > 1 &&
+			    !clones_.contains(target.arguments.at(0)))
+				garbage_.insert(target.arguments.at(0));
+		}
+	}
 	if (found == mapped_.end() || !good)
 		return;
 
@@ -285,9 +315,14 @@ void Model::apply(const Operation &operation, bool good)
 		remove_deferred();
 	} else if (verb == "suspend") {
 		mapped.suspended = true;
-		for (const Target &target : mapped.live.value_or(Table{}))
+		for (const Target &target : mapped.live.value_or(Table{})) {
 			if (target.holder && target.holder->snapshot)
 				target.holder->snapshot->merging = false;
+			if (target.clone && target.clone->active)
+				commit(*target.clone->clone);
+		}
+	} else if (verb == "message") {
+		message(operation);
 	} else if (verb == "load") {
 		load(operation);
 		remove_deferred();
@@ -315,6 +350,8 @@ void Model::load(const Operation &operation)
 	Table table = parse_table(operation);
 
 	for (Target &target : table) {
+		if (target.is_clone())
+			load_clone(target);
 		if (!target.is_snapshot())
 			continue;
 		target.holder = std::make_shared<Holder>();
@@ -377,9 +414,12 @@ void Model::resume(const std::string &device, bool good)
 		return;
 	if (good) {
 		mapped.suspended = false;
-		for (const Target &target : *mapped.live)
+		for (const Target &target : *mapped.live) {
 			if (target.holder)
 				activate(target.holder);
+			if (target.clone)
+				activate_clone(target);
+		}
 	}
 	drop(old);
 	if (changed) {
@@ -480,10 +520,12 @@ void Model::finish_merge(Snapshot &snapshot)
 
 void Model::drop(std::optional<Table> &table)
 {
-	if (table)
-		for (const Target &target : *table)
-			if (target.holder)
-				drop(target.holder);
+	for (const Target &target : table.value_or(Table{})) {
+		if (target.holder)
+			drop(target.holder);
+		if (target.clone)
+			drop_clone(*target.clone);
+	}
 	table.reset();
 }
 
@@ -526,6 +568,7 @@ void Model::drop(const HolderPtr &holder)
 void Model::set_base(const std::string &name, const std::string &what)
 {
 	Below &base = below_.at(name);
+	const bool was_failing = base.failing;
 
 	if (what == "suspend") {
 		base.suspended = true;
@@ -535,11 +578,12 @@ void Model::set_base(const std::string &name, const std::string &what)
 			base.failing = what == "error";
 	}
 	// What is in flight may still meet the device as it was.
+	if (base.failing || was_failing)
+		for (auto &[number, io] : ios_)
+			io.answer = both(io.answer, Answer::either);
 	if (what != "error")
 		return;
 	had_errors_ = true;
-	for (auto &[number, io] : ios_)
-		io.answer = both(io.answer, Answer::either);
 	for (const HolderPtr &holder : holders_)
 		if (holder->snapshot && holder->snapshot->validity == Validity::valid &&
 		    !ios_.empty())

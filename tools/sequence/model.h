@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What device-mapper's snapshots are, as its documentation says, and nothing about how they are
-// made.
+// What device-mapper's snapshots and clones are, as its documentation says, and nothing about how
+// they are made.
 //
 //	A mapped device has a live and an inactive table. Suspended, it holds all I/O back.
 //	A snapshot shows what its origin was when it became active: writes through an origin target,
@@ -10,6 +10,8 @@
 //	A table for the COW device of an active snapshot gets that snapshot when it is resumed.
 //	A persistent snapshot is there again when its COW device is loaded anew.
 //	A merge makes the origin what the snapshot is; the merging device shows that at once.
+//	A clone shows its destination where a region is hydrated, and its source elsewhere. A write
+//	hydrates its regions, the background any. The metadata device remembers which are.
 //
 // What is not known, as it depends on what is in flight, is a set: of values that a sector may
 // hold, of answers that an operation may give. Whatever changes while an I/O is in flight adds to
@@ -18,6 +20,7 @@
 #define DMSC_SEQUENCE_MODEL_H
 
 #include "operation.h"
+#include "subject.h"
 #include "values.h"
 
 #include <cstddef>
@@ -52,7 +55,7 @@ class Model
 public:
 	using Complaint = std::optional<std::string>;
 
-	Model();
+	explicit Model(Subject subject = Subject::ours);
 
 	// What the kernel must answer. Nothing: not now, as it would wait for a device that is
 	// suspended, or makes no sense.
@@ -77,6 +80,8 @@ public:
 	[[nodiscard]] bool is_suspended(const std::string &device) const;
 	[[nodiscard]] bool has_inactive(const std::string &device) const;
 	[[nodiscard]] bool can_do_io(const std::string &device) const;
+	// Something below is suspended. A clone's status commits, unless it is told not to.
+	[[nodiscard]] bool is_stuck(const std::string &device) const;
 
 private:
 	// Of a chunk: whether the snapshot has its own.
@@ -123,13 +128,50 @@ private:
 	};
 	using HolderPtr = std::shared_ptr<Holder>;
 
+	// Of a region of a clone: whether the destination has it, and the metadata device says so.
+	enum class Region : std::uint8_t { none, maybe, hydrated, durable };
+
+	// What a metadata device tells of.
+	struct Clone {
+		std::uint64_t length = 0;
+		std::uint64_t region = 0;
+		// Of the table that was resumed last.
+		std::string dest;
+		std::string source;
+		// Since it is active, or since the table is.
+		bool meta_failed = false;
+		bool dest_failed = false;
+		std::vector<Region> regions;
+		// Of regions that may be hydrated: what the destination has if they are.
+		Contents contents;
+	};
+	using ClonePtr = std::shared_ptr<Clone>;
+
+	// A table line of a clone.
+	struct CloneLine {
+		std::uint64_t region = 0;
+		bool hydrates = true;
+		bool passes_down = true;
+		// Nobody says what they are by default.
+		std::optional<std::uint64_t> threshold;
+		std::optional<std::uint64_t> batch;
+		// It has been resumed.
+		bool active = false;
+		ClonePtr clone;
+
+		// False if there is no such number.
+		bool set(const std::string &name, const std::string &value);
+	};
+
 	struct Target : TableLine {
 		HolderPtr holder;
+		std::shared_ptr<CloneLine> clone;
 
 		[[nodiscard]] bool is_snapshot() const
 		{
 			return type == "snapshot" || type == "merge";
 		}
+		[[nodiscard]] bool is_clone() const { return type == "clone"; }
 		// The devices that it stands on.
 		[[nodiscard]] std::vector<std::string> devices() const;
 	};
@@ -174,6 +216,8 @@ private:
 		Contents allowed;
 		std::vector<Place> places;
 		std::vector<std::pair<SnapshotPtr, std::uint64_t>> copies;
+		// Of clones, that are hydrated, or durable, when it succeeds.
+		std::vector<std::pair<ClonePtr, std::uint64_t>> regions;
 		// Some of the places are in these.
 		std::vector<SnapshotPtr> holds;
 	};
@@ -204,6 +248,13 @@ private:
 	[[nodiscard]] HolderPtr holder_of(const std::string &cow, bool active) const;
 	[[nodiscard]] std::vector<SnapshotPtr> snapshots_of(const std::string &origin) const;
 
+	// What a target uses a device for.
+	enum class Role : std::uint8_t { origin, cow, source, dest, meta };
+	static std::vector<std::pair<std::string, Role>> roles_of(const Target &target);
+	static bool may_share(const Target &one, const Target &other, bool same_device);
+	[[nodiscard]] bool is_taken(const Operation &load) const;
+
+	void change(const Operation &operation, bool good);
 	void load(const Operation &operation);
 	void resume(const std::string &device, bool good);
 	void activate(const HolderPtr &holder);
@@ -227,21 +278,49 @@ private:
 	void look_again();
 	void enter_again(const std::set<std::string> &changed);
 
+	static std::optional<CloneLine> parse_clone(const TableLine &line);
+	[[nodiscard]] Answer expect_clone(const Target &target) const;
+	[[nodiscard]] bool takes_message(const Operation &operation) const;
+	void message(const Operation &operation);
+	void load_clone(Target &target);
+	void activate_clone(const Target &target);
+	static void commit(Clone &clone);
+	void demote(Clone &clone);
+	void drop_clone(const CloneLine &line);
+	void put(const Clone &clone, std::uint64_t sector, const Values &values, bool surely);
+	void fill(Clone &clone, std::uint64_t region);
+	void settle(Clone &clone, std::uint64_t region);
+	void hydrate();
+	[[nodiscard]] Seen look_clone(const CloneLine &line, std::uint64_t sector) const;
+	Answer write_clone(const CloneLine &line, std::uint64_t sector, Io &io);
+	void discard_clone(const CloneLine &line, std::uint64_t begin, std::uint64_t end, Io &io);
+	void discard(const std::string &device, std::uint64_t begin, std::uint64_t end, Io &io);
+	void enter_flush(Io &io);
+	void end_regions(const Io &io);
+	static std::uint64_t count(const Clone &clone, Region at_least);
+	Complaint check_clone(const Mapped &mapped, const Target &target,
+			      const std::string &status);
+
 	[[nodiscard]] std::uint64_t capacity(const Snapshot &snapshot) const;
 	static std::uint64_t count(const Snapshot &snapshot, bool surely);
 	Complaint check_usage(const Holder &holder, const std::string &status);
 	[[nodiscard]] std::string expected_text(const Target &target) const;
 
+	Subject subject_;
 	std::map<std::string, Mapped> mapped_;
 	std::map<std::string, Below> below_;
 	std::vector<HolderPtr> holders_;
 	// Persistent snapshots that nobody has loaded, by COW device.
 	std::map<std::string, SnapshotPtr> at_rest_;
-	// COW devices that begin with something else.
+	// What metadata devices tell of, by device.
+	std::map<std::string, ClonePtr> clones_;
+	// COW and metadata devices that begin with something else.
 	std::set<std::string> garbage_;
 	std::map<std::uint64_t, Io> ios_;
 	// A device below has failed some time.
 	bool had_errors_ = false;
+	// Few copies may have been made at a time.
+	bool had_threshold_ = false;
 };
 
 } // namespace dmsc

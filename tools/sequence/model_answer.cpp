@@ -5,6 +5,7 @@
 #include "layout.h"
 
 #include <algorithm>
+#include <array>
 #include <iterator>
 #include <ranges>
 
@@ -19,12 +20,25 @@ bool Model::would_wait(const Operation &operation) const
 	const Mapped *mapped = find(device);
 	std::set<std::string> all;
 
-	if (verb == "create" || verb == "rename" || verb == "clear" || mapped == nullptr)
+	if (verb == "create" || verb == "rename" || verb == "message" || mapped == nullptr)
 		return false;
-	// Only a persistent snapshot's constructor does I/O.
+	// A write that waits for one of the few copies that may be made at a time keeps its table.
+	if ((verb == "clear" || verb == "load") && had_threshold_ &&
+	    std::ranges::any_of(ios_, [&](const auto &each) {
+		    std::set<std::string> used = below(each.second.device);
+
+		    return each.second.begun && used.erase(device) != 0 && is_any_stopped(used);
+	    }))
+		return true;
+	if (verb == "clear")
+		return false;
+	// Only the constructors of persistent snapshots and clones do I/O.
 	if (verb == "load") {
 		const Table table = parse_table(operation);
 
+		for (const Target &target : table)
+			if (target.is_clone() && is_stuck(target.arguments.at(0)))
+				return true;
 		collect_below(table, all);
 		return is_any_stopped(all) && std::ranges::any_of(table, [](const Target &target) {
 			       return target.is_snapshot() && target.arguments.at(2) == "P";
@@ -35,10 +49,12 @@ bool Model::would_wait(const Operation &operation) const
 	if (verb == "resume" && (mapped->suspended || !mapped->inactive) &&
 	    std::ranges::none_of(mapped->live.value_or(Table{}),
 				 [](const Target &target) {
-					 return target.holder && target.holder->snapshot;
+					 return target.clone ||
+						(target.holder && target.holder->snapshot);
 				 }) &&
-	    std::ranges::none_of(mapped->inactive.value_or(Table{}),
-				 [](const Target &target) { return target.is_snapshot(); }))
+	    std::ranges::none_of(mapped->inactive.value_or(Table{}), [](const Target &target) {
+		    return target.is_snapshot() || target.is_clone();
+	    }))
 		return false;
 	all = below(device);
 	if (mapped->inactive)
@@ -47,6 +63,14 @@ bool Model::would_wait(const Operation &operation) const
 		    return below_.contains(each) && is_stopped(each);
 	    }))
 		return true;
+	// A clone's background does I/O, too.
+	for (const auto &table : {mapped->live, mapped->inactive})
+		for (const Target &target : table.value_or(Table{}))
+			if (target.clone &&
+			    std::ranges::any_of(target.devices(), [this](const std::string &each) {
+				    return is_stuck(each);
+			    }))
+				return true;
 	// What a suspended device holds back has not passed it.
 	return std::ranges::any_of(ios_, [&](const auto &each) {
 		const Io &io = each.second;
@@ -71,8 +95,8 @@ std::optional<Answer> Model::expect(const Operation &operation) const
 		const bool used = std::ranges::any_of(
 			holders_, [&](const HolderPtr &holder) { return holder->cow == name; });
 
-		if (used || is_any_stopped(below(name)) || health(name) != Answer::good ||
-		    would_wait(operation))
+		if (used || is_below(name) || is_any_stopped(below(name)) ||
+		    health(name) != Answer::good || would_wait(operation))
 			return std::nullopt;
 		return Answer::good;
 	}
@@ -100,7 +124,15 @@ std::optional<Answer> Model::expect(const Operation &operation) const
 		return Answer::bad;
 	if (verb == "remove")
 		return expect_remove(operation);
+	if (verb == "message")
+		return when(takes_message(operation));
 	if (verb == "load") {
+		// Stock lets two targets change one device. What becomes of it nobody says.
+		if (subject_ == Subject::stock && is_taken(operation))
+			return std::nullopt;
+		for (const Target &target : parse_table(operation))
+			if (target.is_clone() && garbage_.contains(target.arguments.at(0)))
+				return std::nullopt;
 		// Nobody says what is found on a COW device that a transient snapshot has used.
 		for (const Target &target : parse_table(operation))
 			if (target.is_snapshot() && target.arguments.at(2) == "P" &&
@@ -131,6 +163,8 @@ Answer Model::expect_load(const Operation &operation) const
 	Answer answer = Answer::good;
 	std::set<std::string> cows;
 
+	if (is_taken(operation))
+		return Answer::bad;
 	for (const Target &target : parse_table(operation)) {
 		// One of them has the snapshot, and only an active one gives it away.
 		if (target.is_snapshot() && !cows.insert(target.arguments.at(1)).second)
@@ -153,8 +187,72 @@ Answer Model::expect_load(const Operation &operation) const
 				return holder;
 			answer = both(answer, holder);
 		}
+		if (target.is_clone()) {
+			const Answer clone = expect_clone(target);
+
+			if (clone == Answer::bad)
+				return clone;
+			answer = both(answer, clone);
+		}
 	}
 	return answer;
+}
+
+std::vector<std::pair<std::string, Model::Role>> Model::roles_of(const Target &target)
+{
+	constexpr std::array<Role, 2> of_snapshot{Role::origin, Role::cow};
+	constexpr std::array<Role, 3> of_clone{Role::meta, Role::dest, Role::source};
+	const std::vector<std::string> devices = target.devices();
+	std::vector<std::pair<std::string, Role>> roles;
+
+	if (target.type != "linear")
+		for (std::size_t i = 0; i < devices.size(); i++)
+			roles.emplace_back(devices[i],
+					   target.is_clone() ? of_clone.at(i) : of_snapshot.at(i));
+	return roles;
+}
+
+// No two targets change one device, unless both are of one snapshot. A table takes the place of
+// another one of its mapped device, but the COW device is read when it is loaded.
+bool Model::may_share(const Target &one, const Target &other, bool same_device)
+{
+	const auto only_reads = [](Role role) {
+		return role == Role::origin || role == Role::source;
+	};
+
+	for (const auto &[device, role] : roles_of(one))
+		for (const auto &[other_device, other_role] : roles_of(other)) {
+			if (device != other_device ||
+			    (only_reads(role) && only_reads(other_role)) ||
+			    (same_device && role != Role::cow))
+				continue;
+			if (role != Role::cow || other_role != Role::cow ||
+			    one.arguments.at(0) != other.arguments.at(0))
+				return false;
+		}
+	return true;
+}
+
+// Whether others use the devices of a table that is to be loaded.
+bool Model::is_taken(const Operation &load) const
+{
+	const Table table = parse_table(load);
+	const auto is_free = [&](const Target &target, const Table &others, bool same_device) {
+		return std::ranges::all_of(others, [&](const Target &other) {
+			return &other == &target || may_share(target, other, same_device);
+		});
+	};
+
+	return !std::ranges::all_of(table, [&](const Target &target) {
+		return is_free(target, table, false) &&
+		       std::ranges::all_of(mapped_, [&](const auto &each) {
+			       const Mapped &mapped = each.second;
+			       const bool same = each.first == load.word(0);
+
+			       return is_free(target, mapped.live.value_or(Table{}), same) &&
+				      is_free(target, mapped.inactive.value_or(Table{}), same);
+		       });
+	});
 }
 
 Answer Model::expect_holder(const Target &target) const
@@ -187,12 +285,17 @@ Answer Model::expect_holder(const Target &target) const
 Answer Model::expect_resume(const Mapped &mapped) const
 {
 	const std::optional<Table> &table = mapped.inactive ? mapped.inactive : mapped.live;
+	Answer answer = Answer::good;
 
 	if (!mapped.inactive && !mapped.suspended)
 		return Answer::good;
 	if (!table)
 		return Answer::bad;
 	for (const Target &target : *table) {
+		// It has to know which regions are hydrated.
+		if (target.clone && !target.clone->active &&
+		    health(target.arguments[0]) != Answer::good)
+			answer = Answer::either;
 		if (!target.holder || target.holder->over)
 			continue;
 
@@ -208,7 +311,7 @@ Answer Model::expect_resume(const Mapped &mapped) const
 				return Answer::bad;
 		}
 	}
-	return Answer::good;
+	return answer;
 }
 
 } // namespace dmsc

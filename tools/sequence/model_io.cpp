@@ -33,6 +33,8 @@ Model::Seen Model::look(const std::string &device, std::uint64_t sector) const
 			    sector - target->start + std::stoull(target->arguments.at(1)));
 	if (target->type == "origin")
 		return look(target->arguments.at(0), sector);
+	if (target->clone)
+		return look_clone(*target->clone, sector - target->start);
 	if (!target->holder->snapshot)
 		return {Values(), Answer::bad};
 	return look(*target->holder->snapshot, sector);
@@ -65,6 +67,11 @@ Answer Model::write(const std::string &device, std::uint64_t sector, Io &io)
 {
 	if (const auto base = below_.find(device); base != below_.end()) {
 		io.places.push_back(&base->second.contents.at(sector));
+		// Past the clone whose destination it is.
+		for (const auto &[meta, clone] : clones_)
+			if (clone->dest == device && sector < clone->length &&
+			    clone->regions[sector / clone->region] == Region::maybe)
+				clone->contents[sector].add(io.values);
 		return base->second.failing ? Answer::bad : Answer::good;
 	}
 
@@ -80,6 +87,8 @@ Answer Model::write(const std::string &device, std::uint64_t sector, Io &io)
 				    io, nullptr, false);
 	if (target->type == "origin")
 		return write_origin(target->arguments.at(0), sector, io, nullptr, true);
+	if (target->clone)
+		return write_clone(*target->clone, sector - target->start, io);
 
 	const SnapshotPtr snapshot = target->holder->snapshot;
 
@@ -184,8 +193,10 @@ Answer Model::write_snapshot(const SnapshotPtr &snapshot, std::uint64_t sector, 
 void Model::enter(Io &io)
 {
 	io.begun = true;
-	if (io.verb == "flush")
+	if (io.verb == "flush") {
 		io.answer = health(io.device);
+		enter_flush(io);
+	}
 	if (io.verb == "read") {
 		io.allowed.assign(io.count, Values());
 		for (std::uint64_t i = 0; i < io.count; i++) {
@@ -195,9 +206,11 @@ void Model::enter(Io &io)
 			io.answer = i == 0 ? seen.answer : both(io.answer, seen.answer);
 		}
 	}
-	if (io.verb != "write")
+	if (io.verb != "write" && io.verb != "discard")
 		return;
-	for (std::uint64_t i = 0; i < io.count; i++) {
+	if (io.verb == "discard")
+		discard(io.device, io.sector, io.sector + io.count, io);
+	for (std::uint64_t i = 0; i < io.count && io.verb == "write"; i++) {
 		const std::size_t places = io.places.size();
 		// Snapshots of the device itself are not told.
 		const Answer answer = write_origin(io.device, io.sector + i, io, nullptr, false);
@@ -207,7 +220,8 @@ void Model::enter(Io &io)
 		io.answer = i == 0 ? answer : both(io.answer, answer);
 	}
 	for (auto &[number, other] : ios_) {
-		if (&other == &io || other.verb != "write" || !other.begun)
+		if (&other == &io || (other.verb != "write" && other.verb != "discard") ||
+		    !other.begun)
 			continue;
 		if (std::ranges::find_first_of(io.places, other.places) != io.places.end()) {
 			io.open = true;
@@ -220,6 +234,7 @@ void Model::enter(Io &io)
 // Something has changed: what is in flight may find that, too.
 void Model::look_again()
 {
+	hydrate();
 	for (auto &[number, io] : ios_) {
 		if (!io.begun)
 			continue;
@@ -243,7 +258,7 @@ void Model::enter_again(const std::set<std::string> &changed)
 	for (auto &[number, io] : ios_) {
 		const std::set<std::string> used = below(io.device);
 
-		if (!io.begun || io.verb != "write" ||
+		if (!io.begun || (io.verb != "write" && io.verb != "discard") ||
 		    std::ranges::none_of(changed,
 					 [&](const auto &each) { return used.contains(each); }))
 			continue;
@@ -266,6 +281,9 @@ void Model::begin(std::uint64_t number, const Operation &operation, Tag tag)
 	io.sector = operation.number(1);
 	io.count = operation.number(2);
 	io.values = Values(tag);
+	// Many devices cannot discard, or not while another one stands on them.
+	if (io.verb == "discard")
+		io.answer = Answer::either;
 	if (!is_stopped(io.device))
 		enter(io);
 }
@@ -281,8 +299,9 @@ Model::Complaint Model::end(std::uint64_t number, bool good, std::span<const std
 	Complaint complaint;
 
 	ios_.erase(number);
-	// The block layer ends a flush that a device without a cache does not need.
-	if (!io.begun && io.verb != "flush")
+	// The block layer ends a flush that a device without a cache does not need, and a discard
+	// that a device cannot do.
+	if (!io.begun && io.verb != "flush" && (io.verb != "discard" || good))
 		complaint = "has ended, although " + io.device + " is suspended";
 	else if (good ? io.answer == Answer::bad : io.answer == Answer::good)
 		complaint = good ? "has not failed" : "has failed";
@@ -311,6 +330,8 @@ Model::Complaint Model::end(std::uint64_t number, bool good, std::span<const std
 			if (!io.open)
 				*place = io.values;
 	}
+	if (good)
+		end_regions(io);
 	remove_deferred();
 	return complaint;
 }

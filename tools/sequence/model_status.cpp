@@ -49,6 +49,9 @@ Model::Complaint Model::check(const std::string &device, bool inactive, const Sh
 		if (target.holder)
 			if (Complaint complaint = check_usage(*target.holder, status[i].text))
 				return complaint;
+		if (target.clone)
+			if (Complaint complaint = check_clone(mapped, target, status[i].text))
+				return complaint;
 	}
 	return std::nullopt;
 }

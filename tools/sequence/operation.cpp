@@ -40,7 +40,7 @@ std::string Operation::rest(std::size_t index) const
 
 bool Operation::is_io() const
 {
-	return verb() == "read" || verb() == "write" || verb() == "flush";
+	return verb() == "read" || verb() == "write" || verb() == "flush" || verb() == "discard";
 }
 
 std::vector<TableLine> table_of(const Operation &load)

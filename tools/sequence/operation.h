@@ -18,10 +18,14 @@ namespace dmsc
 //	create V, remove V, remove V deferred, clear V, resume V, rename V
 //	suspend V [noflush]
 //	load V START LENGTH TYPE ARGUMENTS [; START LENGTH TYPE ARGUMENTS]...
-//	read V SECTOR COUNT, write V SECTOR COUNT, flush V	are in flight while what follows is
-// done 	wait		until all I/O has ended that is not held up by a suspended device
-// wipe COW so that a persistent snapshot there is a new one 	base B ok|error|slow|suspend|resume
-// what a device below does from now on 	cpu N on|off, memory on|off, threshold N
+//	message V WORDS
+//	read V SECTOR COUNT, write V SECTOR COUNT, discard V SECTOR COUNT, flush V
+//		are in flight while what follows is done
+//	wait	until all I/O has ended that is not held up by a suspended device
+//	wipe B	a persistent snapshot, or a clone, whose COW or metadata device it is, is a new one
+//	base B ok|error|slow|suspend|resume
+//		what a device below does from now on
+//	cpu N on|off, memory on|off, threshold N
 class Operation
 {
 public:

@@ -122,8 +122,9 @@ Runner::Complaint Runner::check()
 			if (inactive && !model_->has_inactive(device))
 				continue;
 
-			const ShownLines table = kernel_.show(device, inactive, true);
-			const ShownLines status = kernel_.show(device, inactive, false);
+			const bool commit = !model_->is_stuck(device);
+			const ShownLines table = kernel_.show(device, inactive, true, commit);
+			const ShownLines status = kernel_.show(device, inactive, false, commit);
 
 			if (Complaint complaint = model_->check(device, inactive, table, status))
 				return device + (inactive ? " (inactive): " : ": ") + *complaint;
@@ -161,19 +162,22 @@ Runner::Complaint Runner::step(const Operation &operation)
 	return check();
 }
 
+Runner::Complaint Runner::read_all(const std::string &device)
+{
+	for (std::uint64_t at = 0; at < kVolume; at += kPiece)
+		if (Complaint complaint =
+			    step(Operation("read " + device + " " + std::to_string(at) + " " +
+					   std::to_string(kPiece))))
+			return complaint;
+	return std::nullopt;
+}
+
 Runner::Complaint Runner::read_all()
 {
-	for (const std::string_view name : kMapped) {
-		const std::string device(name);
-
-		if (!model_->can_do_io(device) || device == kGrowing)
-			continue;
-		for (std::uint64_t at = 0; at < kVolume; at += kPiece)
-			if (Complaint complaint =
-				    step(Operation("read " + device + " " + std::to_string(at) +
-						   " " + std::to_string(kPiece))))
+	for (const std::string_view name : kMapped)
+		if (model_->can_do_io(std::string(name)) && name != kGrowing)
+			if (Complaint complaint = read_all(std::string(name)))
 				return complaint;
-	}
 	return step(Operation("wait"));
 }
 
@@ -226,7 +230,12 @@ Runner::Complaint Runner::take_down()
 	for (const std::string_view name : kMapped)
 		if (model_->exists(std::string(name)))
 			return std::string(name) + ": cannot be removed";
-	return std::nullopt;
+	// What origins and destinations hold without the targets.
+	for (const Base &base : kBases)
+		if (!base.for_cow)
+			if (Complaint complaint = read_all(std::string(base.name)))
+				return complaint;
+	return step(Operation("wait"));
 }
 
 std::optional<std::string> Runner::run(const Source &source)
@@ -236,7 +245,7 @@ std::optional<std::string> Runner::run(const Source &source)
 	done_.clear();
 	in_flight_.clear();
 	is_taken_down_ = false;
-	model_.emplace();
+	model_.emplace(kernel_.subject());
 	if (!kernel_.reset())
 		throw std::runtime_error(
 			"what the last sequence has left behind cannot be removed");

@@ -54,6 +54,7 @@ private:
 	Complaint check();
 	Complaint resume_all(bool by_force);
 	Complaint take_down();
+	Complaint read_all(const std::string &device);
 	Complaint read_all();
 
 	Kernel &kernel_;

@@ -58,12 +58,17 @@ void print_operation(const Operation &operation, std::size_t number, Subject sub
 		    << " &";
 	else if (verb == "read")
 		out << "get " << name << " " << option << " " << operation.word(2) << " &";
+	else if (verb == "discard")
+		out << "blkdiscard -o $((512 * " << option << ")) -l $((512 * " << operation.word(2)
+		    << ")) /dev/mapper/" << name << " &";
+	else if (verb == "message")
+		out << "dmsetup message " << name << " 0 " << operation.rest(1);
 	else if (verb == "flush")
 		out << "blockdev --flushbufs /dev/mapper/" << name << " &";
 	else if (verb == "wait")
 		out << "wait";
 	else if (verb == "wipe")
-		out << "dd if=/dev/zero of=/dev/mapper/" << name << " bs=4k count=1 oflag=direct";
+		out << "dd if=/dev/zero of=/dev/mapper/" << name << " bs=4k count=2 oflag=direct";
 	else if (verb == "base")
 		out << "base " << name << " " << option;
 	else if (verb == "cpu")

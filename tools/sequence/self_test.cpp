@@ -20,6 +20,8 @@ namespace
 // What devices a and b begin with.
 constexpr Tag kOfA = 10;
 constexpr Tag kOfB = 11;
+// And the destination of clones.
+constexpr Tag kOfD = 20;
 
 // A kernel that does all that the model expects of it, and answers reads as it is told.
 class Story
@@ -196,6 +198,80 @@ bool stacks()
 	       story.expect("remove v0") == Answer::bad && story.may_hold("v2", 600, kZeroes);
 }
 
+Story clone_of(const std::string &options)
+{
+	Story story;
+
+	story("create v0")("load v0 0 1024 clone m d a 16" + options)("resume v0");
+	return story;
+}
+
+bool hydrates_by_writing()
+{
+	Story story = clone_of(" 1 no_hydration");
+
+	story("create v1")("load v1 0 1024 linear d 0")("resume v1");
+	story.write("v0 0 8", 100);
+	return story.is_good() && story.may_hold("v0", 0, 100) && story.may_hold("v0", 8, kOfA) &&
+	       !story.may_hold("v0", 8, kOfD) && story.may_hold("v1", 8, kOfA) &&
+	       !story.may_hold("v1", 8, kOfD) && story.may_hold("v1", 16, kOfD) &&
+	       !story.may_hold("v1", 16, kOfA);
+}
+
+bool hydrates_by_itself()
+{
+	Story story = clone_of("");
+
+	story("create v1")("load v1 0 1024 linear d 0")("resume v1");
+	return story.may_hold("v0", 16, kOfA) && !story.may_hold("v0", 16, kOfD) &&
+	       story.may_hold("v1", 16, kOfA) && story.may_hold("v1", 16, kOfD);
+}
+
+// What it copied it knows, although the source is lost.
+bool remembers()
+{
+	Story story = clone_of(" 1 no_hydration");
+
+	story.write("v0 0 8", 100);
+	story("remove v0")("create v0");
+	if (story.expect("load v0 0 1024 clone m d a 32") != Answer::bad)
+		return false;
+	story("load v0 0 1024 clone m d a 16 1 no_hydration")("base a error")("resume v0");
+	return story.is_good() && story.may_hold("v0", 0, 100) && !story.may_hold("v0", 0, kOfA) &&
+	       story.may_hold("v0", 8, kOfA) && !story.fails_to_read("v0", 8) &&
+	       story.fails_to_read("v0", 16);
+}
+
+bool forgets()
+{
+	Story story = clone_of(" 1 no_hydration");
+
+	story.write("v0 0 8", 100)("base m error")("remove v0")("base m ok");
+	story("create v0")("load v0 0 1024 clone m d a 16 1 no_hydration")("resume v0");
+	return story.is_good() && story.may_hold("v0", 0, 100) && story.may_hold("v0", 0, kOfA) &&
+	       !story.may_hold("v0", 0, kOfD);
+}
+
+bool refuses_clones()
+{
+	Story story = clone_of("");
+
+	story("create v1");
+	return story.expect("load v1 0 1024 clone m e a 16") == Answer::bad &&
+	       story.expect("load v1 0 1024 clone n d a 16") == Answer::bad &&
+	       story.expect("load v1 0 1024 origin d") == Answer::bad &&
+	       story.expect("load v1 0 1024 clone n e d 16") == Answer::bad &&
+	       story.expect("load v1 0 1024 clone n e a2 16") == Answer::bad &&
+	       story.expect("load v1 0 1024 clone n e a 12") == Answer::bad &&
+	       story.expect("load v1 0 1024 clone n e a 16 1") == Answer::bad &&
+	       story.expect("load v1 0 1024 clone n e a 16 0 2 hydration_threshold 1") ==
+		       Answer::good &&
+	       story.expect("load v0 0 1024 clone m d a 16 1 no_hydration") == Answer::good &&
+	       story.expect("message v0 hydration_threshold 2") == Answer::good &&
+	       story.expect("message v0 hydration_threshold") == Answer::bad &&
+	       story.expect("message v1 enable_hydration") == Answer::bad;
+}
+
 bool shrinks()
 {
 	std::istringstream in(
@@ -247,6 +323,11 @@ bool self_test(std::ostream &out)
 	check("a merge shows at once, and never to others", merges());
 	check("what would wait is known", knows_who_waits());
 	check("devices stand on devices", stacks());
+	check("a write hydrates a region of a clone", hydrates_by_writing());
+	check("the background may hydrate any", hydrates_by_itself());
+	check("a clone that comes back remembers what it has", remembers());
+	check("but not if the metadata device failed", forgets());
+	check("wrong clones are refused", refuses_clones());
 	check("a sequence is shrunk", shrinks());
 	check("a seed makes the same sequence again", generates_the_same());
 	return good;

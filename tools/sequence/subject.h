@@ -24,10 +24,11 @@ struct TargetType {
 	}
 };
 
-constexpr std::array<TargetType, 3> kTargetTypes{{
+constexpr std::array<TargetType, 4> kTargetTypes{{
 	{"origin", "origin-scaled", "snapshot-origin"},
 	{"snapshot", "snapshot-scaled", "snapshot"},
 	{"merge", "merge-scaled", "snapshot-merge"},
+	{"clone", "clone-scaled", "clone"},
 }};
 
 // Device-mapper's own have one name.
