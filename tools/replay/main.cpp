@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Lets a disk's power fail at many moments of a log of dm-log-writes, and has a command look at
 // what is left each time. At a moment all is durable up to a flush; with --torn, also any sectors
-// of what was written after it.
-#include "log.h"
+// of what was written after it, or any of these writes.
+#include "../common/log.h"
+#include "../common/power_cut.h"
 
 #include <CLI/CLI.hpp>
 
-#include <algorithm>
 #include <cstdlib>
 #include <iostream>
 #include <optional>
@@ -63,9 +63,7 @@ private:
 		device_->sync();
 		device_.reset();
 	}
-	std::vector<std::size_t> moments();
-	void tear(std::size_t next);
-	void tear(const Entry &entry);
+	void tear(std::size_t moment);
 	bool check(std::size_t moment);
 
 	const Options &options_;
@@ -75,53 +73,10 @@ private:
 	std::mt19937_64 random_;
 };
 
-// Numbers of entries after which the power fails, the last one among them.
-std::vector<std::size_t> Replay::moments()
+void Replay::tear(std::size_t moment)
 {
-	std::vector<std::size_t> all;
-	std::vector<std::size_t> some;
-
-	for (std::size_t i = 0; i < entries_.size(); i++)
-		if (entries_[i].barrier() || i + 1 == entries_.size())
-			all.push_back(i + 1);
-	if (options_.points == 0 || all.size() <= options_.points)
-		return all;
-	std::ranges::sample(all, std::back_inserter(some),
-			    static_cast<std::ptrdiff_t>(options_.points - 1), random_);
-	if (some.empty() || some.back() != all.back())
-		some.push_back(all.back());
-	return some;
-}
-
-// Some sectors of an entry.
-void Replay::tear(const Entry &entry)
-{
-	std::vector<bool> mask(entry.bytes / dmsc::kSector);
-
-	for (auto &&bit : mask)
-		bit = (random_() & 1) != 0;
-	dmsc::apply_some(log_, entry, *device_, mask);
-}
-
-// What follows up to the next barrier was under way. Either it is that which tears; or it has
-// arrived, and the write with the barrier tears.
-void Replay::tear(std::size_t next)
-{
-	const bool late = (random_() & 1) != 0;
-
-	for (std::size_t i = next; i < entries_.size(); i++) {
-		const Entry &entry = entries_[i];
-
-		if (entry.barrier()) {
-			if (late)
-				tear(entry);
-			break;
-		}
-		if (late)
-			dmsc::apply(log_, entry, *device_);
-		else
-			tear(entry);
-	}
+	for (const auto &[entry, sectors] : dmsc::arrived(entries_, {}, moment, random_))
+		dmsc::apply_some(log_, entries_[entry], *device_, sectors);
 }
 
 bool Replay::check(std::size_t moment)
@@ -142,7 +97,8 @@ int Replay::run()
 {
 	std::size_t done = 0;
 	int failed = 0;
-	const std::vector<std::size_t> all = moments();
+	const std::vector<std::size_t> all =
+		dmsc::cut_moments(entries_, 0, options_.points, random_);
 
 	for (const std::size_t moment : all) {
 		for (; done < moment; done++)

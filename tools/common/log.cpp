@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "log.h"
 
-#include "../common/little_endian.h"
+#include "little_endian.h"
 
 #include <algorithm>
 #include <array>
@@ -25,15 +25,6 @@ constexpr std::uint64_t kMark = 8;
 
 constexpr std::uint64_t kMaxBlock = 65536;
 
-std::vector<std::byte> data_of(const File &log, const Entry &entry)
-{
-	std::vector<std::byte> data(entry.bytes);
-
-	if (!entry.discard)
-		log.read(entry.data, data);
-	return data;
-}
-
 } // namespace
 
 std::vector<Entry> read_entries(const File &log)
@@ -47,6 +38,7 @@ std::vector<Entry> read_entries(const File &log)
 	const std::uint64_t count = load_little_endian(head, 16, 8);
 	const std::uint64_t block = load_little_endian(head, 24, 4);
 	std::uint64_t position = block;
+	std::uint64_t marks = 0;
 	std::vector<Entry> entries;
 
 	if (block < kSector || block > kMaxBlock)
@@ -69,10 +61,22 @@ std::vector<Entry> read_entries(const File &log)
 		entry.data = position;
 		if (!entry.discard)
 			position += entry.bytes;
-		if ((flags & kMark) == 0)
+		entry.marks = marks;
+		if ((flags & kMark) != 0)
+			marks++;
+		else
 			entries.push_back(entry);
 	}
 	return entries;
+}
+
+std::vector<std::byte> data_of(const File &log, const Entry &entry)
+{
+	std::vector<std::byte> data(entry.bytes);
+
+	if (!entry.discard)
+		log.read(entry.data, data);
+	return data;
 }
 
 void apply(const File &log, const Entry &entry, const File &device)

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // A log that the kernel's dm-log-writes has made: all writes to a device, in an order in which a
 // disk with a volatile cache may have made them durable.
-#ifndef DMSC_REPLAY_LOG_H
-#define DMSC_REPLAY_LOG_H
+#ifndef DMSC_COMMON_LOG_H
+#define DMSC_COMMON_LOG_H
 
-#include "../common/file.h"
-#include "../common/sector.h"
+#include "file.h"
+#include "sector.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -20,6 +20,8 @@ struct Entry {
 	std::uint64_t target = 0;
 	std::uint64_t bytes = 0;
 	std::uint64_t data = 0;
+	// So many marks are in the log before it.
+	std::uint64_t marks = 0;
 	bool flush = false;
 	bool fua = false;
 	bool discard = false;
@@ -28,8 +30,11 @@ struct Entry {
 	[[nodiscard]] bool barrier() const { return flush || fua; }
 };
 
-// Reads the whole list; throws std::runtime_error if it is none.
+// Reads the whole list, but for marks; throws std::runtime_error if it is none.
 std::vector<Entry> read_entries(const File &log);
+
+// What an entry has written; zeroes if it has discarded something.
+std::vector<std::byte> data_of(const File &log, const Entry &entry);
 
 // Copies an entry's data to the device; what was discarded becomes zeroes.
 void apply(const File &log, const Entry &entry, const File &device);
@@ -39,4 +44,4 @@ void apply_some(const File &log, const Entry &entry, const File &device,
 
 } // namespace dmsc
 
-#endif // DMSC_REPLAY_LOG_H
+#endif // DMSC_COMMON_LOG_H
