@@ -28,7 +28,8 @@ std::string whole(const std::string &target)
 
 } // namespace
 
-Generator::Generator(std::uint64_t seed, std::uint64_t index) : random_(seed, index)
+Generator::Generator(std::uint64_t seed, std::uint64_t index, Habits habits)
+	: random_(seed, index), habits_(habits)
 {
 	constexpr std::array<std::string_view, 5> regions{"8", "16", "64", "256", "2048"};
 	constexpr std::array<std::string_view, 5> sources{"a", "a", "b", "v0", "v1"};
@@ -54,8 +55,8 @@ Generator::Snapshot Generator::snapshot(std::size_t device)
 
 	const CowOf chosen = possible[random_.below(possible.size())];
 
-	return {std::string(chosen.origin), std::string(chosen.cow), random_.one_in(2) ? "P" : "N",
-		std::string(random_.pick(kChunks))};
+	return {std::string(chosen.origin), std::string(chosen.cow),
+		random_.one_in(habits_.transient) ? "N" : "P", std::string(random_.pick(kChunks))};
 }
 
 std::string Generator::clone(const Clone &chosen)
@@ -305,7 +306,7 @@ Operation Generator::io(const Model &model)
 
 	const std::string &device = devices[random_.below(devices.size())];
 
-	if (random_.one_in(20))
+	if (random_.one_in(habits_.flushes))
 		return Operation("flush " + device);
 
 	const std::uint64_t unit = random_.one_in(3) ? 1 : 8;

@@ -18,7 +18,13 @@ namespace dmsc
 class Generator
 {
 public:
-	Generator(std::uint64_t seed, std::uint64_t index);
+	// One in so many I/Os is a flush, one in so many snapshots is transient.
+	struct Habits {
+		std::size_t flushes = 20;
+		std::size_t transient = 2;
+	};
+
+	Generator(std::uint64_t seed, std::uint64_t index, Habits habits);
 
 	Operation next(const Model &model);
 
@@ -54,6 +60,7 @@ private:
 	void ensure(const Model &model, const std::string &device);
 
 	Random random_;
+	Habits habits_;
 	std::vector<Clone> clones_;
 	std::deque<std::string> planned_;
 };

@@ -26,26 +26,6 @@ constexpr std::uint64_t kHeaderSectors = 16;
 constexpr std::string_view kPrefix = "seq-";
 constexpr std::string_view kBelowPrefix = "seq-below-";
 
-std::uint64_t offset_of(const std::string &base)
-{
-	std::uint64_t offset = 0;
-
-	for (const Base &each : kBases) {
-		if (each.name == base)
-			return offset;
-		offset += (each.sectors + kHeaderSectors - 1) / kHeaderSectors * kHeaderSectors;
-	}
-	throw std::invalid_argument("no device " + base);
-}
-
-std::uint64_t sectors_of(const std::string &base)
-{
-	for (const Base &each : kBases)
-		if (each.name == base)
-			return each.sectors;
-	throw std::invalid_argument("no device " + base);
-}
-
 // What a write with a tag writes.
 Image tagged(std::uint64_t sector, std::uint64_t count, Tag tag)
 {
@@ -407,21 +387,31 @@ void Kernel::fill() const
 	Tag tag = 10;
 
 	for (const Base &base : kBases) {
-		pool.write(offset_of(std::string(base.name)),
-			   base.for_cow ? Image(kHeaderSectors * kSector)
-					: tagged(0, base.sectors, tag));
+		pool.write(offset_of(base.name), base.for_cow ? Image(kHeaderSectors * kSector)
+							      : tagged(0, base.sectors, tag));
 		tag++;
 	}
+	pool.flush();
 }
 
-bool Kernel::reset()
+bool Kernel::clear()
 {
 	release();
 	if (!threads_.empty())
 		return false;
 	// One that has just vanished may keep those below it open for a moment.
-	for (int i = 0; i < 500 && !remove_all(); i++)
+	for (int i = 0; i < 500; i++) {
+		if (remove_all())
+			return true;
 		std::this_thread::sleep_for(std::chrono::milliseconds(10));
+	}
+	return false;
+}
+
+bool Kernel::reset()
+{
+	if (!clear())
+		return false;
 	for (const std::string_view name : kMapped)
 		devices_.at(std::string(name)).name = std::string(kPrefix) + std::string(name);
 	fill();

@@ -45,6 +45,8 @@ public:
 	// All devices are as at the begin of a sequence, whatever became of the one before. Returns
 	// false if some cannot be removed, or I/O does not end.
 	bool reset();
+	// No devices are left; false if some cannot be removed.
+	bool clear();
 
 	int perform(const Operation &operation);
 	// Begins an I/O; a write writes the tag.

@@ -75,6 +75,33 @@ constexpr std::array<CloneOf, 2> kClones{{
 	{"n", "e"},
 }};
 
+// Devices below begin at multiples of so many sectors of the pool.
+constexpr std::uint64_t kPoolUnit = 8;
+
+// Where a device below is in the pool; behind all of them if there is none of that name. None
+// begins at sector 0.
+constexpr std::uint64_t offset_of(std::string_view base)
+{
+	std::uint64_t offset = kPoolUnit;
+
+	for (const Base &each : kBases) {
+		if (each.name == base)
+			break;
+		offset += (each.sectors + kPoolUnit - 1) / kPoolUnit * kPoolUnit;
+	}
+	return offset;
+}
+
+constexpr std::uint64_t kPoolSectors = offset_of("");
+
+constexpr std::uint64_t sectors_of(std::string_view base)
+{
+	for (const Base &each : kBases)
+		if (each.name == base)
+			return each.sectors;
+	return 0;
+}
+
 } // namespace dmsc
 
 #endif // DMSC_SEQUENCE_LAYOUT_H

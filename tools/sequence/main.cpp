@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // dmsc-sequence: random sequences of operations and I/O, done to the kernel and to a model of it.
+#include "crash.h"
 #include "generator.h"
 #include "kernel.h"
 #include "runner.h"
@@ -16,6 +17,7 @@
 #include <exception>
 #include <fstream>
 #include <iostream>
+#include <memory>
 #include <optional>
 #include <random>
 #include <stdexcept>
@@ -28,6 +30,8 @@ namespace
 constexpr int kUsage = 2;
 // A sequence that is tried while it is shrunk is short.
 constexpr std::chrono::seconds kShortPatience{10};
+// What tells more of a power cut.
+constexpr dmsc::Generator::Habits kCrashHabits{6, 8};
 
 struct Arguments {
 	std::string pool;
@@ -38,6 +42,9 @@ struct Arguments {
 	std::uint64_t sequences = 10;
 	std::uint64_t steps = 100;
 	unsigned int shrink = 0;
+	std::size_t crashes = 0;
+	std::string log;
+	std::string replay;
 	bool keep_going = false;
 	bool self_test = false;
 	bool verbose = false;
@@ -58,6 +65,11 @@ void declare(CLI::App &app, Arguments &arguments)
 	app.add_option("--shrink", arguments.shrink,
 		       "look for a shorter sequence that fails, with so many runs of each; "
 		       "default: do not");
+	app.add_option("--crash", arguments.crashes,
+		       "let the power fail at so many moments of each, and look what is left");
+	app.add_option("--log", arguments.log, "for --crash: block device for dm-log-writes");
+	app.add_option("--replay", arguments.replay,
+		       "for --crash: block device like that of --pool");
 	app.add_flag("--keep-going", arguments.keep_going, "also after one has failed");
 	app.add_flag("--self-test", arguments.self_test, "check the model, without a kernel");
 	app.add_flag("--verbose", arguments.verbose, "print each operation before it is done");
@@ -91,9 +103,14 @@ public:
 		: arguments_(arguments),
 		  subject_(arguments.subject == "ours" ? dmsc::Subject::ours
 						       : dmsc::Subject::stock),
-		  kernel_(subject_, arguments.pool),
+		  crash_(make_crash(arguments)),
+		  kernel_(subject_, crash_ ? crash_->pool() : arguments.pool),
 		  runner_(kernel_, arguments.verbose ? &std::cout : nullptr)
 	{
+		if (crash_)
+			runner_.set_observer([this](const auto &operation, const auto &model) {
+				crash_->mark(operation, model);
+			});
 	}
 
 	// False if a sequence fails.
@@ -106,7 +123,7 @@ public:
 
 			if (!in)
 				throw std::runtime_error("cannot read " + file);
-			good = run(file,
+			good = run(file, arguments_.seed,
 				   [&, operations = dmsc::read_operations(in)] {
 					   return repeat(runner_, operations);
 				   }) &&
@@ -124,9 +141,12 @@ public:
 		for (std::uint64_t i = 0; i < arguments_.sequences; i++) {
 			const std::uint64_t number = arguments_.first + i;
 
-			good = run("sequence " + std::to_string(number),
+			good = run("sequence " + std::to_string(number), arguments_.seed + number,
 				   [&] {
-					   dmsc::Generator generator(arguments_.seed, number);
+					   dmsc::Generator generator(
+						   arguments_.seed, number,
+						   crash_ ? kCrashHabits
+							  : dmsc::Generator::Habits{});
 					   std::uint64_t left = arguments_.steps;
 
 					   return runner_.run(
@@ -145,22 +165,54 @@ public:
 	}
 
 	[[nodiscard]] const dmsc::Runner::Counts &counts() const { return runner_.counts(); }
+	[[nodiscard]] const dmsc::Crash *crash() const { return crash_.get(); }
 
 private:
-	template <typename Run> bool run(const std::string &name, const Run &run)
+	static std::unique_ptr<dmsc::Crash> make_crash(const Arguments &arguments)
 	{
-		watchdog_.begin(name);
+		if (arguments.crashes == 0)
+			return nullptr;
+		return std::make_unique<dmsc::Crash>(
+			dmsc::Crash::Disks{arguments.pool, arguments.log, arguments.replay});
+	}
 
-		const std::optional<std::string> complaint = run();
+	// The sequence, and power cuts in it.
+	template <typename Run>
+	std::optional<std::string> run_once(const std::string &name, std::uint64_t seed,
+					    const Run &run)
+	{
+		std::optional<std::string> complaint;
+
+		watchdog_.begin(name);
+		if (crash_) {
+			if (!kernel_.clear())
+				throw std::runtime_error("what the last sequence has left behind "
+							 "cannot be removed");
+			crash_->begin();
+		}
+		complaint = run();
+		if (!complaint && crash_) {
+			watchdog_.begin(name + ", power cuts");
+			if (!kernel_.clear())
+				return "something cannot be removed";
+			complaint = crash_->check(arguments_.crashes, seed);
+		}
+		return complaint;
+	}
+
+	template <typename Run>
+	bool run(const std::string &name, std::uint64_t seed, const Run &run)
+	{
+		const std::optional<std::string> complaint = run_once(name, seed, run);
 
 		if (!complaint)
 			return true;
 		std::cout << "FAILED: " << name << ": " << *complaint << std::endl;
-		report(name, *complaint);
+		report(name, seed, *complaint);
 		return false;
 	}
 
-	void report(const std::string &name, std::string complaint)
+	void report(const std::string &name, std::uint64_t seed, std::string complaint)
 	{
 		dmsc::Operations operations = runner_.done();
 		const std::string kind = kind_of(complaint);
@@ -169,9 +221,9 @@ private:
 		if (arguments_.shrink != 0)
 			operations = dmsc::shrink(
 				operations, arguments_.shrink, [&](const auto &shorter) {
-					watchdog_.begin(name + ", shrunk");
-
-					const auto again = repeat(runner_, shorter);
+					const auto again = run_once(name + ", shrunk", seed, [&] {
+						return repeat(runner_, shorter);
+					});
 
 					if (!again || kind_of(*again) != kind)
 						return false;
@@ -184,6 +236,8 @@ private:
 	const Arguments &arguments_;
 	dmsc::Subject subject_;
 	dmsc::Watchdog watchdog_;
+	// Below the devices of the kernel.
+	std::unique_ptr<dmsc::Crash> crash_;
 	dmsc::Kernel kernel_;
 	dmsc::Runner runner_;
 };
@@ -201,6 +255,11 @@ int sequences(Arguments &arguments)
 	std::cout << counts.operations << " operations: " << counts.ios << " I/Os, "
 		  << counts.refused << " had to be refused, " << counts.skipped
 		  << " made no sense then" << std::endl;
+	if (session.crash() != nullptr)
+		std::cout << session.crash()->counts().moments
+			  << " power cuts: " << session.crash()->counts().opened
+			  << " snapshots opened, " << session.crash()->counts().merged << " merged"
+			  << std::endl;
 	return good ? 0 : 1;
 }
 
@@ -222,6 +281,8 @@ int main(int argc, char **argv)
 			return dmsc::self_test(std::cout) ? 0 : 1;
 		if (arguments.pool.empty())
 			throw std::runtime_error("--pool is needed");
+		if (arguments.crashes != 0 && (arguments.log.empty() || arguments.replay.empty()))
+			throw std::runtime_error("--crash needs --log and --replay");
 		return sequences(arguments);
 	} catch (const std::exception &error) {
 		std::cerr << "dmsc-sequence: " << error.what() << std::endl;

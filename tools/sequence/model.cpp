@@ -26,7 +26,7 @@ Model::Model(Subject subject) : subject_(subject)
 		Below &below = below_[std::string(base.name)];
 
 		below.contents.assign(base.sectors,
-				      base.for_cow ? Values::anything() : Values(tag));
+				      Cell(base.for_cow ? Values::anything() : Values(tag)));
 		tag++;
 	}
 	for (const std::string_view name : kMapped)
@@ -271,6 +271,7 @@ void Model::change(const Operation &operation, bool good)
 	const std::string name = operation.word(0);
 	const auto found = mapped_.find(name);
 
+	time_++;
 	if (verb == "base")
 		set_base(name, operation.word(1));
 	if (verb == "threshold")
@@ -288,8 +289,10 @@ void Model::change(const Operation &operation, bool good)
 
 		for (const Target &target : table) {
 			if (target.is_snapshot() && target.arguments.at(2) == "P" &&
-			    !at_rest_.contains(target.arguments.at(1)))
+			    !at_rest_.contains(target.arguments.at(1))) {
 				garbage_.insert(target.arguments.at(1));
+				used_cows_.insert(target.arguments.at(1));
+			}
 			if (target.is_clone() && table.size() > 1 &&
 			    !clones_.contains(target.arguments.at(0)))
 				garbage_.insert(target.arguments.at(0));
@@ -381,7 +384,12 @@ void Model::load(const Operation &operation)
 				holder.snapshot->persistent = persistent;
 				holder.snapshot->chunk = holder.chunk;
 				holder.snapshot->chunks.assign(kVolume / holder.chunk, Chunk::none);
-				holder.snapshot->contents.assign(kVolume, Values());
+				holder.snapshot->contents.assign(kVolume, Cell());
+				holder.snapshot->loaded = time_;
+				holder.snapshot->copied.assign(kVolume / holder.chunk, kNever);
+				holder.snapshot->durable_chunks.assign(kVolume / holder.chunk,
+								       false);
+				holder.snapshot->fresh = used_cows_.insert(cow).second;
 				if (persistent)
 					garbage_.erase(cow);
 				if (health(cow) != Answer::good)
@@ -389,6 +397,10 @@ void Model::load(const Operation &operation)
 			}
 			holder.snapshot->begin = holder.begin;
 			holder.snapshot->end = holder.end;
+			holder.snapshot->blind =
+				holder.snapshot->blind || holder.begin > 0 ||
+				holder.end < kVolume ||
+				(mapped_.contains(cow) && !mapped_.at(cow).takes_flushes);
 		}
 		holders_.push_back(target.holder);
 	}
@@ -409,6 +421,13 @@ void Model::resume(const std::string &device, bool good)
 		mapped.suspended = true;
 		changed = true;
 		old = std::exchange(mapped.live, std::exchange(mapped.inactive, std::nullopt));
+		mapped.takes_flushes = finds_caches(*mapped.live);
+		for (auto &each : ios_)
+			if (each.second.verb == "flush" && each.second.begun)
+				each.second.open = true;
+		if (const SnapshotPtr snapshot = persistent_on(device);
+		    snapshot && !mapped.takes_flushes)
+			snapshot->blind = true;
 	}
 	if (!mapped.suspended || !mapped.live)
 		return;
@@ -472,6 +491,7 @@ void Model::activate(const HolderPtr &holder)
 	snapshot.loose = snapshot.loose || holder->begin > snapshot.begin || holder->end < kVolume;
 	snapshot.begin = holder->begin;
 	snapshot.end = holder->end;
+	snapshot.blind = snapshot.blind || holder->begin > 0 || holder->end < kVolume;
 	snapshot.active = true;
 	snapshot.merges = holder->merges;
 	enter_again({snapshot.origin});
@@ -493,7 +513,7 @@ void Model::start_merge(Snapshot &snapshot)
 			const std::uint64_t sector = chunk * snapshot.chunk + i;
 			Io copy;
 
-			copy.values = snapshot.contents[sector];
+			copy.values = snapshot.contents[sector].now();
 			write_origin(snapshot.origin, sector, copy, &snapshot, true);
 			for (Place place : copy.places)
 				place->add(copy.values);
@@ -510,12 +530,14 @@ void Model::finish_merge(Snapshot &snapshot)
 
 		if (chunk == Chunk::none)
 			continue;
-		copy.values = snapshot.contents[sector];
+		copy.values = snapshot.contents[sector].now();
 		write(snapshot.origin, sector, copy);
+		snapshot.contents[sector].flushed(kBegin);
 		for (Place place : copy.places)
-			*place = copy.values;
+			*place = snapshot.contents[sector];
 	}
 	std::ranges::fill(snapshot.chunks, Chunk::none);
+	snapshot.durable_chunks.assign(snapshot.chunks.size(), false);
 }
 
 void Model::drop(std::optional<Table> &table)
@@ -556,7 +578,7 @@ void Model::drop(const HolderPtr &holder)
 	if (snapshot.validity == Validity::invalid && health(snapshot.cow) != Answer::good)
 		snapshot.validity = Validity::unsure;
 	if (snapshot.validity == Validity::unsure) {
-		std::ranges::fill(snapshot.contents, Values::anything());
+		std::ranges::fill(snapshot.contents, Cell(Values::anything()));
 		std::ranges::fill(snapshot.chunks, Chunk::maybe);
 	}
 	at_rest_[snapshot.cow] = holder->snapshot;

@@ -19,6 +19,7 @@
 #ifndef DMSC_SEQUENCE_MODEL_H
 #define DMSC_SEQUENCE_MODEL_H
 
+#include "cell.h"
 #include "operation.h"
 #include "subject.h"
 #include "values.h"
@@ -83,6 +84,15 @@ public:
 	// Something below is suspended. A clone's status commits, unless it is told not to.
 	[[nodiscard]] bool is_stuck(const std::string &device) const;
 
+	// Whether a persistent snapshot on a COW device is there after a power cut: nobody knows,
+	// invalid or as the model says, perhaps as the model says, or for sure.
+	enum class Survival : std::uint8_t { unknown, invalid, possible, sure };
+	[[nodiscard]] Survival survival(const std::string &cow) const;
+	// What a sector may hold then: of the snapshot on a COW device, or of a device below. Not
+	// of a snapshot whose origin is a mapped device.
+	[[nodiscard]] std::span<const Cell::Left> survivors(const std::string &device,
+							    std::uint64_t sector) const;
+
 private:
 	// Of a chunk: whether the snapshot has its own.
 	enum class Chunk : std::uint8_t { none, maybe, copied };
@@ -107,7 +117,19 @@ private:
 		std::uint64_t holes = 0;
 		std::vector<Chunk> chunks;
 		// Of chunks that it has, or may have; the other ones show the origin.
-		Contents contents;
+		Cells contents;
+
+		// When it was loaded, and since when it has a chunk.
+		Time loaded = kNever;
+		std::vector<Time> copied;
+		// It is there after a power cut, and has these chunks.
+		bool durable = false;
+		std::vector<bool> durable_chunks;
+		// Its COW device had nothing else before.
+		bool fresh = false;
+		// Not all that was written to its origin was copied, or it cannot be told to be
+		// durable.
+		bool blind = false;
 	};
 	using SnapshotPtr = std::shared_ptr<Snapshot>;
 
@@ -143,7 +165,7 @@ private:
 		bool dest_failed = false;
 		std::vector<Region> regions;
 		// Of regions that may be hydrated: what the destination has if they are.
-		Contents contents;
+		Cells contents;
 	};
 	using ClonePtr = std::shared_ptr<Clone>;
 
@@ -181,6 +203,7 @@ private:
 		bool exists = false;
 		bool suspended = false;
 		bool deferred = false;
+		bool takes_flushes = false;
 		// An inactive table was cleared, and none loaded since.
 		bool cleared = false;
 		std::optional<Table> live;
@@ -188,7 +211,7 @@ private:
 	};
 
 	struct Below {
-		Contents contents;
+		Cells contents;
 		bool failing = false;
 		bool suspended = false;
 	};
@@ -199,7 +222,15 @@ private:
 	};
 
 	// Where a sector of a device is stored.
-	using Place = Values *;
+	using Place = Cell *;
+
+	// A chunk that an I/O makes a snapshot copy.
+	struct Copy {
+		SnapshotPtr snapshot;
+		std::uint64_t chunk = 0;
+		// The I/O goes to the origin.
+		bool of_origin = false;
+	};
 
 	struct Io {
 		std::string verb;
@@ -212,10 +243,11 @@ private:
 		bool begun = false;
 		// Another write was on its way to the same places, or these were others before.
 		bool open = false;
+		Time begun_at = 0;
 		Answer answer = Answer::good;
 		Contents allowed;
 		std::vector<Place> places;
-		std::vector<std::pair<SnapshotPtr, std::uint64_t>> copies;
+		std::vector<Copy> copies;
 		// Of clones, that are hydrated, or durable, when it succeeds.
 		std::vector<std::pair<ClonePtr, std::uint64_t>> regions;
 		// Some of the places are in these.
@@ -272,7 +304,7 @@ private:
 	Answer write_snapshot(const SnapshotPtr &snapshot, std::uint64_t sector, Io &io);
 	Answer write_origin(const std::string &origin, std::uint64_t sector, Io &io,
 			    const Snapshot *merging, bool protect);
-	void copy(const SnapshotPtr &snapshot, std::uint64_t chunk, Io *io);
+	void copy(const SnapshotPtr &snapshot, std::uint64_t chunk, bool of_origin, Io *io);
 	void weigh(Snapshot &snapshot);
 	void enter(Io &io);
 	void look_again();
@@ -300,6 +332,15 @@ private:
 	static std::uint64_t count(const Clone &clone, Region at_least);
 	Complaint check_clone(const Mapped &mapped, const Target &target,
 			      const std::string &status);
+	[[nodiscard]] std::span<const Cell::Left> after_cut(const std::string &device,
+							    std::uint64_t sector) const;
+	[[nodiscard]] std::span<const Cell::Left> after_cut(const Snapshot &snapshot,
+							    std::uint64_t sector) const;
+	void flushed(const std::string &device, Time when);
+	static void flushed(Snapshot &snapshot, Time when);
+	static void make_durable(Snapshot &snapshot, std::uint64_t chunk);
+	[[nodiscard]] bool finds_caches(const Table &table) const;
+	[[nodiscard]] SnapshotPtr persistent_on(const std::string &cow) const;
 
 	[[nodiscard]] std::uint64_t capacity(const Snapshot &snapshot) const;
 	static std::uint64_t count(const Snapshot &snapshot, bool surely);
@@ -316,7 +357,10 @@ private:
 	std::map<std::string, ClonePtr> clones_;
 	// COW and metadata devices that begin with something else.
 	std::set<std::string> garbage_;
+	// Those that were used some time.
+	std::set<std::string> used_cows_;
 	std::map<std::uint64_t, Io> ios_;
+	Time time_ = 1;
 	// A device below has failed some time.
 	bool had_errors_ = false;
 	// Few copies may have been made at a time.

@@ -149,7 +149,7 @@ void Model::load_clone(Target &target)
 		clone->length = target.length;
 		clone->region = region;
 		clone->regions.assign((target.length + region - 1) / region, Region::none);
-		clone->contents.assign(target.length, Values());
+		clone->contents.assign(target.length, Cell());
 	}
 	target.clone->clone = clone;
 }
@@ -192,7 +192,7 @@ void Model::demote(Clone &clone)
 	for (std::uint64_t sector = 0; sector < clone.length; sector++)
 		if (const Region region = clone.regions[sector / clone.region];
 		    region == Region::hydrated)
-			clone.contents[sector] = look(clone.dest, sector).values;
+			clone.contents[sector] = Cell(look(clone.dest, sector).values);
 	std::ranges::replace(clone.regions, Region::hydrated, Region::maybe);
 }
 
@@ -223,7 +223,7 @@ void Model::put(const Clone &clone, std::uint64_t sector, const Values &values, 
 	(void)write_origin(clone.dest, sector, copy, nullptr, false);
 	for (Place place : copy.places) {
 		if (surely)
-			*place = values;
+			place->set(values, time_);
 		else
 			place->add(values);
 	}
@@ -236,8 +236,8 @@ void Model::fill(Clone &clone, std::uint64_t region)
 
 	clone.regions[region] = Region::maybe;
 	for (std::uint64_t sector = region * clone.region; sector < end; sector++) {
-		clone.contents[sector] = look(clone.source, sector).values;
-		put(clone, sector, clone.contents[sector], false);
+		clone.contents[sector] = Cell(look(clone.source, sector).values);
+		put(clone, sector, clone.contents[sector].now(), false);
 	}
 }
 
@@ -250,7 +250,7 @@ void Model::settle(Clone &clone, std::uint64_t region)
 		return;
 	clone.regions[region] = Region::hydrated;
 	for (std::uint64_t sector = region * clone.region; sector < end; sector++)
-		put(clone, sector, clone.contents[sector], true);
+		put(clone, sector, clone.contents[sector].now(), true);
 }
 
 // Something has changed: the background begins, or copies something else.
@@ -277,7 +277,7 @@ void Model::hydrate()
 				if (clone.regions[sector / clone.region] != Region::maybe)
 					continue;
 				clone.contents[sector].add(look(clone.source, sector).values);
-				put(clone, sector, clone.contents[sector], false);
+				put(clone, sector, clone.contents[sector].now(), false);
 			}
 		}
 	}
@@ -302,7 +302,7 @@ Model::Seen Model::look_clone(const CloneLine &line, std::uint64_t sector) const
 		break;
 	case Region::maybe:
 		seen = look(clone.source, sector);
-		seen.values.add(clone.contents[sector]);
+		seen.values.add(clone.contents[sector].now());
 		seen.answer = both(seen.answer, look(clone.dest, sector).answer);
 		break;
 	default:
@@ -351,15 +351,15 @@ void Model::discard_clone(const CloneLine &line, std::uint64_t begin, std::uint6
 		const bool is_new = clone.regions[region] == Region::none;
 
 		for (std::uint64_t sector = region * clone.region; sector < stop; sector++) {
-			Values &contents = clone.contents[sector];
+			Cell &contents = clone.contents[sector];
 
 			if (is_new)
-				contents = Values();
+				contents = Cell();
 			contents.add(look(clone.dest, sector).values);
 			io.places.push_back(&contents);
 			if (!line.passes_down)
 				continue;
-			contents.add(kZeroes);
+			contents.add(Values(kZeroes));
 			discard(clone.dest, sector, sector + 1, io);
 		}
 		if (is_new)
@@ -374,7 +374,7 @@ void Model::discard(const std::string &device, std::uint64_t begin, std::uint64_
 	if (mapped == nullptr) {
 		for (std::uint64_t sector = begin; sector < end; sector++) {
 			io.places.push_back(&below_.at(device).contents.at(sector));
-			io.places.back()->add(kZeroes);
+			io.places.back()->add(Values(kZeroes));
 		}
 		return;
 	}

@@ -19,7 +19,7 @@ namespace dmsc
 Model::Seen Model::look(const std::string &device, std::uint64_t sector) const
 {
 	if (const auto base = below_.find(device); base != below_.end())
-		return {base->second.contents.at(sector),
+		return {base->second.contents.at(sector).now(),
 			base->second.failing ? Answer::bad : Answer::good};
 
 	const Target *target = target_at(device, sector);
@@ -51,7 +51,7 @@ Model::Seen Model::look(const Snapshot &snapshot, std::uint64_t sector) const
 	if (chunk == Chunk::none || snapshot.validity == Validity::invalid)
 		seen = look(snapshot.origin, sector);
 	else
-		seen.values = snapshot.contents[sector];
+		seen.values = snapshot.contents[sector].now();
 	if (snapshot.validity != Validity::valid ||
 	    (chunk != Chunk::none && health(snapshot.cow) != Answer::good) ||
 	    (chunk != Chunk::copied && health(snapshot.origin) != Answer::good))
@@ -112,26 +112,31 @@ Answer Model::write_origin(const std::string &origin, std::uint64_t sector, Io &
 			continue;
 		// Outside of what it shows it may copy, or not.
 		if (is_told && chunk == Chunk::none)
-			copy(snapshot, number, is_shown ? &io : nullptr);
+			copy(snapshot, number, true, is_shown ? &io : nullptr);
 		if (!is_told && chunk == Chunk::maybe)
 			snapshot->contents[sector].add(io.values);
+		// The snapshot has the chunk, but after a power cut perhaps not.
+		if (!is_told && chunk == Chunk::copied && !snapshot->durable_chunks[number])
+			snapshot->contents[sector].add_left(Cell(io.values).after_cut());
 	}
 	return write(origin, sector, io);
 }
 
 // Before a chunk of the origin is written.
-void Model::copy(const SnapshotPtr &snapshot, std::uint64_t chunk, Io *io)
+void Model::copy(const SnapshotPtr &snapshot, std::uint64_t chunk, bool of_origin, Io *io)
 {
-	if (snapshot->validity == Validity::invalid)
-		return;
+	// If it is invalid it must not show what is written now, even if a power cut should undo
+	// that.
 	for (std::uint64_t i = 0; i < snapshot->chunk; i++) {
 		const std::uint64_t sector = chunk * snapshot->chunk + i;
 
-		snapshot->contents[sector] = look(snapshot->origin, sector).values;
+		snapshot->contents[sector] = Cell(look(snapshot->origin, sector).values);
+		snapshot->contents[sector].add_left(after_cut(snapshot->origin, sector));
 	}
+	snapshot->durable_chunks[chunk] = false;
 	snapshot->chunks[chunk] = Chunk::maybe;
 	if (io != nullptr)
-		io->copies.emplace_back(snapshot, chunk);
+		io->copies.push_back({snapshot, chunk, of_origin});
 	else
 		snapshot->loose = true;
 	weigh(*snapshot);
@@ -176,7 +181,7 @@ Answer Model::write_snapshot(const SnapshotPtr &snapshot, std::uint64_t sector, 
 		return answer == Answer::good ? Answer::good : Answer::either;
 	}
 	if (chunk == Chunk::none)
-		copy(snapshot, number, &io);
+		copy(snapshot, number, false, &io);
 	io.holds.push_back(snapshot);
 	io.places.push_back(&snapshot->contents[sector]);
 	if (snapshot->validity != Validity::valid || health(snapshot->cow) != Answer::good)
@@ -276,6 +281,7 @@ void Model::begin(std::uint64_t number, const Operation &operation, Tag tag)
 {
 	Io &io = ios_[number];
 
+	io.begun_at = time_++;
 	io.verb = operation.verb();
 	io.device = operation.word(0);
 	io.sector = operation.number(1);
@@ -299,6 +305,7 @@ Model::Complaint Model::end(std::uint64_t number, bool good, std::span<const std
 	Complaint complaint;
 
 	ios_.erase(number);
+	time_++;
 	// The block layer ends a flush that a device without a cache does not need, and a discard
 	// that a device cannot do.
 	if (!io.begun && io.verb != "flush" && (io.verb != "discard" || good))
@@ -318,20 +325,26 @@ Model::Complaint Model::end(std::uint64_t number, bool good, std::span<const std
 				    ", not " + io.allowed[i].to_string();
 		}
 	if (io.verb == "write" && good) {
-		for (const auto &[snapshot, chunk] : io.copies) {
+		for (const auto &[snapshot, chunk, of_origin] : io.copies) {
 			if (snapshot->chunks[chunk] == Chunk::maybe && !io.open &&
 			    !snapshot->merges && snapshot->validity != Validity::invalid &&
-			    (snapshot->validity == Validity::valid || !snapshot->loose))
+			    (snapshot->validity == Validity::valid || !snapshot->loose)) {
 				snapshot->chunks[chunk] = Chunk::copied;
+				snapshot->copied[chunk] = time_;
+				if (of_origin)
+					make_durable(*snapshot, chunk);
+			}
 			if (!snapshot->loose && count(*snapshot, true) > capacity(*snapshot))
 				snapshot->validity = Validity::invalid;
 		}
 		for (Place place : io.places)
 			if (!io.open)
-				*place = io.values;
+				place->set(io.values, time_);
 	}
 	if (good)
 		end_regions(io);
+	if (io.verb == "flush" && good && io.begun && !io.open)
+		flushed(io.device, io.begun_at);
 	remove_deferred();
 	return complaint;
 }

@@ -135,6 +135,15 @@ Runner::Complaint Runner::check()
 
 Runner::Complaint Runner::step(const Operation &operation)
 {
+	Complaint complaint = do_step(operation);
+
+	if (!complaint && observer_)
+		observer_(operation, *model_);
+	return complaint;
+}
+
+Runner::Complaint Runner::do_step(const Operation &operation)
+{
 	if (log_ != nullptr)
 		*log_ << operation.to_string() << std::endl;
 	if (!is_taken_down_)

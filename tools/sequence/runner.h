@@ -12,6 +12,7 @@
 #include <optional>
 #include <ostream>
 #include <string>
+#include <utility>
 
 namespace dmsc
 {
@@ -25,6 +26,9 @@ public:
 
 	// Each operation is logged before it is done, if there is a log.
 	Runner(Kernel &kernel, std::ostream *log) : kernel_(kernel), log_(log) {}
+	// Is called after each operation.
+	using Observer = std::function<void(const Operation &, const Model &)>;
+	void set_observer(Observer observer) { observer_ = std::move(observer); }
 	// I/O that nobody holds up has to end in this time.
 	void set_patience(std::chrono::seconds patience) { patience_ = patience; }
 
@@ -46,6 +50,7 @@ private:
 	using Complaint = std::optional<std::string>;
 
 	Complaint step(const Operation &operation);
+	Complaint do_step(const Operation &operation);
 	Complaint step_io(const Operation &operation);
 	Complaint control(const Operation &operation);
 	Complaint reap(unsigned int milliseconds);
@@ -59,6 +64,7 @@ private:
 
 	Kernel &kernel_;
 	std::ostream *log_;
+	Observer observer_;
 	std::optional<Model> model_;
 	Operations done_;
 	Counts counts_;

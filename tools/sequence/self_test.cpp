@@ -6,6 +6,7 @@
 #include "operation.h"
 #include "shrink.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <sstream>
 #include <string>
@@ -62,6 +63,21 @@ public:
 			     Operation("read " + device + " " + std::to_string(sector) + " 1"),
 			     kZeroes);
 		return !model_.end(number_, true, data);
+	}
+	// What a power cut may leave of a device below, or of the snapshot on a COW device.
+	[[nodiscard]] bool may_survive(const std::string &device, std::uint64_t sector,
+				       Tag tag) const
+	{
+		return std::ranges::any_of(model_.survivors(device, sector),
+					   [&](const Cell::Left &left) {
+						   return left.tag == tag || left.tag == kAny;
+					   });
+	}
+	[[nodiscard]] bool survives(const std::string &device, std::uint64_t sector, Tag tag) const
+	{
+		const auto all = model_.survivors(device, sector);
+
+		return all.size() == 1 && all.front().tag == tag;
 	}
 	bool fails_to_read(const std::string &device, std::uint64_t sector)
 	{
@@ -272,6 +288,78 @@ bool refuses_clones()
 	       story.expect("message v1 enable_hydration") == Answer::bad;
 }
 
+// A flush makes durable what had ended when it was submitted.
+bool forgets_what_was_not_flushed()
+{
+	Story story;
+	bool before = false;
+
+	story("create v0")("load v0 0 1024 linear a 0")("resume v0");
+	story.write("v0 0 8", 100).write("v0 0 1", 101).begin("flush v0", kZeroes);
+	before = story.may_survive("a", 0, kOfA) && story.may_survive("a", 0, 100) &&
+		 story.may_survive("a", 0, 101) && !story.may_survive("a", 8, 100);
+	story.end(true);
+	before = before && story.survives("a", 0, 101) && story.survives("a", 1, 100);
+	// This one has failed, but may have arrived.
+	story("base a error").begin("write v0 0 1", 102).end(false);
+	story("base a ok").write("v0 1 1", 103);
+	return before && story.may_survive("a", 0, 101) && story.may_survive("a", 0, 102) &&
+	       story.may_survive("a", 1, 100);
+}
+
+// The chunk is durable before the origin is written; a write to the snapshot is not.
+bool copies_durably()
+{
+	Story story = snapshot_of("a0 P 8");
+	bool good = story.model().survival("a0") == Model::Survival::possible;
+
+	story.write("v0 0 8", 100);
+	good = good && story.model().survival("a0") == Model::Survival::sure &&
+	       story.survives("a0", 0, kOfA) && story.may_survive("a", 0, 100);
+	story.write("v1 0 8", 101).write("v1 16 1", 102);
+	good = good && story.may_survive("a0", 0, 101) && story.may_survive("a0", 0, kOfA) &&
+	       !story.may_survive("a0", 0, 100) && story.may_survive("a0", 16, kOfA);
+	story.write("v0 16 8", 103);
+	good = good && !story.may_survive("a0", 16, 103);
+	story.begin("flush v1", kZeroes).end(true);
+	return good && story.is_good() && story.survives("a0", 0, 101) &&
+	       story.survives("a0", 16, 102) && story.survives("a0", 17, kOfA) &&
+	       story.may_survive("a", 0, kOfA) && story.may_survive("a", 16, 103);
+}
+
+// A flush of the origin is none of what is on the COW device.
+bool flushes_each_for_itself()
+{
+	Story story = snapshot_of("a0 P 8");
+
+	story.write("v1 0 8", 100).write("v0 64 8", 101).begin("flush v0", kZeroes).end(true);
+	return story.is_good() && story.survives("a", 64, 101) &&
+	       story.may_survive("a0", 0, kOfA) && story.may_survive("a0", 0, 100) &&
+	       story.survives("a0", 64, kOfA);
+}
+
+bool does_not_survive_as_it_was()
+{
+	Story story = snapshot_of("a0 P 8");
+
+	// Nobody knows what of the old snapshot is left.
+	story("remove v1")("wipe a0")("create v1")("load v1 0 1024 snapshot a a0 P 8");
+	if (story.model().survival("a0") != Model::Survival::unknown)
+		return false;
+	story("resume v1").begin("flush v1", kZeroes).end(true);
+	return story.model().survival("a0") == Model::Survival::sure;
+}
+
+bool takes_no_flushes()
+{
+	Story story;
+
+	// As device-mapper finds no cache when the table is resumed.
+	story("base a error")("create v0")("load v0 0 1024 linear a 0")("resume v0");
+	story("base a ok").write("v0 0 8", 100).begin("flush v0", kZeroes).end(true);
+	return story.may_survive("a", 0, kOfA) && story.may_survive("a", 0, 100);
+}
+
 bool shrinks()
 {
 	std::istringstream in(
@@ -295,8 +383,8 @@ bool shrinks()
 bool generates_the_same()
 {
 	const Model model;
-	Generator one(7, 3);
-	Generator other(7, 3);
+	Generator one(7, 3, {});
+	Generator other(7, 3, {});
 
 	for (int i = 0; i < 1000; i++)
 		if (one.next(model).to_string() != other.next(model).to_string())
@@ -328,6 +416,12 @@ bool self_test(std::ostream &out)
 	check("a clone that comes back remembers what it has", remembers());
 	check("but not if the metadata device failed", forgets());
 	check("wrong clones are refused", refuses_clones());
+	check("a power cut leaves what was flushed, and perhaps more",
+	      forgets_what_was_not_flushed());
+	check("a chunk is copied durably, and nothing written to a snapshot", copies_durably());
+	check("each device has a cache of its own", flushes_each_for_itself());
+	check("a COW device is used again", does_not_survive_as_it_was());
+	check("a device that found no cache below flushes nothing", takes_no_flushes());
 	check("a sequence is shrunk", shrinks());
 	check("a seed makes the same sequence again", generates_the_same());
 	return good;

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -49,6 +50,7 @@ public:
 		return any_ || std::find(tags_.begin(), end, tag) != end;
 	}
 	[[nodiscard]] bool is_anything() const { return any_; }
+	[[nodiscard]] std::span<const Tag> tags() const { return {tags_.data(), count_}; }
 	[[nodiscard]] std::string to_string() const
 	{
 		std::string text;

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+# shellcheck source=tests/guest/snap.sh
+. "$lib/snap.sh"
+# shellcheck source=tests/guest/fuzz.sh
+. "$lib/fuzz.sh"
+DESCRIPTION="power cuts in sequences of operations: ours and stock show what the model allows, and end merges"
+TIMEOUT=900
+KERNELS=stock
+
+requires()
+{
+	modprobe -q dm-log-writes || skip "no dm-log-writes here"
+}
+
+run_test()
+{
+	local pool log replay status=0
+
+	modprobe dm-delay
+	! modprobe -q dm-snapshot || true
+	pool=$(nullb_create size=16)
+	replay=$(nullb_create size=16)
+	log=$(nullb_create size=200)
+	set -- --pool "$pool" --log "$log" --replay "$replay"
+	fuzz_begin
+	dmsc-sequence "$@" --seed "${SEED:-$RANDOM}" --crash "$(long_or 100 8)" "$lib"/../sequence/merge.seq || status=$?
+	# These are clean by the model, which does not know all yet; LONG=1 takes any.
+	if [[ $LONG ]]; then
+		dmsc-sequence "$@" --sequences 60 --crash 20 --shrink 2 ${SEED:+--seed "$SEED"} || status=$?
+	else
+		dmsc-sequence "$@" --seed 7 --sequences 4 --crash 8 || status=$?
+	fi
+	fuzz_end $status
+}
