@@ -24,12 +24,13 @@ run_test()
 	log=$(nullb_create size=200)
 	set -- --pool "$pool" --log "$log" --replay "$replay"
 	fuzz_begin
-	dmsc-sequence "$@" --seed "${SEED:-$RANDOM}" --crash "$(long_or 100 8)" "$lib"/../sequence/merge.seq || status=$?
+	dmsc-sequence "$@" --seed "${SEED:-$RANDOM}" --crash "$(long_or 100 8)" "$lib"/../sequence/{merge,overflow}.seq ||
+		status=$?
 	# These are clean by the model, which does not know all yet; LONG=1 takes any.
 	if [[ $LONG ]]; then
 		dmsc-sequence "$@" --sequences 60 --crash 20 --shrink 2 ${SEED:+--seed "$SEED"} || status=$?
 	else
-		dmsc-sequence "$@" --seed 7 --sequences 4 --crash 8 || status=$?
+		dmsc-sequence "$@" --seed 7 --sequences 3 --crash 8 || status=$?
 	fi
 	fuzz_end $status
 }
