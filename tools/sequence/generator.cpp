@@ -14,6 +14,8 @@ namespace
 {
 
 constexpr std::size_t kVolumes = 5;
+constexpr std::array<std::string_view, 6> kFeatures{
+	"", "", "", "", " 1 discard_zeroes_cow", " 2 discard_zeroes_cow discard_passdown_origin"};
 constexpr std::array<std::string_view, 6> kChunks{"8", "8", "16", "16", "4", "64"};
 
 std::string volume(std::size_t number)
@@ -56,7 +58,8 @@ Generator::Snapshot Generator::snapshot(std::size_t device)
 	const CowOf chosen = possible[random_.below(possible.size())];
 
 	return {std::string(chosen.origin), std::string(chosen.cow),
-		random_.one_in(habits_.transient) ? "N" : "P", std::string(random_.pick(kChunks))};
+		random_.one_in(habits_.transient) ? "N" : "P", std::string(random_.pick(kChunks)),
+		std::string(random_.pick(kFeatures))};
 }
 
 std::string Generator::clone(const Clone &chosen)
@@ -151,7 +154,8 @@ std::string Generator::target(std::size_t device, std::uint64_t start, std::uint
 		const bool merge = random_.one_in(5);
 
 		return lead + (merge ? "merge " : "snapshot ") + chosen.origin + " " + chosen.cow +
-		       " " + (merge ? "P" : chosen.store) + " " + chosen.chunk;
+		       " " + (merge ? "P " : chosen.store + " ") + chosen.chunk +
+		       (merge ? "" : chosen.features);
 	}
 	}
 }
@@ -188,7 +192,7 @@ void Generator::plan(const Model &model)
 	const std::string snap = volume(upper);
 	const Snapshot chosen = snapshot(upper);
 	const std::string line = chosen.origin + " " + chosen.cow + " ";
-	const std::string options = chosen.store + " " + chosen.chunk;
+	const std::string options = chosen.store + " " + chosen.chunk + chosen.features;
 	const auto add = [this](const std::string &text) { planned_.push_back(text); };
 
 	// A device stands on those before it only.
@@ -232,7 +236,8 @@ void Generator::plan(const Model &model)
 		add("wait");
 		add("remove " + snap);
 		add("create " + snap);
-		add("load " + snap + " " + whole("snapshot " + line + "P " + chosen.chunk));
+		add("load " + snap + " " +
+		    whole("snapshot " + line + "P " + chosen.chunk + chosen.features));
 		add("resume " + snap);
 		break;
 	default:
@@ -319,7 +324,7 @@ Operation Generator::io(const Model &model)
 	const std::string range =
 		" " + device + " " + std::to_string(sector) + " " + std::to_string(count);
 
-	if (random_.one_in(25))
+	if (random_.one_in(15))
 		return Operation("discard" + range);
 	return Operation((random_.below(5) < 2 ? "read" : "write") + range);
 }

@@ -34,6 +34,7 @@ private:
 		std::string cow;
 		std::string store;
 		std::string chunk;
+		std::string features;
 	};
 
 	// What a sequence makes of a metadata device, most times.

@@ -24,6 +24,7 @@
 #include "subject.h"
 #include "values.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -32,6 +33,7 @@
 #include <set>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -194,6 +196,11 @@ private:
 			return type == "snapshot" || type == "merge";
 		}
 		[[nodiscard]] bool is_clone() const { return type == "clone"; }
+		// Of a snapshot: whether discards zero its copies, or are passed to the origin.
+		[[nodiscard]] bool has_feature(std::string_view name) const
+		{
+			return std::ranges::find(arguments, name) != arguments.end();
+		}
 		// The devices that it stands on.
 		[[nodiscard]] std::vector<std::string> devices() const;
 	};
@@ -325,8 +332,10 @@ private:
 	void hydrate();
 	[[nodiscard]] Seen look_clone(const CloneLine &line, std::uint64_t sector) const;
 	Answer write_clone(const CloneLine &line, std::uint64_t sector, Io &io);
+	void discard_snapshot(const Target &target, std::uint64_t begin, std::uint64_t end, Io &io);
 	void discard_clone(const CloneLine &line, std::uint64_t begin, std::uint64_t end, Io &io);
 	void discard(const std::string &device, std::uint64_t begin, std::uint64_t end, Io &io);
+	void discard_again();
 	void enter_flush(Io &io);
 	void end_regions(const Io &io);
 	static std::uint64_t count(const Clone &clone, Region at_least);

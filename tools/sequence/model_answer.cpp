@@ -244,7 +244,10 @@ bool Model::is_taken(const Operation &load) const
 	};
 
 	return !std::ranges::all_of(table, [&](const Target &target) {
-		return is_free(target, table, false) &&
+		const std::vector<std::string> devices = target.devices();
+		const std::set<std::string> different(devices.begin(), devices.end());
+
+		return devices.size() == different.size() && is_free(target, table, false) &&
 		       std::ranges::all_of(mapped_, [&](const auto &each) {
 			       const Mapped &mapped = each.second;
 			       const bool same = each.first == load.word(0);

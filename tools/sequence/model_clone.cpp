@@ -367,34 +367,6 @@ void Model::discard_clone(const CloneLine &line, std::uint64_t begin, std::uint6
 	}
 }
 
-void Model::discard(const std::string &device, std::uint64_t begin, std::uint64_t end, Io &io)
-{
-	const Mapped *mapped = find(device);
-
-	if (mapped == nullptr) {
-		for (std::uint64_t sector = begin; sector < end; sector++) {
-			io.places.push_back(&below_.at(device).contents.at(sector));
-			io.places.back()->add(Values(kZeroes));
-		}
-		return;
-	}
-	for (const Target &target : mapped->live.value_or(Table{})) {
-		const std::uint64_t from = std::max(begin, target.start);
-		const std::uint64_t to = std::min(end, target.start + target.length);
-
-		if (from >= to)
-			continue;
-		if (target.type == "linear") {
-			const std::uint64_t offset = std::stoull(target.arguments.at(1));
-
-			discard(target.arguments.at(0), from - target.start + offset,
-				to - target.start + offset, io);
-		}
-		if (target.clone)
-			discard_clone(*target.clone, from - target.start, to - target.start, io);
-	}
-}
-
 // NOLINTEND(misc-no-recursion)
 
 // A flush makes durable what is hydrated when it begins.

@@ -224,6 +224,7 @@ void Model::enter(Io &io)
 			io.places[place]->add(io.values);
 		io.answer = i == 0 ? answer : both(io.answer, answer);
 	}
+	discard_again();
 	for (auto &[number, other] : ios_) {
 		if (&other == &io || (other.verb != "write" && other.verb != "discard") ||
 		    !other.begun)
@@ -240,6 +241,7 @@ void Model::enter(Io &io)
 void Model::look_again()
 {
 	hydrate();
+	discard_again();
 	for (auto &[number, io] : ios_) {
 		if (!io.begun)
 			continue;

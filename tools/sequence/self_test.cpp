@@ -214,6 +214,20 @@ bool stacks()
 	       story.expect("remove v0") == Answer::bad && story.may_hold("v2", 600, kZeroes);
 }
 
+// Copies may become zeroes; what is in the origin only if it is told.
+bool discards()
+{
+	Story story = snapshot_of("a0 N 16 1 discard_zeroes_cow");
+	Story other = snapshot_of("a0 N 16 2 discard_zeroes_cow discard_passdown_origin");
+
+	for (Story *each : {&story, &other})
+		each->write("v0 0 8", 100).begin("discard v1 0 32", kZeroes).end(true);
+	return story.is_good() && story.may_hold("v1", 0, kZeroes) &&
+	       story.may_hold("v1", 0, kOfA) && !story.may_hold("v1", 16, kZeroes) &&
+	       !story.may_hold("v0", 0, kZeroes) && other.may_hold("v1", 16, kZeroes) &&
+	       other.may_hold("v0", 0, kZeroes);
+}
+
 Story clone_of(const std::string &options)
 {
 	Story story;
@@ -411,6 +425,7 @@ bool self_test(std::ostream &out)
 	check("a merge shows at once, and never to others", merges());
 	check("what would wait is known", knows_who_waits());
 	check("devices stand on devices", stacks());
+	check("a discard zeroes copies, and is passed on", discards());
 	check("a write hydrates a region of a clone", hydrates_by_writing());
 	check("the background may hydrate any", hydrates_by_itself());
 	check("a clone that comes back remembers what it has", remembers());
