@@ -16,6 +16,21 @@ namespace
 constexpr std::size_t kVolumes = 5;
 constexpr std::array<std::string_view, 6> kFeatures{
 	"", "", "", "", " 1 discard_zeroes_cow", " 2 discard_zeroes_cow discard_passdown_origin"};
+// The arguments of a snapshot that are refused.
+constexpr std::array<std::string_view, 12> kWrong{
+	"N",
+	"X 8",
+	"PX 8",
+	"N 0",
+	"P 12",
+	"P x",
+	"N 4194304",
+	"P 8 1",
+	"P 8 1 fast",
+	"N 8 1 discard_passdown_origin",
+	"P 8 3 discard_zeroes_cow discard_zeroes_cow discard_zeroes_cow",
+	"N 8 1 discard_zeroes_cow more",
+};
 constexpr std::array<std::string_view, 6> kChunks{"8", "8", "16", "16", "4", "64"};
 
 std::string volume(std::size_t number)
@@ -55,11 +70,16 @@ Generator::Snapshot Generator::snapshot(std::size_t device)
 		if ((each.origin != "v0" || device > 0) && (each.origin != "v1" || device > 1))
 			possible.push_back(each);
 
-	const CowOf chosen = possible[random_.below(possible.size())];
+	CowOf chosen = possible[random_.below(possible.size())];
+	std::string store = random_.one_in(habits_.transient) ? "N" : "P";
 
-	return {std::string(chosen.origin), std::string(chosen.cow),
-		random_.one_in(habits_.transient) ? "N" : "P", std::string(random_.pick(kChunks)),
-		std::string(random_.pick(kFeatures))};
+	// Another origin than that of the snapshots which it may have.
+	if (habits_.rare && random_.one_in(30))
+		chosen.origin = chosen.origin == "a" ? "b" : "a";
+	if (habits_.rare && store == "P" && random_.one_in(2))
+		store = "PO";
+	return {std::string(chosen.origin), std::string(chosen.cow), store,
+		std::string(random_.pick(kChunks)), std::string(random_.pick(kFeatures))};
 }
 
 std::string Generator::clone(const Clone &chosen)
@@ -75,14 +95,13 @@ std::string Generator::clone(const Clone &chosen)
 		" 0 4 hydration_batch_size 2 hydration_threshold 3",
 		" 1 no_hydration 2 hydration_batch_size 1",
 	};
-	constexpr std::array<std::string_view, 7> wrong{
+	constexpr std::array<std::string_view, 6> wrong{
 		" 1",
 		" 1 hydration",
 		" 3 no_hydration no_hydration no_hydration",
 		" 0 1 hydration_threshold",
 		" 0 2 hydration_threshold x",
 		" 0 2 threshold 1",
-		" 0 2 hydration_threshold 1 x",
 	};
 
 	return "clone " + chosen.meta + " " + chosen.dest + " " + chosen.source + " " +
@@ -148,10 +167,14 @@ std::string Generator::target(std::size_t device, std::uint64_t start, std::uint
 	case 6:
 	case 7:
 	case 8:
-		return lead + "origin " + origin;
+		return lead + "origin " + origin + (random_.one_in(40) ? " b" : "");
 	default: {
 		const Snapshot chosen = snapshot(device);
 		const bool merge = random_.one_in(5);
+
+		if (random_.one_in(30))
+			return lead + (merge ? "merge " : "snapshot ") + chosen.origin + " " +
+			       chosen.cow + " " + std::string(random_.pick(kWrong));
 
 		return lead + (merge ? "merge " : "snapshot ") + chosen.origin + " " + chosen.cow +
 		       " " + (merge ? "P " : chosen.store + " ") + chosen.chunk +

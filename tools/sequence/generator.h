@@ -22,6 +22,9 @@ public:
 	struct Habits {
 		std::size_t flushes = 20;
 		std::size_t transient = 2;
+		// PO, and COW devices of other origins, of which the model of power cuts knows
+		// nothing.
+		bool rare = true;
 	};
 
 	Generator(std::uint64_t seed, std::uint64_t index, Habits habits);

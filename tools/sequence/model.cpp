@@ -288,8 +288,7 @@ void Model::change(const Operation &operation, bool good)
 		const Table table = parse_table(operation);
 
 		for (const Target &target : table) {
-			if (target.is_snapshot() && target.arguments.at(2) == "P" &&
-			    !at_rest_.contains(target.arguments.at(1))) {
+			if (target.is_persistent() && !at_rest_.contains(target.arguments.at(1))) {
 				garbage_.insert(target.arguments.at(1));
 				used_cows_.insert(target.arguments.at(1));
 			}
@@ -370,10 +369,11 @@ void Model::load(const Operation &operation)
 		holder.end = target.start + target.length;
 		holder.merges = target.type == "merge";
 		if (!holder_of(cow, true)) {
-			const bool persistent = target.arguments.at(2) == "P";
+			const bool persistent = target.is_persistent();
 
 			if (persistent && at_rest_.contains(cow)) {
 				holder.snapshot = at_rest_.at(cow);
+				change_origin(*holder.snapshot, target.arguments.at(0));
 				holder.snapshot->holes = kMostHoles;
 				holder.chunk = holder.snapshot->chunk;
 				at_rest_.erase(cow);
@@ -407,6 +407,16 @@ void Model::load(const Operation &operation)
 	drop(mapped.inactive);
 	mapped.inactive = std::move(table);
 	mapped.cleared = false;
+}
+
+// A persistent snapshot is loaded for another origin than before.
+void Model::change_origin(Snapshot &snapshot, const std::string &origin)
+{
+	if (std::exchange(snapshot.origin, origin) == origin)
+		return;
+	for (std::uint64_t sector = 0; sector < kVolume; sector++)
+		if (snapshot.chunks[sector / snapshot.chunk] == Chunk::maybe)
+			snapshot.contents[sector].add(look(origin, sector).values);
 }
 
 void Model::resume(const std::string &device, bool good)
@@ -476,7 +486,10 @@ void Model::activate(const HolderPtr &holder)
 	if (!holder->snapshot && from) {
 		holder->snapshot = std::exchange(from->snapshot, nullptr);
 		holder->chunk = holder->snapshot->chunk;
-		holder->store = std::string(1, holder->snapshot->persistent ? 'P' : 'N');
+		if (!holder->snapshot->persistent)
+			holder->store = "N";
+		else if (holder->store == "N")
+			holder->store = "P";
 		from->active = false;
 		from->over = true;
 	}

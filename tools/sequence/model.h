@@ -196,6 +196,11 @@ private:
 			return type == "snapshot" || type == "merge";
 		}
 		[[nodiscard]] bool is_clone() const { return type == "clone"; }
+		// Of a snapshot.
+		[[nodiscard]] bool is_persistent() const
+		{
+			return is_snapshot() && arguments.size() > 2 && arguments[2] != "N";
+		}
 		// Of a snapshot: whether discards zero its copies, or are passed to the origin.
 		[[nodiscard]] bool has_feature(std::string_view name) const
 		{
@@ -281,6 +286,7 @@ private:
 	[[nodiscard]] Answer health(const std::string &device) const;
 
 	[[nodiscard]] bool would_wait(const Operation &operation) const;
+	static bool has_valid_arguments(const Target &target);
 	[[nodiscard]] Answer expect_load(const Operation &operation) const;
 	[[nodiscard]] Answer expect_holder(const Target &target) const;
 	[[nodiscard]] Answer expect_resume(const Mapped &mapped) const;
@@ -295,6 +301,7 @@ private:
 
 	void change(const Operation &operation, bool good);
 	void load(const Operation &operation);
+	void change_origin(Snapshot &snapshot, const std::string &origin);
 	void resume(const std::string &device, bool good);
 	void activate(const HolderPtr &holder);
 	void start_merge(Snapshot &snapshot);

@@ -12,6 +12,14 @@
 namespace dmsc
 {
 
+namespace
+{
+
+constexpr std::uint64_t kMostChunk = 1 << 21;
+constexpr std::size_t kMostFeatures = 2;
+
+} // namespace
+
 // Whether an operation waits for I/O that waits for a device which this sequence is to resume.
 bool Model::would_wait(const Operation &operation) const
 {
@@ -41,7 +49,7 @@ bool Model::would_wait(const Operation &operation) const
 				return true;
 		collect_below(table, all);
 		return is_any_stopped(all) && std::ranges::any_of(table, [](const Target &target) {
-			       return target.is_snapshot() && target.arguments.at(2) == "P";
+			       return target.is_persistent();
 		       });
 	}
 	// A snapshot is activated while its origin is still, and one that goes waits for its
@@ -112,8 +120,12 @@ std::optional<Answer> Model::expect(const Operation &operation) const
 
 	if (mapped == nullptr)
 		return Answer::good;
-	if (would_wait(operation) || may_be_gone(name))
+	if (would_wait(operation))
 		return std::nullopt;
+	// What is in flight may have come too late, and wait for it to be resumed.
+	if (may_be_gone(name))
+		return verb == "resume" && mapped->suspended ? std::optional(Answer::either)
+							     : std::nullopt;
 	// What device-mapper keeps for IMA of the live table is after a clear also that of the
 	// inactive one: a rename frees it, and the next load again.
 	if (verb == "rename" && mapped->cleared)
@@ -135,8 +147,7 @@ std::optional<Answer> Model::expect(const Operation &operation) const
 				return std::nullopt;
 		// Nobody says what is found on a COW device that a transient snapshot has used.
 		for (const Target &target : parse_table(operation))
-			if (target.is_snapshot() && target.arguments.at(2) == "P" &&
-			    garbage_.contains(target.arguments.at(1)) &&
+			if (target.is_persistent() && garbage_.contains(target.arguments.at(1)) &&
 			    !holder_of(target.arguments.at(1), true))
 				return std::nullopt;
 		return expect_load(operation);
@@ -158,6 +169,35 @@ Answer Model::expect_remove(const Operation &operation) const
 	return Answer::either;
 }
 
+// As far as they do not depend on devices. Clones see to theirs.
+bool Model::has_valid_arguments(const Target &target)
+{
+	const std::vector<std::string> &words = target.arguments;
+
+	if (target.type == "origin")
+		return words.size() == 1;
+	if (!target.is_snapshot())
+		return true;
+	if (words.size() < 4 || (words[2] != "N" && words[2] != "P" && words[2] != "PO") ||
+	    words[3].find_first_not_of("0123456789") != std::string::npos)
+		return false;
+
+	const std::uint64_t chunk = std::stoull(words[3]);
+
+	if (chunk == 0 || chunk > kMostChunk || (chunk & (chunk - 1)) != 0)
+		return false;
+	if (words.size() == 4)
+		return true;
+	return words.size() <= 5 + kMostFeatures && words[4] == std::to_string(words.size() - 5) &&
+	       std::all_of(words.begin() + 5, words.end(),
+			   [](const std::string &word) {
+				   return word == "discard_zeroes_cow" ||
+					  word == "discard_passdown_origin";
+			   }) &&
+	       (!target.has_feature("discard_passdown_origin") ||
+		target.has_feature("discard_zeroes_cow"));
+}
+
 Answer Model::expect_load(const Operation &operation) const
 {
 	Answer answer = Answer::good;
@@ -166,6 +206,8 @@ Answer Model::expect_load(const Operation &operation) const
 	if (is_taken(operation))
 		return Answer::bad;
 	for (const Target &target : parse_table(operation)) {
+		if (!has_valid_arguments(target))
+			return Answer::bad;
 		// One of them has the snapshot, and only an active one gives it away.
 		if (target.is_snapshot() && !cows.insert(target.arguments.at(1)).second)
 			return Answer::bad;
@@ -262,7 +304,7 @@ Answer Model::expect_holder(const Target &target) const
 {
 	const std::string &origin = target.arguments.at(0);
 	const std::string &cow = target.arguments.at(1);
-	const bool persistent = target.arguments.at(2) == "P";
+	const bool persistent = target.is_persistent();
 	const HolderPtr source = holder_of(cow, true);
 
 	// One has the snapshot, one waits for it.

@@ -111,6 +111,12 @@ Model::Complaint Model::check_usage(const Holder &holder, const std::string &sta
 	}
 	if (snapshot->validity == Validity::invalid)
 		return "status is " + status + ", not Invalid";
+	// A write to the snapshot has found no room. What was there stays.
+	if (status == "Overflow")
+		return (holder.store == "PO" && snapshot->validity != Validity::valid) ||
+				       had_errors_
+			       ? std::nullopt
+			       : Complaint("status is Overflow, not Invalid");
 	if (ios_.empty() && !snapshot->merging && !snapshot->loose)
 		snapshot->validity = Validity::valid;
 

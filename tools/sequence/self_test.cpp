@@ -154,6 +154,21 @@ bool overflows()
 	return story.is_good() && story.fails_to_read("v1", 0) && story.may_hold("v0", 1000, 200);
 }
 
+bool refuses_snapshots()
+{
+	Story story = snapshot_of("a0 PO 16");
+
+	story("create v2");
+	for (const char *line :
+	     {"snapshot a a1 N", "snapshot a a1 X 8", "snapshot a a1 N 12", "snapshot a a1 N 8 1",
+	      "snapshot a a1 N 8 1 discard_passdown_origin", "merge a a1 N 8", "snapshot b a0 P 8",
+	      "origin a b", "origin a0"})
+		if (story.expect("load v2 0 1024 " + std::string(line)) != Answer::bad)
+			return false;
+	return story.expect("load v2 0 1024 snapshot a a1 PO 8 1 discard_zeroes_cow") ==
+	       Answer::good;
+}
+
 bool hands_over()
 {
 	Story story = snapshot_of("a0 P 16");
@@ -420,6 +435,7 @@ bool self_test(std::ostream &out)
 	check("it is not told of writes past the origin target", is_not_told());
 	check("a write that a suspended origin holds back comes after it", waits_in_front());
 	check("a full COW device makes it invalid", overflows());
+	check("wrong table lines are refused", refuses_snapshots());
 	check("it is handed over from a suspended device only", hands_over());
 	check("a persistent one comes back", comes_back());
 	check("a merge shows at once, and never to others", merges());
