@@ -40,8 +40,8 @@ public:
 	~Kernel();
 	Kernel(const Kernel &) = delete;
 	Kernel &operator=(const Kernel &) = delete;
-
 	[[nodiscard]] Subject subject() const { return subject_; }
+
 	// All devices are as at the begin of a sequence, whatever became of the one before. Returns
 	// false if some cannot be removed, or I/O does not end.
 	bool reset();

@@ -18,7 +18,7 @@ constexpr std::uint64_t kMostHoles = 64;
 
 } // namespace
 
-Model::Model(Subject subject) : subject_(subject)
+Model::Model(Subject subject) : differences_(differences_of(subject))
 {
 	Tag tag = 10;
 
@@ -401,6 +401,8 @@ void Model::load(const Operation &operation)
 				holder.snapshot->blind || holder.begin > 0 ||
 				holder.end < kVolume ||
 				(mapped_.contains(cow) && !mapped_.at(cow).takes_flushes);
+		} else if (differences_.waiting_shows_nothing) {
+			holder.chunk = 0;
 		}
 		holders_.push_back(target.holder);
 	}
@@ -476,6 +478,19 @@ void Model::origin_changes(const std::string &device)
 	}
 }
 
+// Whether no origin target misses that there is a new snapshot.
+bool Model::is_origin_told(const std::string &origin) const
+{
+	return std::ranges::none_of(mapped_, [&](const auto &each) {
+		const Mapped &mapped = each.second;
+
+		return mapped.live && !mapped.suspended &&
+		       std::ranges::any_of(*mapped.live, [&](const Target &target) {
+			       return target.type == "origin" && target.arguments.at(0) == origin;
+		       });
+	});
+}
+
 // A table with a snapshot is resumed.
 void Model::activate(const HolderPtr &holder)
 {
@@ -484,6 +499,8 @@ void Model::activate(const HolderPtr &holder)
 	if (holder->over)
 		return;
 	if (!holder->snapshot && from) {
+		const std::string asked = holder->store;
+
 		holder->snapshot = std::exchange(from->snapshot, nullptr);
 		holder->chunk = holder->snapshot->chunk;
 		if (!holder->snapshot->persistent)
@@ -492,6 +509,10 @@ void Model::activate(const HolderPtr &holder)
 			holder->store = "P";
 		from->active = false;
 		from->over = true;
+		if (differences_.waiting_shows_nothing) {
+			from->chunk = 0;
+			from->store = asked;
+		}
 	}
 	if (!holder->snapshot) {
 		holder->over = true;
@@ -501,6 +522,9 @@ void Model::activate(const HolderPtr &holder)
 
 	Snapshot &snapshot = *holder->snapshot;
 
+	if (differences_.origin_learns_chunks_when_resumed && !snapshot.active &&
+	    !is_origin_told(snapshot.origin))
+		snapshot.vague = snapshot.loose = true;
 	snapshot.loose = snapshot.loose || holder->begin > snapshot.begin || holder->end < kVolume;
 	snapshot.begin = holder->begin;
 	snapshot.end = holder->end;

@@ -20,6 +20,7 @@
 #define DMSC_SEQUENCE_MODEL_H
 
 #include "cell.h"
+#include "differences.h"
 #include "operation.h"
 #include "subject.h"
 #include "values.h"
@@ -115,6 +116,8 @@ private:
 		bool merging = false;
 		// How many chunks it uses can only be bounded.
 		bool loose = false;
+		// Not all that it had to copy was copied.
+		bool vague = false;
 		// So many chunks of the COW device, at most, were lost when it was loaded.
 		std::uint64_t holes = 0;
 		std::vector<Chunk> chunks;
@@ -287,6 +290,12 @@ private:
 
 	[[nodiscard]] bool would_wait(const Operation &operation) const;
 	static bool has_valid_arguments(const Target &target);
+	[[nodiscard]] bool is_merged(const std::string &origin, const HolderPtr &source) const;
+	[[nodiscard]] bool is_foolish(const Operation &load) const;
+	[[nodiscard]] bool has_lost_cow(const Table &table) const;
+	[[nodiscard]] bool merges_twice(const Table &table) const;
+	[[nodiscard]] static bool has_cow_again(const Table &table);
+	[[nodiscard]] static bool has_origin_again(const Table &table);
 	[[nodiscard]] Answer expect_load(const Operation &operation) const;
 	[[nodiscard]] Answer expect_holder(const Target &target) const;
 	[[nodiscard]] Answer expect_resume(const Mapped &mapped) const;
@@ -304,6 +313,7 @@ private:
 	void change_origin(Snapshot &snapshot, const std::string &origin);
 	void resume(const std::string &device, bool good);
 	void activate(const HolderPtr &holder);
+	[[nodiscard]] bool is_origin_told(const std::string &origin) const;
 	void start_merge(Snapshot &snapshot);
 	void finish_merge(Snapshot &snapshot);
 	void drop(std::optional<Table> &table);
@@ -363,7 +373,6 @@ private:
 	Complaint check_usage(const Holder &holder, const std::string &status);
 	[[nodiscard]] std::string expected_text(const Target &target) const;
 
-	Subject subject_;
 	std::map<std::string, Mapped> mapped_;
 	std::map<std::string, Below> below_;
 	std::vector<HolderPtr> holders_;
@@ -377,6 +386,7 @@ private:
 	std::set<std::string> used_cows_;
 	std::map<std::uint64_t, Io> ios_;
 	Time time_ = 1;
+	Differences differences_;
 	// A device below has failed some time.
 	bool had_errors_ = false;
 	// Few copies may have been made at a time.

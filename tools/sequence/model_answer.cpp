@@ -139,8 +139,9 @@ std::optional<Answer> Model::expect(const Operation &operation) const
 	if (verb == "message")
 		return when(takes_message(operation));
 	if (verb == "load") {
-		// Stock lets two targets change one device. What becomes of it nobody says.
-		if (subject_ == Subject::stock && is_taken(operation))
+		if (!std::ranges::all_of(parse_table(operation), has_valid_arguments))
+			return Answer::bad;
+		if (is_foolish(operation))
 			return std::nullopt;
 		for (const Target &target : parse_table(operation))
 			if (target.is_clone() && garbage_.contains(target.arguments.at(0)))
@@ -198,19 +199,74 @@ bool Model::has_valid_arguments(const Target &target)
 		target.has_feature("discard_zeroes_cow"));
 }
 
-Answer Model::expect_load(const Operation &operation) const
+// What to do with stock's targets is of no use.
+bool Model::is_foolish(const Operation &load) const
 {
-	Answer answer = Answer::good;
+	const Table table = parse_table(load);
+
+	return (differences_.devices_are_shared && is_taken(load)) ||
+	       (differences_.origin_again_crashes && has_origin_again(table)) ||
+	       (differences_.cow_again_crashes && has_cow_again(table)) ||
+	       (differences_.merges_twice && merges_twice(table)) ||
+	       (differences_.lost_is_in_the_way && has_lost_cow(table));
+}
+
+// Whether a table is for a COW device that another one had, or waits for in vain.
+bool Model::has_lost_cow(const Table &table) const
+{
+	return std::ranges::any_of(table, [&](const Target &target) {
+		return target.is_snapshot() &&
+		       std::ranges::any_of(holders_, [&](const HolderPtr &holder) {
+			       return holder->over && holder->cow == target.arguments.at(1);
+		       });
+	});
+}
+
+// Whether a table has a merge to an origin to which another one merges.
+bool Model::merges_twice(const Table &table) const
+{
+	return std::ranges::any_of(table, [&](const Target &target) {
+		return target.type == "merge" && is_merged(target.arguments.at(0), nullptr);
+	});
+}
+
+// Whether two snapshots of a table have the same COW device.
+bool Model::has_cow_again(const Table &table)
+{
 	std::set<std::string> cows;
 
-	if (is_taken(operation))
+	return std::ranges::any_of(table, [&](const Target &target) {
+		return target.is_snapshot() && !cows.insert(target.arguments.at(1)).second;
+	});
+}
+
+// Whether a line of a table has the origin of a snapshot before it.
+bool Model::has_origin_again(const Table &table)
+{
+	std::set<std::string> origins;
+
+	for (const Target &target : table) {
+		if (std::ranges::any_of(target.devices(), [&](const std::string &device) {
+			    return origins.contains(device);
+		    }))
+			return true;
+		if (target.is_snapshot())
+			origins.insert(target.arguments.at(0));
+	}
+	return false;
+}
+
+Answer Model::expect_load(const Operation &operation) const
+{
+	const Table table = parse_table(operation);
+	Answer answer = Answer::good;
+
+	if (!std::ranges::all_of(table, has_valid_arguments))
 		return Answer::bad;
-	for (const Target &target : parse_table(operation)) {
-		if (!has_valid_arguments(target))
-			return Answer::bad;
-		// One of them has the snapshot, and only an active one gives it away.
-		if (target.is_snapshot() && !cows.insert(target.arguments.at(1)).second)
-			return Answer::bad;
+	// One of them has the snapshot, and only an active one gives it away.
+	if (is_taken(operation) || has_cow_again(table))
+		return Answer::bad;
+	for (const Target &target : table) {
 		for (const std::string &device : target.devices()) {
 			const Mapped *mapped = find(device);
 
@@ -300,6 +356,15 @@ bool Model::is_taken(const Operation &load) const
 	});
 }
 
+// Whether another one merges to an origin, or is going to.
+bool Model::is_merged(const std::string &origin, const HolderPtr &source) const
+{
+	return std::ranges::any_of(holders_, [&](const HolderPtr &other) {
+		return other->merges && !other->over && other != source && other->snapshot &&
+		       other->snapshot->origin == origin;
+	});
+}
+
 Answer Model::expect_holder(const Target &target) const
 {
 	const std::string &origin = target.arguments.at(0);
@@ -313,10 +378,8 @@ Answer Model::expect_holder(const Target &target) const
 	if (target.type == "merge") {
 		if (!persistent || (source && !source->snapshot->persistent))
 			return Answer::bad;
-		for (const HolderPtr &other : holders_)
-			if (other->merges && !other->over && other != source && other->snapshot &&
-			    other->snapshot->origin == origin)
-				return Answer::bad;
+		if (is_merged(origin, source))
+			return Answer::bad;
 		for (const HolderPtr &other : holders_)
 			if (other->merges && !other->over && other != source)
 				return Answer::either;

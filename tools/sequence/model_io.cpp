@@ -35,6 +35,9 @@ Model::Seen Model::look(const std::string &device, std::uint64_t sector) const
 		return look(target->arguments.at(0), sector);
 	if (target->clone)
 		return look_clone(*target->clone, sector - target->start);
+	if (!target->holder->snapshot && target->type == "merge" &&
+	    differences_.lost_merge_shows_origin)
+		return look(target->arguments.at(0), sector);
 	if (!target->holder->snapshot)
 		return {Values(), Answer::bad};
 	return look(*target->holder->snapshot, sector);
@@ -51,7 +54,7 @@ Model::Seen Model::look(const Snapshot &snapshot, std::uint64_t sector) const
 	if (chunk == Chunk::none || snapshot.validity == Validity::invalid)
 		seen = look(snapshot.origin, sector);
 	else
-		seen.values = snapshot.contents[sector].now();
+		seen.values = snapshot.vague ? Values::anything() : snapshot.contents[sector].now();
 	if (snapshot.validity != Validity::valid ||
 	    (chunk != Chunk::none && health(snapshot.cow) != Answer::good) ||
 	    (chunk != Chunk::copied && health(snapshot.origin) != Answer::good))
@@ -92,6 +95,8 @@ Answer Model::write(const std::string &device, std::uint64_t sector, Io &io)
 
 	const SnapshotPtr snapshot = target->holder->snapshot;
 
+	if (!snapshot && target->type == "merge" && differences_.lost_merge_shows_origin)
+		return write_origin(target->arguments.at(0), sector, io, nullptr, true);
 	if (!snapshot)
 		return Answer::bad;
 	return write_snapshot(snapshot, sector, io);

@@ -95,6 +95,8 @@ Model::Complaint Model::check_usage(const Holder &holder, const std::string &sta
 	SnapshotPtr snapshot = holder.snapshot;
 
 	// A table that waits shows what it is going to get.
+	if (!snapshot && differences_.waiting_shows_nothing)
+		return std::nullopt;
 	if (!snapshot && !holder.over)
 		if (const HolderPtr from = holder_of(holder.cow, true))
 			snapshot = from->snapshot;

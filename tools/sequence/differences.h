@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// What stock's targets do otherwise than the model says: found by running the same sequences on
+// them. docs/design.md says of each what it is, and why ours does not do it.
+#ifndef DMSC_SEQUENCE_DIFFERENCES_H
+#define DMSC_SEQUENCE_DIFFERENCES_H
+
+#include "subject.h"
+
+namespace dmsc
+{
+
+struct Differences {
+	// A table that waits for a snapshot shows a chunk size of 0, and the status of a new one,
+	// also when it can never get it any more. One whose snapshot another table has got shows
+	// what that one asked for.
+	bool waiting_shows_nothing = false;
+	// An origin target learns the smallest chunk size when it is resumed. Writes that come
+	// before, and are longer than a chunk of a newer snapshot, have only their first chunk
+	// copied for it.
+	bool origin_learns_chunks_when_resumed = false;
+	// A table that has lost its snapshot, or waits in vain, stands in the way of another one
+	// for the COW device, or gives it nothing.
+	bool lost_is_in_the_way = false;
+	// A merge that has lost its snapshot lets I/O through to the origin.
+	bool lost_merge_shows_origin = false;
+	// Two targets may change one device. What becomes of it nobody says.
+	bool devices_are_shared = false;
+	// A second merge to an origin is accepted if its snapshot is in no table.
+	bool merges_twice = false;
+	// The kernel crashes if a later line of a table with a snapshot has the snapshot's origin.
+	bool origin_again_crashes = false;
+	// So it may if a COW device is in two lines of a table.
+	bool cow_again_crashes = false;
+};
+
+constexpr Differences differences_of(Subject subject)
+{
+	return subject == Subject::ours ? Differences{} : Differences{true, true, true, true,
+								      true, true, true, true};
+}
+
+} // namespace dmsc
+
+#endif // DMSC_SEQUENCE_DIFFERENCES_H
