@@ -28,7 +28,9 @@ Under choose(std::mt19937_64 &random)
 
 std::vector<bool> whole(const Entry &entry)
 {
-	return std::vector<bool>(entry.bytes / kSector, true);
+	std::vector<bool> sectors(entry.bytes / kSector, true);
+
+	return sectors;
 }
 
 std::vector<bool> torn(const Entry &entry, std::mt19937_64 &random)

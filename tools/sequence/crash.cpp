@@ -222,9 +222,9 @@ Crash::Complaint Crash::merge(const CowOf &cow, const Image &contents)
 	const std::string origin(cow.origin);
 	std::string what = "after a merge by";
 
-	std::ranges::shuffle(subjects, random_);
+	std::ranges::shuffle(subjects, *random_);
 	std::erase_if(subjects, [](Subject subject) { return !is_there(subject); });
-	if ((random_() & 1) != 0)
+	if (((*random_)() & 1) != 0)
 		subjects.resize(1);
 	counts_.merged++;
 	for (const Subject subject : subjects) {
@@ -240,11 +240,11 @@ Crash::Complaint Crash::merge(const CowOf &cow, const Image &contents)
 		const auto space = text.find(' ');
 
 		if (slash == std::string::npos || space == std::string::npos)
-			return what + ": is " + text;
+			return what.append(": is ").append(text);
 		if (text.substr(0, slash) == text.substr(space + 1))
 			break;
 		if (std::chrono::steady_clock::now() > end)
-			return what + ": does not end: " + text;
+			return what.append(": does not end: ").append(text);
 		std::this_thread::sleep_for(std::chrono::milliseconds(5));
 	}
 	drop();
@@ -272,7 +272,7 @@ Crash::Complaint Crash::look(const CowOf &cow, Period period)
 		if (is_there(subject))
 			if (Complaint complaint = open(cow, subject, period, contents))
 				return complaint;
-	if (survival != Model::Survival::invalid && random_() % 4 == 0)
+	if (survival != Model::Survival::invalid && (*random_)() % 4 == 0)
 		if (Complaint complaint = merge(cow, contents))
 			return complaint;
 	drop();
@@ -285,7 +285,7 @@ Crash::Complaint Crash::look(Period period)
 		const std::string wrong = survivors_.compare(name, period, part_of(name));
 
 		if (!wrong.empty())
-			return name + ": " + wrong;
+			return std::string(name).append(": ").append(wrong);
 	}
 	for (const CowOf &cow : crash_cows())
 		if (Complaint complaint = look(cow, period))
@@ -310,13 +310,13 @@ Crash::Complaint Crash::check(std::size_t moments, std::uint64_t seed)
 		std::ranges::find_if(entries, [](const Entry &e) { return e.marks > 0; });
 	Cache cache(log, entries);
 
-	random_.seed(seed);
+	random_.emplace(seed);
 	for (const std::size_t moment :
 	     cut_moments(entries, static_cast<std::size_t>(first - entries.begin()) + 1, moments,
-			 random_)) {
+			 *random_)) {
 		cache.advance(moment);
 
-		Cache::Cut cut = cache.cut(random_);
+		Cache::Cut cut = cache.cut(*random_);
 		const auto next = std::find_if(
 			entries.begin() + static_cast<std::ptrdiff_t>(moment), entries.end(),
 			[](const Entry &each) { return each.barrier(); });

@@ -84,7 +84,8 @@ private:
 	std::vector<std::string> operations_;
 	// What is on the replayed disk at the moment.
 	Image image_;
-	std::mt19937_64 random_;
+	// While there is something to look at.
+	std::optional<std::mt19937_64> random_;
 	Counts counts_;
 };
 
