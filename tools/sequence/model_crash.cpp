@@ -136,9 +136,12 @@ Model::SnapshotPtr Model::persistent_on(const std::string &cow) const
 Model::Survival Model::survival(const std::string &cow) const
 {
 	const SnapshotPtr snapshot = persistent_on(cow);
+	const auto usual = std::ranges::find(kCows, cow, &CowOf::cow);
 
-	if (!snapshot || snapshot->blind || garbage_.contains(cow) ||
-	    (!snapshot->durable && !snapshot->fresh))
+	// The power fails with the usual origin above it.
+	if (!snapshot || usual == kCows.end() || snapshot->origin != usual->origin)
+		return Survival::unknown;
+	if (snapshot->blind || garbage_.contains(cow) || (!snapshot->durable && !snapshot->fresh))
 		return Survival::unknown;
 	if (snapshot->validity != Validity::valid)
 		return had_errors_ ? Survival::unknown : Survival::invalid;
