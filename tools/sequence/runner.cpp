@@ -160,6 +160,9 @@ Runner::Complaint Runner::do_step(const Operation &operation)
 		}
 		return step_io(operation);
 	}
+	// An I/O that has ended may have been the last user of a device.
+	if (Complaint complaint = settle())
+		return complaint;
 	if (operation.verb() == "wait") {
 		if (Complaint complaint = wait())
 			return complaint;
