@@ -20,6 +20,9 @@ using Time = std::uint64_t;
 constexpr Time kBegin = 0;
 constexpr Time kNever = std::numeric_limits<Time>::max();
 
+// Now it holds what was written last. Of writes that overlap any may have been the last: a write
+// that has ended well replaces what had been written when it began.
+//
 // A power cut leaves what was there when the last successful flush was submitted, or what any write
 // has written that has begun since then. So a value that was replaced stays possible until a flush
 // that was submitted after the replacing write had ended.
@@ -32,29 +35,51 @@ public:
 	};
 
 	Cell() = default;
-	explicit Cell(const Values &values) { add(values); }
+	explicit Cell(const Values &values) { add(values, kBegin); }
 
-	[[nodiscard]] const Values &now() const { return now_; }
+	[[nodiscard]] Values now() const
+	{
+		Values values;
+
+		for (const Held &held : now_)
+			values.add(held.tag == kAny ? Values::anything() : Values(held.tag));
+		return values;
+	}
 	// kAny among them: anything.
 	[[nodiscard]] std::span<const Left> after_cut() const { return left_; }
 
-	// A write begins.
-	void add(const Values &values)
+	// May have been written until then: kNever if that is under way, kBegin if it comes before
+	// all writes.
+	void add(const Values &values, Time until)
 	{
-		now_.add(values);
 		for (const Tag tag : values.tags())
-			leave(tag, kNever);
+			hold(tag, until);
 		if (values.is_anything())
-			leave(kAny, kNever);
+			hold(kAny, until);
 	}
-	// It has ended, and no other one has been under way.
-	void set(const Values &values, Time when)
+	// A write that may have come here has ended.
+	void ended(Tag tag, Time when)
 	{
-		now_ = values;
-		for (Left &left : left_)
-			if (left.replaced == kNever && !now_.may_be(left.tag))
-				left.replaced = when;
-		add(values);
+		const auto found = std::ranges::find(now_, tag, &Held::tag);
+
+		if (found != now_.end())
+			found->until = when;
+	}
+	// One has, for sure, that had begun then.
+	void written(Tag tag, Time begun, Time when)
+	{
+		std::erase_if(now_, [&](const Held &held) { return held.until <= begun; });
+		hold(tag, when);
+		ended(tag, when);
+		replace(when);
+	}
+	// It holds what the other one does, or what is under way.
+	void become(const Cell &other, Time when)
+	{
+		std::erase_if(now_, [](const Held &held) { return held.until != kNever; });
+		for (const Held &held : other.now_)
+			hold(held.tag, held.until);
+		replace(when);
 	}
 	// May be there after a power cut only, until the first flush.
 	void add_left(std::span<const Left> others)
@@ -69,6 +94,21 @@ public:
 	}
 
 private:
+	struct Held {
+		Tag tag = kAny;
+		Time until = kBegin;
+	};
+
+	void hold(Tag tag, Time until)
+	{
+		const auto found = std::ranges::find(now_, tag, &Held::tag);
+
+		if (found == now_.end())
+			now_.push_back({tag, until});
+		else
+			found->until = std::max(found->until, until);
+		leave(tag, kNever);
+	}
 	void leave(Tag tag, Time replaced)
 	{
 		const auto found = std::ranges::find(left_, tag, &Left::tag);
@@ -78,8 +118,21 @@ private:
 		else
 			found->replaced = std::max(found->replaced, replaced);
 	}
+	// What it does not hold any more was replaced then.
+	void replace(Time when)
+	{
+		const auto holds = [this](Tag tag) {
+			return std::ranges::find(now_, tag, &Held::tag) != now_.end();
+		};
 
-	Values now_;
+		if (holds(kAny))
+			return;
+		for (Left &left : left_)
+			if (left.replaced == kNever && !holds(left.tag))
+				left.replaced = when;
+	}
+
+	std::vector<Held> now_;
 	std::vector<Left> left_;
 };
 

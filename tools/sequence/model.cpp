@@ -418,7 +418,7 @@ void Model::change_origin(Snapshot &snapshot, const std::string &origin)
 		return;
 	for (std::uint64_t sector = 0; sector < kVolume; sector++)
 		if (snapshot.chunks[sector / snapshot.chunk] == Chunk::maybe)
-			snapshot.contents[sector].add(look(origin, sector).values);
+			snapshot.contents[sector].add(look(origin, sector).values, kBegin);
 }
 
 void Model::resume(const std::string &device, bool good)
@@ -474,7 +474,8 @@ void Model::origin_changes(const std::string &device)
 		for (const SnapshotPtr &snapshot : snapshots_of(name))
 			for (std::uint64_t sector = 0; sector < kVolume; sector++)
 				if (snapshot->chunks[sector / snapshot->chunk] == Chunk::maybe)
-					snapshot->contents[sector].add(look(name, sector).values);
+					snapshot->contents[sector].add(look(name, sector).values,
+								       kBegin);
 	}
 }
 
@@ -553,7 +554,7 @@ void Model::start_merge(Snapshot &snapshot)
 			copy.values = snapshot.contents[sector].now();
 			write_origin(snapshot.origin, sector, copy, &snapshot, true);
 			for (Place place : copy.places)
-				place->add(copy.values);
+				place->add(copy.values, time_);
 		}
 	}
 }
@@ -572,6 +573,12 @@ void Model::finish_merge(Snapshot &snapshot)
 		snapshot.contents[sector].flushed(kBegin);
 		for (Place place : copy.places)
 			*place = snapshot.contents[sector];
+		// A write to the merge that is under way goes there, too.
+		for (auto &[number, io] : ios_)
+			if (std::ranges::find(io.places, &snapshot.contents[sector]) !=
+			    io.places.end())
+				io.places.insert(io.places.end(), copy.places.begin(),
+						 copy.places.end());
 	}
 	std::ranges::fill(snapshot.chunks, Chunk::none);
 	snapshot.durable_chunks.assign(snapshot.chunks.size(), false);

@@ -253,20 +253,23 @@ private:
 		std::uint64_t sector = 0;
 		std::uint64_t count = 0;
 		// What is written.
+		Tag tag = kZeroes;
 		Values values;
 		// It has passed the device, which is not suspended.
 		bool begun = false;
-		// Another write was on its way to the same places, or these were others before.
+		// Which way it takes is not known.
 		bool open = false;
 		Time begun_at = 0;
 		Answer answer = Answer::good;
 		Contents allowed;
+		// Where it writes, whichever way it takes, and where it may.
 		std::vector<Place> places;
+		std::vector<Place> chances;
 		std::vector<Copy> copies;
 		// Of clones, that are hydrated, or durable, when it succeeds.
 		std::vector<std::pair<ClonePtr, std::uint64_t>> regions;
-		// Some of the places are in these.
-		std::vector<SnapshotPtr> holds;
+		// The places are in these, which may be gone before the I/O is known to have ended.
+		std::vector<std::shared_ptr<const void>> owners;
 	};
 
 	static Answer both(Answer one, Answer other);
@@ -343,9 +346,12 @@ private:
 	static void commit(Clone &clone);
 	void demote(Clone &clone);
 	void drop_clone(const CloneLine &line);
-	void put(const Clone &clone, std::uint64_t sector, const Values &values, bool surely);
+	void put(const Clone &clone, std::uint64_t sector, bool surely);
 	void fill(Clone &clone, std::uint64_t region);
 	void settle(Clone &clone, std::uint64_t region);
+	static void own(const std::shared_ptr<const void> &owner, Io &io);
+	static void chance(Cell &cell, Io &io);
+	void settle(const Io &io, bool good) const;
 	void hydrate();
 	[[nodiscard]] Seen look_clone(const CloneLine &line, std::uint64_t sector) const;
 	Answer write_clone(const CloneLine &line, std::uint64_t sector, Io &io);

@@ -171,7 +171,7 @@ void Model::activate_clone(const Target &target)
 	if (is_other)
 		for (std::uint64_t sector = 0; sector < clone.length; sector++)
 			if (clone.regions[sector / clone.region] == Region::maybe)
-				clone.contents[sector].add(look(clone.dest, sector).values);
+				clone.contents[sector].add(look(clone.dest, sector).values, kBegin);
 	if (clone.meta_failed || clone.dest_failed)
 		demote(clone);
 	// A new table tries again. A destination that has lost something is not believed.
@@ -215,17 +215,18 @@ void Model::drop_clone(const CloneLine &line)
 	clone.dest_failed = false;
 }
 
-void Model::put(const Clone &clone, std::uint64_t sector, const Values &values, bool surely)
+void Model::put(const Clone &clone, std::uint64_t sector, bool surely)
 {
+	const Cell &contents = clone.contents[sector];
 	Io copy;
 
-	copy.values = values;
+	copy.values = contents.now();
 	(void)write_origin(clone.dest, sector, copy, nullptr, false);
 	for (Place place : copy.places) {
 		if (surely)
-			place->set(values, time_);
+			place->become(contents, time_);
 		else
-			place->add(values);
+			place->add(copy.values, kBegin);
 	}
 }
 
@@ -237,7 +238,7 @@ void Model::fill(Clone &clone, std::uint64_t region)
 	clone.regions[region] = Region::maybe;
 	for (std::uint64_t sector = region * clone.region; sector < end; sector++) {
 		clone.contents[sector] = Cell(look(clone.source, sector).values);
-		put(clone, sector, clone.contents[sector].now(), false);
+		put(clone, sector, false);
 	}
 }
 
@@ -250,7 +251,7 @@ void Model::settle(Clone &clone, std::uint64_t region)
 		return;
 	clone.regions[region] = Region::hydrated;
 	for (std::uint64_t sector = region * clone.region; sector < end; sector++)
-		put(clone, sector, clone.contents[sector].now(), true);
+		put(clone, sector, true);
 }
 
 // Something has changed: the background begins, or copies something else.
@@ -276,8 +277,9 @@ void Model::hydrate()
 			for (std::uint64_t sector = 0; sector < clone.length; sector++) {
 				if (clone.regions[sector / clone.region] != Region::maybe)
 					continue;
-				clone.contents[sector].add(look(clone.source, sector).values);
-				put(clone, sector, clone.contents[sector].now(), false);
+				clone.contents[sector].add(look(clone.source, sector).values,
+							   kBegin);
+				put(clone, sector, false);
 			}
 		}
 	}
@@ -328,6 +330,7 @@ Answer Model::write_clone(const CloneLine &line, std::uint64_t sector, Io &io)
 	if (clone.regions[region] != Region::maybe)
 		return clone.meta_failed || clone.dest_failed ? Answer::either : answer;
 	io.places.push_back(&clone.contents[sector]);
+	own(line.clone, io);
 	if (io.regions.empty() || io.regions.back() != std::pair(line.clone, region))
 		io.regions.emplace_back(line.clone, region);
 	// A write of a part needs the other parts.
@@ -346,6 +349,7 @@ void Model::discard_clone(const CloneLine &line, std::uint64_t begin, std::uint6
 
 	if (!line.active)
 		return;
+	own(line.clone, io);
 	for (std::uint64_t region = first; region < last; region++) {
 		const std::uint64_t stop = std::min((region + 1) * clone.region, clone.length);
 		const bool is_new = clone.regions[region] == Region::none;
@@ -355,11 +359,11 @@ void Model::discard_clone(const CloneLine &line, std::uint64_t begin, std::uint6
 
 			if (is_new)
 				contents = Cell();
-			contents.add(look(clone.dest, sector).values);
+			contents.add(look(clone.dest, sector).values, kBegin);
 			io.places.push_back(&contents);
 			if (!line.passes_down)
 				continue;
-			contents.add(Values(kZeroes));
+			contents.add(Values(kZeroes), kNever);
 			discard(clone.dest, sector, sector + 1, io);
 		}
 		if (is_new)

@@ -17,12 +17,12 @@ void Model::discard_snapshot(const Target &target, std::uint64_t begin, std::uin
 
 	if (!snapshot || !target.has_feature("discard_zeroes_cow"))
 		return;
-	io.holds.push_back(snapshot);
+	own(snapshot, io);
 	for (std::uint64_t sector = begin; sector < end; sector++) {
 		if (snapshot->chunks[sector / snapshot->chunk] == Chunk::none)
 			continue;
 		io.places.push_back(&snapshot->contents[sector]);
-		io.places.back()->add(Values(kZeroes));
+		io.places.back()->add(Values(kZeroes), kNever);
 	}
 	if (target.has_feature("discard_passdown_origin"))
 		discard(snapshot->origin, begin, end, io);
@@ -37,7 +37,7 @@ void Model::discard(const std::string &device, std::uint64_t begin, std::uint64_
 			const std::uint64_t chunk = sector / snapshot->chunk;
 
 			if (snapshot->chunks[chunk] == Chunk::maybe)
-				snapshot->contents[sector].add(Values(kZeroes));
+				snapshot->contents[sector].add(Values(kZeroes), kBegin);
 			// After a power cut it may not have the chunk.
 			if (snapshot->chunks[chunk] == Chunk::copied &&
 			    !snapshot->durable_chunks[chunk])
@@ -47,7 +47,7 @@ void Model::discard(const std::string &device, std::uint64_t begin, std::uint64_
 	if (mapped == nullptr) {
 		for (std::uint64_t sector = begin; sector < end; sector++) {
 			io.places.push_back(&below_.at(device).contents.at(sector));
-			io.places.back()->add(Values(kZeroes));
+			io.places.back()->add(Values(kZeroes), kNever);
 		}
 		return;
 	}

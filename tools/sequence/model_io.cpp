@@ -6,6 +6,7 @@
 #include "layout.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace dmsc
 {
@@ -73,8 +74,10 @@ Answer Model::write(const std::string &device, std::uint64_t sector, Io &io)
 		// Past the clone whose destination it is.
 		for (const auto &[meta, clone] : clones_)
 			if (clone->dest == device && sector < clone->length &&
-			    clone->regions[sector / clone->region] == Region::maybe)
-				clone->contents[sector].add(io.values);
+			    clone->regions[sector / clone->region] == Region::maybe) {
+				chance(clone->contents[sector], io);
+				own(clone, io);
+			}
 		return base->second.failing ? Answer::bad : Answer::good;
 	}
 
@@ -119,7 +122,7 @@ Answer Model::write_origin(const std::string &origin, std::uint64_t sector, Io &
 		if (is_told && chunk == Chunk::none)
 			copy(snapshot, number, true, is_shown ? &io : nullptr);
 		if (!is_told && chunk == Chunk::maybe)
-			snapshot->contents[sector].add(io.values);
+			snapshot->contents[sector].add(io.values, kBegin);
 		// The snapshot has the chunk, but after a power cut perhaps not.
 		if (!is_told && chunk == Chunk::copied && !snapshot->durable_chunks[number])
 			snapshot->contents[sector].add_left(Cell(io.values).after_cut());
@@ -179,15 +182,15 @@ Answer Model::write_snapshot(const SnapshotPtr &snapshot, std::uint64_t sector, 
 			return answer;
 		// Perhaps it is in the snapshot still.
 		for (std::size_t i = places; i < io.places.size(); i++)
-			io.places[i]->add(io.values);
+			chance(*io.places[i], io);
 		io.places.resize(places);
 		io.places.push_back(&snapshot->contents[sector]);
-		io.holds.push_back(snapshot);
+		own(snapshot, io);
 		return answer == Answer::good ? Answer::good : Answer::either;
 	}
 	if (chunk == Chunk::none)
 		copy(snapshot, number, false, &io);
-	io.holds.push_back(snapshot);
+	own(snapshot, io);
 	io.places.push_back(&snapshot->contents[sector]);
 	if (snapshot->validity != Validity::valid || health(snapshot->cow) != Answer::good)
 		return Answer::either;
@@ -200,9 +203,45 @@ Answer Model::write_snapshot(const SnapshotPtr &snapshot, std::uint64_t sector, 
  * I/O in flight
  */
 
+void Model::own(const std::shared_ptr<const void> &owner, Io &io)
+{
+	if (std::ranges::find(io.owners, owner) == io.owners.end())
+		io.owners.push_back(owner);
+}
+
+// It may be written there.
+void Model::chance(Cell &cell, Io &io)
+{
+	if (io.verb.empty()) {
+		cell.add(io.values, kBegin);
+		return;
+	}
+	cell.add(io.values, kNever);
+	io.chances.push_back(&cell);
+}
+
+// It has ended.
+void Model::settle(const Io &io, bool good) const
+{
+	if (!io.begun || (io.verb != "write" && io.verb != "discard"))
+		return;
+
+	const Tag tag = io.verb == "discard" ? kZeroes : io.tag;
+
+	for (Place place : io.chances)
+		place->ended(tag, time_);
+	for (Place place : io.places) {
+		if (good && io.verb == "write")
+			place->written(tag, io.begun_at, time_);
+		else
+			place->ended(tag, time_);
+	}
+}
+
 void Model::enter(Io &io)
 {
-	io.begun = true;
+	if (!std::exchange(io.begun, true))
+		io.begun_at = time_++;
 	if (io.verb == "flush") {
 		io.answer = health(io.device);
 		enter_flush(io);
@@ -226,18 +265,8 @@ void Model::enter(Io &io)
 		const Answer answer = write_origin(io.device, io.sector + i, io, nullptr, false);
 
 		for (std::size_t place = places; place < io.places.size(); place++)
-			io.places[place]->add(io.values);
+			io.places[place]->add(io.values, kNever);
 		io.answer = i == 0 ? answer : both(io.answer, answer);
-	}
-	discard_again();
-	for (auto &[number, other] : ios_) {
-		if (&other == &io || (other.verb != "write" && other.verb != "discard") ||
-		    !other.begun)
-			continue;
-		if (std::ranges::find_first_of(io.places, other.places) != io.places.end()) {
-			io.open = true;
-			other.open = true;
-		}
 	}
 	look_again();
 }
@@ -276,10 +305,21 @@ void Model::enter_again(const std::set<std::string> &changed)
 			continue;
 
 		const Answer before = io.answer;
+		std::vector<Place> old = std::exchange(io.places, {});
 
 		enter(io);
 		io.open = true;
 		io.answer = both(before, io.answer);
+		std::ranges::sort(old);
+
+		const auto other =
+			std::partition(io.places.begin(), io.places.end(), [&](Place place) {
+				return std::ranges::binary_search(old, place);
+			});
+
+		io.chances.insert(io.chances.end(), other, io.places.end());
+		io.chances.insert(io.chances.end(), old.begin(), old.end());
+		io.places.erase(other, io.places.end());
 	}
 	look_again();
 }
@@ -288,11 +328,11 @@ void Model::begin(std::uint64_t number, const Operation &operation, Tag tag)
 {
 	Io &io = ios_[number];
 
-	io.begun_at = time_++;
 	io.verb = operation.verb();
 	io.device = operation.word(0);
 	io.sector = operation.number(1);
 	io.count = operation.number(2);
+	io.tag = tag;
 	io.values = Values(tag);
 	// Many devices cannot discard, or not while another one stands on them.
 	if (io.verb == "discard")
@@ -344,10 +384,8 @@ Model::Complaint Model::end(std::uint64_t number, bool good, std::span<const std
 			if (!snapshot->loose && count(*snapshot, true) > capacity(*snapshot))
 				snapshot->validity = Validity::invalid;
 		}
-		for (Place place : io.places)
-			if (!io.open)
-				place->set(io.values, time_);
 	}
+	settle(io, good);
 	if (good)
 		end_regions(io);
 	if (io.verb == "flush" && good && io.begun && !io.open)

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <map>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -46,6 +47,12 @@ public:
 	Story &begin(const std::string &line, Tag tag)
 	{
 		model_.begin(++number_, Operation(line), tag);
+		numbers_[tag] = number_;
+		return *this;
+	}
+	Story &end(Tag tag, bool good)
+	{
+		good_ = !model_.end(numbers_.at(tag), good, {}) && good_;
 		return *this;
 	}
 	Story &end(bool good)
@@ -90,12 +97,26 @@ public:
 	{
 		return model_.expect(Operation(line));
 	}
+	// Whether a device with one line may show this.
+	bool may_show(const std::string &device, const std::string &type, const std::string &table,
+		      const std::string &status)
+	{
+		return !model_.check(device, false, {{0, 1024, type, table}},
+				     {{0, 1024, type, status}});
+	}
+	Story &shows(const std::string &device, const std::string &type, const std::string &table,
+		     const std::string &status)
+	{
+		good_ = may_show(device, type, table, status) && good_;
+		return *this;
+	}
 	[[nodiscard]] bool is_good() const { return good_; }
 	Model &model() { return model_; }
 
 private:
 	Model model_;
 	std::uint64_t number_ = 0;
+	std::map<Tag, std::uint64_t> numbers_;
 	bool good_ = true;
 };
 
@@ -389,6 +410,71 @@ bool takes_no_flushes()
 	return story.may_survive("a", 0, kOfA) && story.may_survive("a", 0, 100);
 }
 
+// Of writes that overlap the last one is any; what was there before is gone.
+bool settles()
+{
+	Story story;
+	bool good = true;
+
+	story("create v0")("load v0 0 1024 linear a 0")("resume v0");
+	story.begin("write v0 0 8", 100).begin("write v0 4 8", 101);
+	good = story.may_hold("v0", 4, kOfA);
+	story.end(100, true);
+	good = good && !story.may_hold("v0", 0, kOfA) && !story.may_hold("v0", 4, kOfA) &&
+	       story.may_hold("v0", 8, kOfA);
+	story.end(101, true).begin("flush v0", kZeroes).end(true);
+	good = good && story.may_hold("v0", 4, 100) && story.may_hold("v0", 4, 101) &&
+	       story.survives("a", 0, 100) && story.survives("a", 8, 101) &&
+	       !story.may_survive("a", 4, kOfA);
+	// What has ended before another one began is gone, too.
+	story.begin("write v0 0 8", 102).begin("write v0 0 8", 103).end(102, true);
+	story.begin("write v0 0 8", 104).end(103, true).end(104, true);
+	good = good && story.may_hold("v0", 0, 103) && story.may_hold("v0", 0, 104) &&
+	       !story.may_hold("v0", 0, 102) && !story.may_hold("v0", 0, 100);
+	// One that has failed may have come last.
+	story("base a error").begin("write v0 16 8", 105)("base a ok").begin("write v0 16 8", 106);
+	story.end(105, false).end(106, true);
+	return good && story.is_good() && story.may_hold("v0", 16, 105) &&
+	       story.may_hold("v0", 16, 106) && !story.may_hold("v0", 16, kOfA);
+}
+
+// A removal may succeed before it is known that the last I/O has ended.
+bool ends_late()
+{
+	Story story = snapshot_of("a0 N 16");
+
+	story.begin("write v1 0 8", 100)("remove v1")("wipe a0").end(true);
+	story("create v2")("load v2 0 1024 clone m d a 16 1 no_hydration")("resume v2");
+	story.begin("discard v2 0 64", kZeroes)("remove v2")("wipe m").end(true);
+	return story.is_good() && story.may_hold("v0", 0, kOfA);
+}
+
+// A table is exchanged: the write takes the old way or the new one, but goes to the origin.
+bool settles_on_either_way()
+{
+	Story story = snapshot_of("a0 N 16");
+
+	story("create v2")("load v2 0 1024 snapshot a a1 N 16").begin("write v0 0 8", 100);
+	story("resume v2").end(true);
+	return story.is_good() && story.may_hold("v0", 0, 100) && !story.may_hold("v0", 0, kOfA) &&
+	       story.may_hold("v2", 0, 100) && story.may_hold("v2", 0, kOfA);
+}
+
+// A merge ends while a write to it is under way.
+bool settles_in_a_merge()
+{
+	Story story = snapshot_of("a0 P 16");
+
+	story.write("v1 0 8", 100);
+	story("load v0 0 1024 merge a a0 P 16")("suspend v1")("suspend v0")("resume v0");
+	story.begin("write v0 0 8", 101);
+	story.shows("v0", "merge", "a a0 P 16", "32/2600 32");
+	story.end(true)("create v2")("load v2 0 1024 linear a 0")("resume v2");
+	return story.is_good() && story.may_hold("v0", 0, 101) && !story.may_hold("v0", 0, 100) &&
+	       story.may_hold("v2", 0, 101) && !story.may_hold("v2", 0, 100) &&
+	       !story.may_hold("v2", 0, kOfA);
+}
+
 bool shrinks()
 {
 	std::istringstream in(
@@ -453,6 +539,10 @@ bool self_test(std::ostream &out)
 	check("each device has a cache of its own", flushes_each_for_itself());
 	check("a COW device is used again", does_not_survive_as_it_was());
 	check("a device that found no cache below flushes nothing", takes_no_flushes());
+	check("of writes that overlap any may be the last", settles());
+	check("an I/O ends after its device is gone", ends_late());
+	check("a write takes the old way or the new", settles_on_either_way());
+	check("a merge ends while a write is under way", settles_in_a_merge());
 	check("a sequence is shrunk", shrinks());
 	check("a seed makes the same sequence again", generates_the_same());
 	return good;
