@@ -245,6 +245,8 @@ private:
 		std::uint64_t chunk = 0;
 		// The I/O goes to the origin.
 		bool of_origin = false;
+		// Unless it has it already.
+		bool again = false;
 	};
 
 	struct Io {
@@ -352,6 +354,7 @@ private:
 	static void own(const std::shared_ptr<const void> &owner, Io &io);
 	static void chance(Cell &cell, Io &io);
 	void settle(const Io &io, bool good) const;
+	static void need(const SnapshotPtr &snapshot, std::uint64_t chunk, bool of_origin, Io &io);
 	void hydrate();
 	[[nodiscard]] Seen look_clone(const CloneLine &line, std::uint64_t sector) const;
 	Answer write_clone(const CloneLine &line, std::uint64_t sector, Io &io);

@@ -121,6 +121,8 @@ Answer Model::write_origin(const std::string &origin, std::uint64_t sector, Io &
 		// Outside of what it shows it may copy, or not.
 		if (is_told && chunk == Chunk::none)
 			copy(snapshot, number, true, is_shown ? &io : nullptr);
+		else if (is_told && chunk == Chunk::maybe && is_shown)
+			need(snapshot, number, true, io);
 		if (!is_told && chunk == Chunk::maybe)
 			snapshot->contents[sector].add(io.values, kBegin);
 		// The snapshot has the chunk, but after a power cut perhaps not.
@@ -144,10 +146,21 @@ void Model::copy(const SnapshotPtr &snapshot, std::uint64_t chunk, bool of_origi
 	snapshot->durable_chunks[chunk] = false;
 	snapshot->chunks[chunk] = Chunk::maybe;
 	if (io != nullptr)
-		io->copies.push_back({snapshot, chunk, of_origin});
+		io->copies.push_back({snapshot, chunk, of_origin, false});
 	else
 		snapshot->loose = true;
 	weigh(*snapshot);
+}
+
+// The snapshot may have the chunk already, or another write is going to make it copy it: when this
+// one has ended well it has it.
+void Model::need(const SnapshotPtr &snapshot, std::uint64_t chunk, bool of_origin, Io &io)
+{
+	if (snapshot->validity == Validity::valid && !snapshot->vague &&
+	    std::ranges::none_of(io.copies, [&](const Copy &each) {
+		    return each.snapshot == snapshot && each.chunk == chunk;
+	    }))
+		io.copies.push_back({snapshot, chunk, of_origin, true});
 }
 
 // It has got one chunk more: did that succeed?
@@ -190,6 +203,8 @@ Answer Model::write_snapshot(const SnapshotPtr &snapshot, std::uint64_t sector, 
 	}
 	if (chunk == Chunk::none)
 		copy(snapshot, number, false, &io);
+	else if (chunk == Chunk::maybe && !merges)
+		need(snapshot, number, false, io);
 	own(snapshot, io);
 	io.places.push_back(&snapshot->contents[sector]);
 	if (snapshot->validity != Validity::valid || health(snapshot->cow) != Answer::good)
@@ -372,13 +387,16 @@ Model::Complaint Model::end(std::uint64_t number, bool good, std::span<const std
 				    ", not " + io.allowed[i].to_string();
 		}
 	if (io.verb == "write" && good) {
-		for (const auto &[snapshot, chunk, of_origin] : io.copies) {
+		for (const auto &[snapshot, chunk, of_origin, again] : io.copies) {
 			if (snapshot->chunks[chunk] == Chunk::maybe && !io.open &&
 			    !snapshot->merges && snapshot->validity != Validity::invalid &&
-			    (snapshot->validity == Validity::valid || !snapshot->loose)) {
+			    (snapshot->validity == Validity::valid ||
+			     (!snapshot->loose && !again))) {
 				snapshot->chunks[chunk] = Chunk::copied;
 				snapshot->copied[chunk] = time_;
-				if (of_origin)
+				if (again)
+					snapshot->durable_chunks[chunk] = false;
+				else if (of_origin)
 					make_durable(*snapshot, chunk);
 			}
 			if (!snapshot->loose && count(*snapshot, true) > capacity(*snapshot))

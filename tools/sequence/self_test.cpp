@@ -475,6 +475,24 @@ bool settles_in_a_merge()
 	       !story.may_hold("v2", 0, kOfA);
 }
 
+// Two writes to a chunk that was not copied yet.
+bool copies_for_both()
+{
+	Story story = snapshot_of("a0 P 16");
+	bool good = true;
+
+	story.begin("write v1 0 8", 100).begin("write v1 4 8", 101).end(100, true);
+	story.end(101, true).begin("flush v1", kZeroes).end(true);
+	good = story.survives("a0", 0, 100) && !story.may_survive("a0", 4, kOfA);
+	// The one that would have copied fails.
+	story.begin("write v1 32 8", 102).begin("write v1 40 8", 103);
+	story("base a error")("base a ok").end(102, false).end(103, true);
+	story.shows("v1", "snapshot", "a a0 P 16", "64/2600 32");
+	story.write("v1 40 8", 104).begin("flush v1", kZeroes).end(true);
+	return good && story.is_good() && story.survives("a0", 40, 104) &&
+	       !story.may_survive("a0", 32, 104);
+}
+
 bool shrinks()
 {
 	std::istringstream in(
@@ -543,6 +561,7 @@ bool self_test(std::ostream &out)
 	check("an I/O ends after its device is gone", ends_late());
 	check("a write takes the old way or the new", settles_on_either_way());
 	check("a merge ends while a write is under way", settles_in_a_merge());
+	check("a chunk is copied when any write to it has ended", copies_for_both());
 	check("a sequence is shrunk", shrinks());
 	check("a seed makes the same sequence again", generates_the_same());
 	return good;
