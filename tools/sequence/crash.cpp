@@ -205,8 +205,7 @@ Crash::Complaint Crash::open(const CowOf &cow, Subject subject, Period period, I
 	if (const int error = activate(cow, subject, "snapshot"))
 		return what + "cannot be loaded: " + error_name(error);
 	if (const std::string text = status(); text == "Invalid")
-		return survival == Model::Survival::invalid ? std::nullopt
-							    : Complaint(what + "is Invalid");
+		return survival.may_be_invalid ? std::nullopt : Complaint(what + "is Invalid");
 	contents = read();
 	if (const std::string wrong = survivors_.compare(std::string(cow.cow), period, contents);
 	    !wrong.empty())
@@ -260,11 +259,13 @@ Crash::Complaint Crash::look(const CowOf &cow, Period period)
 	const Model::Survival survival = survivors_.survival(name, period);
 	Image contents;
 
-	if (survival == Model::Survival::unknown)
+	counts_.looks++;
+	if (!survival.known) {
+		counts_.unknown++;
 		return std::nullopt;
+	}
 	if (load_little_endian(now, 0, 4) != kCowMagic)
-		return survival == Model::Survival::sure ? Complaint("there is no snapshot")
-							 : std::nullopt;
+		return survival.sure ? Complaint("there is no snapshot") : std::nullopt;
 	drop();
 	put(std::string(cow.origin));
 	put(base_of(name));
@@ -272,7 +273,7 @@ Crash::Complaint Crash::look(const CowOf &cow, Period period)
 		if (is_there(subject))
 			if (Complaint complaint = open(cow, subject, period, contents))
 				return complaint;
-	if (survival != Model::Survival::invalid && (*random_)() % 4 == 0)
+	if (!survival.may_be_invalid && (*random_)() % 4 == 0)
 		if (Complaint complaint = merge(cow, contents))
 			return complaint;
 	drop();

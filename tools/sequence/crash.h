@@ -49,9 +49,12 @@ public:
 	void mark(const Operation &operation, const Model &model);
 	// It has ended, and no device below is there any more. At so many moments the power fails.
 	Complaint check(std::size_t moments, std::uint64_t seed);
-	// Moments, snapshots that were opened, and merges that were continued.
+	// Moments, looks at COW devices, those of them that the model says nothing of, snapshots
+	// that were opened, and merges that were continued.
 	struct Counts {
 		std::uint64_t moments = 0;
+		std::uint64_t looks = 0;
+		std::uint64_t unknown = 0;
 		std::uint64_t opened = 0;
 		std::uint64_t merged = 0;
 	};

@@ -257,7 +257,9 @@ int sequences(Arguments &arguments)
 		  << " made no sense then" << std::endl;
 	if (session.crash() != nullptr)
 		std::cout << session.crash()->counts().moments
-			  << " power cuts: " << session.crash()->counts().opened
+			  << " power cuts: " << session.crash()->counts().looks
+			  << " looks at COW devices, " << session.crash()->counts().unknown
+			  << " of them unknown, " << session.crash()->counts().opened
 			  << " snapshots opened, " << session.crash()->counts().merged << " merged"
 			  << std::endl;
 	return good ? 0 : 1;

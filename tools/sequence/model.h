@@ -87,9 +87,17 @@ public:
 	// Something below is suspended. A clone's status commits, unless it is told not to.
 	[[nodiscard]] bool is_stuck(const std::string &device) const;
 
-	// Whether a persistent snapshot on a COW device is there after a power cut: nobody knows,
-	// invalid or as the model says, perhaps as the model says, or for sure.
-	enum class Survival : std::uint8_t { unknown, invalid, possible, sure };
+	// What a power cut leaves of a persistent snapshot on a COW device.
+	struct Survival {
+		// False: nobody knows.
+		bool known = false;
+		// It is there for sure.
+		bool sure = false;
+		// If it is there, it may be invalid; it is as the model says otherwise.
+		bool may_be_invalid = false;
+
+		friend bool operator==(const Survival &, const Survival &) = default;
+	};
 	[[nodiscard]] Survival survival(const std::string &cow) const;
 	// What a sector may hold then: of the snapshot on a COW device, or of a device below. Not
 	// of a snapshot whose origin is a mapped device.

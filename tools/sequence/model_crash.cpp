@@ -140,12 +140,15 @@ Model::Survival Model::survival(const std::string &cow) const
 
 	// The power fails with the usual origin above it.
 	if (!snapshot || usual == kCows.end() || snapshot->origin != usual->origin)
-		return Survival::unknown;
+		return {};
 	if (snapshot->blind || garbage_.contains(cow) || (!snapshot->durable && !snapshot->fresh))
-		return Survival::unknown;
-	if (snapshot->validity != Validity::valid)
-		return had_errors_ ? Survival::unknown : Survival::invalid;
-	return snapshot->durable ? Survival::sure : Survival::possible;
+		return {};
+
+	const bool is_valid = snapshot->validity == Validity::valid;
+
+	if (!is_valid && had_errors_)
+		return {};
+	return {true, snapshot->durable, !is_valid};
 }
 
 std::span<const Cell::Left> Model::survivors(const std::string &device, std::uint64_t sector) const

@@ -361,10 +361,10 @@ bool forgets_what_was_not_flushed()
 bool copies_durably()
 {
 	Story story = snapshot_of("a0 P 8");
-	bool good = story.model().survival("a0") == Model::Survival::possible;
+	bool good = story.model().survival("a0") == Model::Survival{true, false, false};
 
 	story.write("v0 0 8", 100);
-	good = good && story.model().survival("a0") == Model::Survival::sure &&
+	good = good && story.model().survival("a0") == Model::Survival{true, true, false} &&
 	       story.survives("a0", 0, kOfA) && story.may_survive("a", 0, 100);
 	story.write("v1 0 8", 101).write("v1 16 1", 102);
 	good = good && story.may_survive("a0", 0, 101) && story.may_survive("a0", 0, kOfA) &&
@@ -394,10 +394,10 @@ bool does_not_survive_as_it_was()
 
 	// Nobody knows what of the old snapshot is left.
 	story("remove v1")("wipe a0")("create v1")("load v1 0 1024 snapshot a a0 P 8");
-	if (story.model().survival("a0") != Model::Survival::unknown)
+	if (story.model().survival("a0").known)
 		return false;
 	story("resume v1").begin("flush v1", kZeroes).end(true);
-	return story.model().survival("a0") == Model::Survival::sure;
+	return story.model().survival("a0") == Model::Survival{true, true, false};
 }
 
 bool takes_no_flushes()
@@ -493,6 +493,18 @@ bool copies_for_both()
 	       !story.may_survive("a0", 32, 104);
 }
 
+// A snapshot that becomes invalid does not vanish.
+bool is_there_if_invalid()
+{
+	Story story = snapshot_of("a2 P 16");
+
+	story.write("v0 0 1", 100);
+	for (std::uint64_t i = 1; i < 32; i++)
+		story.write("v0 " + std::to_string(i * 16) + " 1", 100 + i);
+	return story.is_good() && story.fails_to_read("v1", 0) &&
+	       story.model().survival("a2") == Model::Survival{true, true, true};
+}
+
 bool shrinks()
 {
 	std::istringstream in(
@@ -562,6 +574,7 @@ bool self_test(std::ostream &out)
 	check("a write takes the old way or the new", settles_on_either_way());
 	check("a merge ends while a write is under way", settles_in_a_merge());
 	check("a chunk is copied when any write to it has ended", copies_for_both());
+	check("an invalid snapshot is there still", is_there_if_invalid());
 	check("a sequence is shrunk", shrinks());
 	check("a seed makes the same sequence again", generates_the_same());
 	return good;

@@ -76,11 +76,16 @@ void Survivors::record(const Model &model)
 Model::Survival Survivors::survival(const std::string &cow, Period period) const
 {
 	const auto &all = devices_.at(cow).survival;
-	Model::Survival least = Model::Survival::sure;
+	Model::Survival whole{true, true, false};
 
-	for (std::size_t i = period.first; i <= period.last; i++)
-		least = std::min(least, all.at(i));
-	return least;
+	for (std::size_t i = period.first; i <= period.last; i++) {
+		const Model::Survival &each = all.at(i);
+
+		whole.known = whole.known && each.known;
+		whole.sure = whole.sure && each.sure;
+		whole.may_be_invalid = whole.may_be_invalid || each.may_be_invalid;
+	}
+	return whole;
 }
 
 std::string Survivors::compare(const std::string &device, Period period,
