@@ -643,6 +643,8 @@ void Model::set_base(const std::string &name, const std::string &what)
 		if (what != "resume")
 			base.failing = what == "error";
 	}
+	if (was_failing || base.failing)
+		base.failed = time_;
 	// What is in flight may still meet the device as it was.
 	if (base.failing || was_failing)
 		for (auto &[number, io] : ios_)

@@ -236,6 +236,8 @@ private:
 	struct Below {
 		Cells contents;
 		bool failing = false;
+		// It has failed until then.
+		Time failed = kBegin;
 		bool suspended = false;
 	};
 
@@ -381,6 +383,7 @@ private:
 							    std::uint64_t sector) const;
 	void flushed(const std::string &device, Time when);
 	static void flushed(Snapshot &snapshot, Time when);
+	[[nodiscard]] bool has_failed(const std::string &device, Time since) const;
 	static void make_durable(Snapshot &snapshot, std::uint64_t chunk);
 	[[nodiscard]] bool finds_caches(const Table &table) const;
 	[[nodiscard]] SnapshotPtr persistent_on(const std::string &cow) const;

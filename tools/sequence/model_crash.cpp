@@ -64,12 +64,25 @@ std::span<const Cell::Left> Model::after_cut(const Snapshot &snapshot, std::uint
 	return snapshot.contents[sector].after_cut();
 }
 
+// Whether a device below has failed at any time since then. It has no cache then, and the block
+// layer ends flushes of it well that reach nothing.
+bool Model::has_failed(const std::string &device, Time since) const
+{
+	return std::ranges::any_of(below(device), [&](const std::string &each) {
+		const auto base = below_.find(each);
+
+		return base != below_.end() &&
+		       (base->second.failing || base->second.failed > since);
+	});
+}
+
 // A flush that was submitted then has succeeded.
 void Model::flushed(const std::string &device, Time when)
 {
 	if (const auto base = below_.find(device); base != below_.end()) {
-		for (Cell &cell : base->second.contents)
-			cell.flushed(when);
+		if (!has_failed(device, when))
+			for (Cell &cell : base->second.contents)
+				cell.flushed(when);
 		return;
 	}
 
@@ -80,7 +93,8 @@ void Model::flushed(const std::string &device, Time when)
 	for (const Target &target : *mapped.live) {
 		if (target.type == "linear" || target.type == "origin" || target.type == "merge")
 			flushed(target.arguments.at(0), when);
-		if (target.holder && target.holder->snapshot)
+		if (target.holder && target.holder->snapshot &&
+		    !has_failed(target.holder->snapshot->cow, when))
 			flushed(*target.holder->snapshot, when);
 	}
 }

@@ -396,7 +396,7 @@ Model::Complaint Model::end(std::uint64_t number, bool good, std::span<const std
 				snapshot->copied[chunk] = time_;
 				if (again)
 					snapshot->durable_chunks[chunk] = false;
-				else if (of_origin)
+				else if (of_origin && !has_failed(snapshot->cow, io.begun_at))
 					make_durable(*snapshot, chunk);
 			}
 			if (!snapshot->loose && count(*snapshot, true) > capacity(*snapshot))

@@ -493,6 +493,33 @@ bool copies_for_both()
 	       !story.may_survive("a0", 32, 104);
 }
 
+// The block layer ends a flush of a device that has no cache at the moment.
+bool flushes_nothing_while_it_fails()
+{
+	Story story;
+	bool good = true;
+
+	story("create v0")("load v0 0 1024 linear a 0")("resume v0").write("v0 0 8", 100);
+	story.begin("flush v0", kZeroes)("base a error")("base a ok").end(true);
+	good = story.may_survive("a", 0, kOfA) && story.may_survive("a", 0, 100);
+	story("base a error").begin("flush v0", kZeroes).end(true)("base a ok");
+	good = good && story.may_survive("a", 0, kOfA);
+	story.begin("flush v0", kZeroes).end(true);
+	return good && story.survives("a", 0, 100);
+}
+
+bool flushes_no_chunks_while_cow_fails()
+{
+	Story story = snapshot_of("a0 P 8");
+	bool good = true;
+
+	story.write("v1 0 8", 100).begin("flush v1", kZeroes)("base a0 error")("base a0 ok");
+	story.end(true);
+	good = story.may_survive("a0", 0, kOfA) && story.may_survive("a0", 0, 100);
+	story.begin("flush v1", kZeroes).end(true);
+	return good && story.survives("a0", 0, 100);
+}
+
 // A snapshot that becomes invalid does not vanish.
 bool is_there_if_invalid()
 {
@@ -574,6 +601,8 @@ bool self_test(std::ostream &out)
 	check("a write takes the old way or the new", settles_on_either_way());
 	check("a merge ends while a write is under way", settles_in_a_merge());
 	check("a chunk is copied when any write to it has ended", copies_for_both());
+	check("a device that fails flushes nothing", flushes_nothing_while_it_fails());
+	check("nor does a COW device", flushes_no_chunks_while_cow_fails());
 	check("an invalid snapshot is there still", is_there_if_invalid());
 	check("a sequence is shrunk", shrinks());
 	check("a seed makes the same sequence again", generates_the_same());
