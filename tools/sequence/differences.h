@@ -27,6 +27,9 @@ struct Differences {
 	bool devices_are_shared = false;
 	// A second merge to an origin is accepted if its snapshot is in no table.
 	bool merges_twice = false;
+	// After an error of the metadata device of a clone, what it was not told reads as the
+	// source again.
+	bool metadata_error_forgets = false;
 	// The kernel crashes if a later line of a table with a snapshot has the snapshot's origin.
 	bool origin_again_crashes = false;
 	// So it may if a COW device is in two lines of a table.
@@ -35,7 +38,7 @@ struct Differences {
 
 constexpr Differences differences_of(Subject subject)
 {
-	return subject == Subject::ours ? Differences{} : Differences{true, true, true, true,
+	return subject == Subject::ours ? Differences{} : Differences{true, true, true, true, true,
 								      true, true, true, true};
 }
 

@@ -358,6 +358,7 @@ private:
 	static void commit(Clone &clone);
 	void demote(Clone &clone);
 	void drop_clone(const CloneLine &line);
+	[[nodiscard]] bool may_forget(const Clone &clone) const;
 	void put(const Clone &clone, std::uint64_t sector, bool surely);
 	void fill(Clone &clone, std::uint64_t region);
 	void settle(Clone &clone, std::uint64_t region);

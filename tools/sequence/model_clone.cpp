@@ -172,7 +172,8 @@ void Model::activate_clone(const Target &target)
 		for (std::uint64_t sector = 0; sector < clone.length; sector++)
 			if (clone.regions[sector / clone.region] == Region::maybe)
 				clone.contents[sector].add(look(clone.dest, sector).values, kBegin);
-	if (clone.meta_failed || clone.dest_failed)
+	// If it could not be read either, all is read again.
+	if (may_forget(clone) || (is_new && clone.meta_failed))
 		demote(clone);
 	// A new table tries again. A destination that has lost something is not believed.
 	if (is_new)
@@ -184,6 +185,13 @@ void Model::commit(Clone &clone)
 {
 	if (!clone.meta_failed && !clone.dest_failed)
 		std::ranges::replace(clone.regions, Region::hydrated, Region::durable);
+}
+
+// Whether what is hydrated, but not on the metadata device, may not be, although the clone is still
+// in use.
+bool Model::may_forget(const Clone &clone) const
+{
+	return clone.dest_failed || (clone.meta_failed && differences_.metadata_error_forgets);
 }
 
 // What the metadata device does not know may be forgotten.
@@ -388,11 +396,12 @@ void Model::enter_flush(Io &io)
 void Model::end_regions(const Io &io)
 {
 	for (const auto &[clone, region] : io.regions) {
-		if (clone->meta_failed || clone->dest_failed || io.open)
+		if (may_forget(*clone) || io.open)
 			continue;
 		if (io.verb == "write")
 			settle(*clone, region);
-		if (io.verb == "flush" && clone->regions[region] == Region::hydrated)
+		if (io.verb == "flush" && !clone->meta_failed &&
+		    clone->regions[region] == Region::hydrated)
 			clone->regions[region] = Region::durable;
 	}
 }
@@ -416,7 +425,8 @@ Model::Complaint Model::check_clone(const Mapped &mapped, const Target &target,
 	const bool failed = clone.meta_failed || clone.dest_failed;
 	const std::uint64_t total = clone.regions.size();
 	const std::uint64_t least =
-		!line.active ? 0 : count(clone, failed ? Region::durable : Region::hydrated);
+		!line.active ? 0
+			     : count(clone, may_forget(clone) ? Region::durable : Region::hydrated);
 	const std::uint64_t most = count(clone, Region::maybe);
 	const auto wrong = [&](const std::string &what) {
 		return "status is \"" + status + "\", but " + what;

@@ -110,6 +110,24 @@ public:
 		good_ = may_show(device, type, table, status) && good_;
 		return *this;
 	}
+	// A clone with regions of 16 sectors, of which so many are hydrated.
+	bool shows_hydrated(const std::string &device, int count, const std::string &mode)
+	{
+		const std::string hydrated = std::to_string(count);
+
+		for (const std::string features : {"0", "1 no_hydration"}) {
+			std::string table("m d a 16");
+			std::string status("8 5/128 16 ");
+
+			if (features != "0")
+				table.append(" ").append(features);
+			status.append(hydrated).append("/64 0 ").append(features).append(
+				" 4 hydration_threshold 1 hydration_batch_size 1 ");
+			if (may_show(device, "clone", table, status.append(mode)))
+				return true;
+		}
+		return false;
+	}
 	[[nodiscard]] bool is_good() const { return good_; }
 	Model &model() { return model_; }
 
@@ -520,6 +538,20 @@ bool flushes_no_chunks_while_cow_fails()
 	return good && story.survives("a0", 0, 100);
 }
 
+// What is in the destination stays there although the metadata device has failed.
+bool keeps_what_it_has()
+{
+	Story story = clone_of(" 1 no_hydration");
+
+	story("base m error").write("v0 0 8", 100);
+	if (!story.is_good() || !story.may_hold("v0", 0, 100) || story.may_hold("v0", 0, kOfA) ||
+	    story.shows_hydrated("v0", 0, "ro"))
+		return false;
+	story("base m ok")("suspend v0")("resume v0");
+	return story.may_hold("v0", 0, 100) && !story.may_hold("v0", 0, kOfA) &&
+	       story.shows_hydrated("v0", 1, "ro");
+}
+
 // A snapshot that becomes invalid does not vanish.
 bool is_there_if_invalid()
 {
@@ -603,6 +635,7 @@ bool self_test(std::ostream &out)
 	check("a chunk is copied when any write to it has ended", copies_for_both());
 	check("a device that fails flushes nothing", flushes_nothing_while_it_fails());
 	check("nor does a COW device", flushes_no_chunks_while_cow_fails());
+	check("a clone keeps what it has if the metadata device fails", keeps_what_it_has());
 	check("an invalid snapshot is there still", is_there_if_invalid());
 	check("a sequence is shrunk", shrinks());
 	check("a seed makes the same sequence again", generates_the_same());
