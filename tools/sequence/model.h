@@ -177,6 +177,8 @@ private:
 		bool meta_failed = false;
 		bool dest_failed = false;
 		std::vector<Region> regions;
+		// So many were shown to be hydrated, whichever.
+		std::uint64_t shown = 0;
 		// Of regions that may be hydrated: what the destination has if they are.
 		Cells contents;
 	};

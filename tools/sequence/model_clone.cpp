@@ -202,6 +202,7 @@ void Model::demote(Clone &clone)
 		    region == Region::hydrated)
 			clone.contents[sector] = Cell(look(clone.dest, sector).values);
 	std::ranges::replace(clone.regions, Region::hydrated, Region::maybe);
+	clone.shown = 0;
 }
 
 void Model::drop_clone(const CloneLine &line)
@@ -424,9 +425,11 @@ Model::Complaint Model::check_clone(const Mapped &mapped, const Target &target,
 	Clone &clone = *line.clone;
 	const bool failed = clone.meta_failed || clone.dest_failed;
 	const std::uint64_t total = clone.regions.size();
-	const std::uint64_t least =
-		!line.active ? 0
-			     : count(clone, may_forget(clone) ? Region::durable : Region::hydrated);
+	const std::uint64_t known =
+		count(clone, may_forget(clone) ? Region::durable : Region::hydrated);
+	const std::uint64_t least = !line.active ? 0
+				    : failed     ? known
+						 : std::max(known, clone.shown);
 	const std::uint64_t most = count(clone, Region::maybe);
 	const auto wrong = [&](const std::string &what) {
 		return "status is \"" + status + "\", but " + what;
@@ -484,8 +487,9 @@ Model::Complaint Model::check_clone(const Mapped &mapped, const Target &target,
 		return wrong("nothing is copied now");
 	if (!line.active || failed)
 		return std::nullopt;
+	clone.shown = hydrated;
 	// Nothing changes now.
-	if (mapped.suspended && ios_.empty() && hydrated == least)
+	if (mapped.suspended && ios_.empty() && hydrated == known)
 		std::ranges::replace(clone.regions, Region::maybe, Region::none);
 	if (hydrated == total || (mapped.suspended && ios_.empty() && hydrated == most))
 		for (std::uint64_t each = 0; each < total; each++)

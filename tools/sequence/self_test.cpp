@@ -552,6 +552,19 @@ bool keeps_what_it_has()
 	       story.shows_hydrated("v0", 1, "ro");
 }
 
+bool does_not_go_back()
+{
+	Story story = clone_of("");
+
+	if (!story.shows_hydrated("v0", 5, "rw") || story.shows_hydrated("v0", 4, "rw"))
+		return false;
+	story("remove v0")("create v0")("load v0 0 1024 clone m d a 16")("resume v0");
+	if (story.shows_hydrated("v0", 4, "rw") || !story.shows_hydrated("v0", 6, "rw"))
+		return false;
+	story("remove v0")("wipe m")("create v0")("load v0 0 1024 clone m d a 16")("resume v0");
+	return story.shows_hydrated("v0", 0, "rw");
+}
+
 // A snapshot that becomes invalid does not vanish.
 bool is_there_if_invalid()
 {
@@ -636,6 +649,7 @@ bool self_test(std::ostream &out)
 	check("a device that fails flushes nothing", flushes_nothing_while_it_fails());
 	check("nor does a COW device", flushes_no_chunks_while_cow_fails());
 	check("a clone keeps what it has if the metadata device fails", keeps_what_it_has());
+	check("hydrated regions do not become fewer", does_not_go_back());
 	check("an invalid snapshot is there still", is_there_if_invalid());
 	check("a sequence is shrunk", shrinks());
 	check("a seed makes the same sequence again", generates_the_same());
