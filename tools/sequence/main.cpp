@@ -254,7 +254,9 @@ int sequences(Arguments &arguments)
 
 	std::cout << counts.operations << " operations: " << counts.ios << " I/Os, "
 		  << counts.refused << " had to be refused, " << counts.skipped
-		  << " made no sense then" << std::endl;
+		  << " made no sense then; sectors compared: " << counts.compared.one
+		  << " with one value, " << counts.compared.several << " with several, "
+		  << counts.compared.any << " with anything" << std::endl;
 	if (session.crash() != nullptr)
 		std::cout << session.crash()->counts().moments
 			  << " power cuts: " << session.crash()->counts().looks

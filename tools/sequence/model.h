@@ -74,6 +74,13 @@ public:
 	// Whether it may wait for a device that is suspended.
 	[[nodiscard]] bool is_held_up(std::uint64_t number) const;
 	[[nodiscard]] std::size_t in_flight() const { return ios_.size(); }
+	// Sectors that were read: of which one value was possible, several, or any.
+	struct Compared {
+		std::uint64_t one = 0;
+		std::uint64_t several = 0;
+		std::uint64_t any = 0;
+	};
+	[[nodiscard]] const Compared &compared() const { return compared_; }
 
 	// What a device shows.
 	Complaint check(const std::string &device, bool inactive, const ShownLines &table,
@@ -409,6 +416,7 @@ private:
 	std::set<std::string> used_cows_;
 	std::map<std::uint64_t, Io> ios_;
 	Time time_ = 1;
+	Compared compared_;
 	Differences differences_;
 	// A device below has failed some time.
 	bool had_errors_ = false;

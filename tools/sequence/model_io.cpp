@@ -379,6 +379,9 @@ Model::Complaint Model::end(std::uint64_t number, bool good, std::span<const std
 			const auto sector = data.subspan(i * kSectorBytes).first<kSectorBytes>();
 			const std::optional<Tag> tag = read_tag(sector, io.sector + i);
 
+			(io.allowed[i].is_anything()        ? compared_.any
+			 : io.allowed[i].tags().size() == 1 ? compared_.one
+							    : compared_.several)++;
 			if (io.allowed[i].is_anything() || (tag && io.allowed[i].may_be(*tag)))
 				continue;
 			complaint = "sector " + std::to_string(io.sector + i) + " holds " +

@@ -43,6 +43,8 @@ public:
 		std::uint64_t ios = 0;
 		std::uint64_t refused = 0;
 		std::uint64_t skipped = 0;
+		// In sequences that have ended.
+		Model::Compared compared;
 	};
 	[[nodiscard]] const Counts &counts() const { return counts_; }
 

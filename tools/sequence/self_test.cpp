@@ -577,6 +577,21 @@ bool is_there_if_invalid()
 	       story.model().survival("a2") == Model::Survival{true, true, true};
 }
 
+bool counts_what_it_compares()
+{
+	Story story;
+
+	story("create v0")("load v0 0 1024 linear a 0")("resume v0").begin("write v0 0 1", 100);
+	(void)story.may_hold("v0", 0, 100);
+	story.end(100, true);
+	(void)story.may_hold("v0", 0, 100);
+	(void)story.may_hold("a0", 0, kAny);
+
+	const Model::Compared &compared = story.model().compared();
+
+	return compared.one == 1 && compared.several == 1 && compared.any == 1;
+}
+
 bool shrinks()
 {
 	std::istringstream in(
@@ -651,6 +666,7 @@ bool self_test(std::ostream &out)
 	check("a clone keeps what it has if the metadata device fails", keeps_what_it_has());
 	check("hydrated regions do not become fewer", does_not_go_back());
 	check("an invalid snapshot is there still", is_there_if_invalid());
+	check("what is compared is counted", counts_what_it_compares());
 	check("a sequence is shrunk", shrinks());
 	check("a seed makes the same sequence again", generates_the_same());
 	return good;
