@@ -264,6 +264,10 @@ int sequences(Arguments &arguments)
 			  << " of them unknown, " << session.crash()->counts().opened
 			  << " snapshots opened, " << session.crash()->counts().merged << " merged"
 			  << std::endl;
+	if (session.crash() != nullptr && session.crash()->counts().opened == 0) {
+		std::cout << "no snapshot was opened after a power cut" << std::endl;
+		return 1;
+	}
 	return good ? 0 : 1;
 }
 
