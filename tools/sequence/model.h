@@ -85,6 +85,11 @@ public:
 	// What a device shows.
 	Complaint check(const std::string &device, bool inactive, const ShownLines &table,
 			const ShownLines &status);
+	// Whether it shows something that goes on by itself until it ends: a merge, or hydration of
+	// a clone, if nothing is in the way.
+	[[nodiscard]] bool goes_on(const std::string &device, const ShownLines &status) const;
+	// Operations that make it begin.
+	[[nodiscard]] Operations starters(const std::string &device) const;
 	[[nodiscard]] bool exists(const std::string &device) const;
 	// Is to be removed when nobody uses it any more, and I/O alone does, if anything.
 	[[nodiscard]] bool may_be_gone(const std::string &device) const;
@@ -385,6 +390,8 @@ private:
 	void enter_flush(Io &io);
 	void end_regions(const Io &io);
 	static std::uint64_t count(const Clone &clone, Region at_least);
+	[[nodiscard]] bool can_hydrate(const Target &target) const;
+	[[nodiscard]] bool can_merge(const Target &target) const;
 	Complaint check_clone(const Mapped &mapped, const Target &target,
 			      const std::string &status);
 	[[nodiscard]] std::span<const Cell::Left> after_cut(const std::string &device,

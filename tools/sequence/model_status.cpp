@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <ranges>
+#include <sstream>
 
 namespace dmsc
 {
@@ -54,6 +55,65 @@ Model::Complaint Model::check(const std::string &device, bool inactive, const Sh
 				return complaint;
 	}
 	return std::nullopt;
+}
+
+bool Model::can_hydrate(const Target &target) const
+{
+	const std::vector<std::string> devices = target.devices();
+
+	return target.clone && target.clone->active && !target.clone->clone->meta_failed &&
+	       !target.clone->clone->dest_failed &&
+	       std::ranges::all_of(devices, [this](const std::string &each) {
+		       return health(each) == Answer::good && !is_stuck(each);
+	       });
+}
+
+bool Model::can_merge(const Target &target) const
+{
+	const SnapshotPtr snapshot = target.holder ? target.holder->snapshot : nullptr;
+
+	return snapshot && target.holder->active && snapshot->merging &&
+	       snapshot->validity == Validity::valid && health(snapshot->cow) == Answer::good &&
+	       health(snapshot->origin) == Answer::good;
+}
+
+bool Model::goes_on(const std::string &device, const ShownLines &status) const
+{
+	const Mapped &mapped = mapped_.at(device);
+
+	if (!mapped.live || mapped.suspended || is_stuck(device))
+		return false;
+	for (std::size_t i = 0; i < std::min(status.size(), mapped.live->size()); i++) {
+		const Target &target = (*mapped.live)[i];
+		std::istringstream in(status[i].text);
+		std::uint64_t done = 0;
+		std::uint64_t all = 0;
+		std::uint64_t other = 0;
+		std::string words;
+		char slash = 0;
+
+		// "8 USED/BLOCKS REGION HYDRATED/REGIONS"
+		if (can_hydrate(target) && target.clone->hydrates && target.clone->threshold != 0 &&
+		    in >> words >> words >> words >> done >> slash >> all && done != all)
+			return true;
+		// "USED/TOTAL METADATA", or "Merge failed"
+		if (can_merge(target) && in >> done >> slash >> other >> all && done != all)
+			return true;
+	}
+	return false;
+}
+
+Operations Model::starters(const std::string &device) const
+{
+	const Mapped &mapped = mapped_.at(device);
+	Operations operations;
+
+	if (!mapped.live || mapped.live->empty() || !can_hydrate(mapped.live->front()))
+		return operations;
+	if (mapped.live->front().clone->threshold == 0)
+		operations.emplace_back("message " + device + " hydration_threshold 64");
+	operations.emplace_back("message " + device + " enable_hydration");
+	return operations;
 }
 
 std::uint64_t Model::count(const Snapshot &snapshot, bool surely)

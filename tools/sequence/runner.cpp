@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <stdexcept>
+#include <thread>
 #include <vector>
 
 namespace dmsc
@@ -19,6 +20,7 @@ constexpr std::size_t kMostIos = 8;
 constexpr std::uint64_t kPiece = 128;
 // Tags below are what devices begin with.
 constexpr Tag kFirstTag = 100;
+constexpr auto kTick = std::chrono::milliseconds(10);
 
 } // namespace
 
@@ -211,7 +213,43 @@ Runner::Complaint Runner::resume_all(bool by_force)
 	return std::nullopt;
 }
 
-// The devices below work again, what can be resumed is, all of it is read, and goes.
+// What it does by itself ends.
+Runner::Complaint Runner::finish(const std::string &device)
+{
+	const auto end = std::chrono::steady_clock::now() + patience_;
+
+	for (const Operation &each : model_->starters(device))
+		if (Complaint complaint = step(each))
+			return complaint;
+	for (;;) {
+		const ShownLines table = kernel_.show(device, false, true, true);
+		const ShownLines status = kernel_.show(device, false, false, true);
+
+		if (Complaint complaint = model_->check(device, false, table, status))
+			return device + ": " + *complaint;
+		if (!model_->goes_on(device, status))
+			return std::nullopt;
+		if (std::chrono::steady_clock::now() > end)
+			return device + ": does not end: " + status.front().text;
+		std::this_thread::sleep_for(kTick);
+	}
+}
+
+Runner::Complaint Runner::finish_all()
+{
+	for (const std::string_view name : kMapped) {
+		const std::string device(name);
+
+		if (model_->exists(device) && !model_->may_be_gone(device) &&
+		    !model_->is_suspended(device))
+			if (Complaint complaint = finish(device))
+				return complaint;
+	}
+	return std::nullopt;
+}
+
+// The devices below work again, what can be resumed is, what it does by itself ends, all of it is
+// read, and goes.
 Runner::Complaint Runner::take_down()
 {
 	std::vector<std::string> steps{"memory on", "threshold 0", "cpu 1 on", "cpu 2 on",
@@ -231,6 +269,8 @@ Runner::Complaint Runner::take_down()
 		return complaint;
 	if (!in_flight_.empty())
 		return in_flight_.begin()->second + ": does not end, and nothing is suspended";
+	if (Complaint complaint = finish_all())
+		return complaint;
 	if (Complaint complaint = read_all())
 		return complaint;
 	for (int round = 0; round < 3; round++)

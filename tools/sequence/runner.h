@@ -60,6 +60,8 @@ private:
 	Complaint settle();
 	Complaint check();
 	Complaint resume_all(bool by_force);
+	Complaint finish(const std::string &device);
+	Complaint finish_all();
 	Complaint take_down();
 	Complaint read_all(const std::string &device);
 	Complaint read_all();

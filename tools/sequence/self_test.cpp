@@ -577,6 +577,30 @@ bool is_there_if_invalid()
 	       story.model().survival("a2") == Model::Survival{true, true, true};
 }
 
+// Until all of it is hydrated, or merged, unless something is in the way.
+bool knows_what_goes_on()
+{
+	const auto status = [](const std::string &type, const std::string &text) {
+		return ShownLines{{0, 1024, type, text}};
+	};
+	Story clone = clone_of(" 1 no_hydration 2 hydration_threshold 0");
+	Story merge = snapshot_of("a0 P 16");
+	const ShownLines some = status("clone", "8 5/128 16 5/64 0");
+	const ShownLines all = status("clone", "8 5/128 16 64/64 0");
+	bool good = !clone.model().goes_on("v0", some);
+
+	for (const Operation &each : clone.model().starters("v0"))
+		clone(each.to_string());
+	good = good && clone.model().goes_on("v0", some) && !clone.model().goes_on("v0", all);
+	clone("base m error");
+	good = good && !clone.model().goes_on("v0", some) && clone.model().starters("v0").empty();
+	merge.write("v1 0 8", 100);
+	merge("load v0 0 1024 merge a a0 P 16")("suspend v1")("suspend v0")("resume v0");
+	return good && merge.model().goes_on("v0", status("merge", "64/2600 32")) &&
+	       !merge.model().goes_on("v0", status("merge", "32/2600 32")) &&
+	       !merge.model().goes_on("v0", status("merge", "Merge failed"));
+}
+
 bool counts_what_it_compares()
 {
 	Story story;
@@ -666,6 +690,7 @@ bool self_test(std::ostream &out)
 	check("a clone keeps what it has if the metadata device fails", keeps_what_it_has());
 	check("hydrated regions do not become fewer", does_not_go_back());
 	check("an invalid snapshot is there still", is_there_if_invalid());
+	check("what goes on by itself is known", knows_what_goes_on());
 	check("what is compared is counted", counts_what_it_compares());
 	check("a sequence is shrunk", shrinks());
 	check("a seed makes the same sequence again", generates_the_same());
