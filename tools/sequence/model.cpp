@@ -622,7 +622,10 @@ void Model::drop(const HolderPtr &holder)
 	if (snapshot.validity == Validity::invalid && health(snapshot.cow) != Answer::good)
 		snapshot.validity = Validity::unsure;
 	if (snapshot.validity == Validity::unsure) {
-		std::ranges::fill(snapshot.contents, Cell(Values::anything()));
+		Cell lost;
+
+		lost.add(Values::anything(), time_);
+		std::ranges::fill(snapshot.contents, lost);
 		std::ranges::fill(snapshot.chunks, Chunk::maybe);
 	}
 	at_rest_[snapshot.cow] = holder->snapshot;

@@ -292,6 +292,8 @@ private:
 		std::vector<Place> places;
 		std::vector<Place> chances;
 		std::vector<Copy> copies;
+		// It goes through this clone to its destination.
+		const Clone *through = nullptr;
 		// Of clones, that are hydrated, or durable, when it succeeds.
 		std::vector<std::pair<ClonePtr, std::uint64_t>> regions;
 		// The places are in these, which may be gone before the I/O is known to have ended.
@@ -373,11 +375,13 @@ private:
 	void demote(Clone &clone);
 	void drop_clone(const CloneLine &line);
 	[[nodiscard]] bool may_forget(const Clone &clone) const;
+	[[nodiscard]] bool is_live(const Clone &clone) const;
 	void put(const Clone &clone, std::uint64_t sector, bool surely);
 	void fill(Clone &clone, std::uint64_t region);
 	void settle(Clone &clone, std::uint64_t region);
 	static void own(const std::shared_ptr<const void> &owner, Io &io);
 	static void chance(Cell &cell, Io &io);
+	static void doubt(std::size_t first, Io &io);
 	void settle(const Io &io, bool good) const;
 	static void need(const SnapshotPtr &snapshot, std::uint64_t chunk, bool of_origin, Io &io);
 	void hydrate();

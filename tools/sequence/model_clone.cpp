@@ -224,12 +224,24 @@ void Model::drop_clone(const CloneLine &line)
 	clone.dest_failed = false;
 }
 
+bool Model::is_live(const Clone &clone) const
+{
+	return std::ranges::any_of(mapped_, [&](const auto &each) {
+		return std::ranges::any_of(each.second.live.value_or(Table{}),
+					   [&](const Target &target) {
+						   return target.clone && target.clone->active &&
+							  target.clone->clone.get() == &clone;
+					   });
+	});
+}
+
 void Model::put(const Clone &clone, std::uint64_t sector, bool surely)
 {
 	const Cell &contents = clone.contents[sector];
 	Io copy;
 
 	copy.values = contents.now();
+	copy.through = &clone;
 	(void)write_origin(clone.dest, sector, copy, nullptr, false);
 	for (Place place : copy.places) {
 		if (surely)
@@ -335,7 +347,9 @@ Answer Model::write_clone(const CloneLine &line, std::uint64_t sector, Io &io)
 		return answer;
 	if (clone.regions[region] == Region::none)
 		fill(clone, region);
+	io.through = &clone;
 	answer = write_origin(clone.dest, sector, io, nullptr, false);
+	io.through = nullptr;
 	if (clone.regions[region] != Region::maybe)
 		return clone.meta_failed || clone.dest_failed ? Answer::either : answer;
 	io.places.push_back(&clone.contents[sector]);

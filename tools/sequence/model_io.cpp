@@ -70,14 +70,20 @@ Model::Seen Model::look(const Snapshot &snapshot, std::uint64_t sector) const
 Answer Model::write(const std::string &device, std::uint64_t sector, Io &io)
 {
 	if (const auto base = below_.find(device); base != below_.end()) {
+		bool may_be_copied = false;
+
 		io.places.push_back(&base->second.contents.at(sector));
-		// Past the clone whose destination it is.
+		// Past the clone whose destination it is, which may copy after that.
 		for (const auto &[meta, clone] : clones_)
 			if (clone->dest == device && sector < clone->length &&
-			    clone->regions[sector / clone->region] == Region::maybe) {
+			    clone->regions[sector / clone->region] == Region::maybe &&
+			    clone.get() != io.through) {
 				chance(clone->contents[sector], io);
 				own(clone, io);
+				may_be_copied = may_be_copied || is_live(*clone);
 			}
+		if (may_be_copied)
+			doubt(io.places.size() - 1, io);
 		return base->second.failing ? Answer::bad : Answer::good;
 	}
 
@@ -110,6 +116,9 @@ Answer Model::write(const std::string &device, std::uint64_t sector, Io &io)
 Answer Model::write_origin(const std::string &origin, std::uint64_t sector, Io &io,
 			   const Snapshot *merging, bool protect)
 {
+	const std::size_t places = io.places.size();
+	bool may_be_merged = false;
+
 	for (const SnapshotPtr &snapshot : snapshots_of(origin)) {
 		const std::uint64_t number = sector / snapshot->chunk;
 		const Chunk &chunk = snapshot->chunks[number];
@@ -118,6 +127,8 @@ Answer Model::write_origin(const std::string &origin, std::uint64_t sector, Io &
 
 		if (snapshot.get() == merging)
 			continue;
+		// Past a merge, which may copy after that.
+		may_be_merged = may_be_merged || (snapshot->merging && chunk == Chunk::maybe);
 		// Outside of what it shows it may copy, or not.
 		if (is_told && chunk == Chunk::none)
 			copy(snapshot, number, true, is_shown ? &io : nullptr);
@@ -129,7 +140,12 @@ Answer Model::write_origin(const std::string &origin, std::uint64_t sector, Io &
 		if (!is_told && chunk == Chunk::copied && !snapshot->durable_chunks[number])
 			snapshot->contents[sector].add_left(Cell(io.values).after_cut());
 	}
-	return write(origin, sector, io);
+
+	const Answer answer = write(origin, sector, io);
+
+	if (may_be_merged)
+		doubt(places, io);
+	return answer;
 }
 
 // Before a chunk of the origin is written.
@@ -194,9 +210,7 @@ Answer Model::write_snapshot(const SnapshotPtr &snapshot, std::uint64_t sector, 
 		if (chunk == Chunk::none)
 			return answer;
 		// Perhaps it is in the snapshot still.
-		for (std::size_t i = places; i < io.places.size(); i++)
-			chance(*io.places[i], io);
-		io.places.resize(places);
+		doubt(places, io);
 		io.places.push_back(&snapshot->contents[sector]);
 		own(snapshot, io);
 		return answer == Answer::good ? Answer::good : Answer::either;
@@ -233,6 +247,14 @@ void Model::chance(Cell &cell, Io &io)
 	}
 	cell.add(io.values, kNever);
 	io.chances.push_back(&cell);
+}
+
+// Nor is it sure that the places from that one on keep it.
+void Model::doubt(std::size_t first, Io &io)
+{
+	for (std::size_t i = first; i < io.places.size(); i++)
+		chance(*io.places[i], io);
+	io.places.resize(std::min(first, io.places.size()));
 }
 
 // It has ended.
