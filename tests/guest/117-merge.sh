@@ -20,6 +20,7 @@ setup()
 	fill "$o" 1
 	origin_create origin "$o"
 	snap_create snap origin "$o" "$c" "${2:-P}" "$chunk"
+	put /dev/mapper/origin 0 8 p
 	fio --name=origin --filename=/dev/mapper/origin --rw=randwrite --bsrange=512-32k --blockalign=512 --direct=1 \
 		--ioengine=libaio --iodepth=8 --randrepeat=0 --number_ios=100 --output=/dev/null
 	put /dev/mapper/origin 3000 700 o
@@ -220,6 +221,45 @@ refused()
 	dm_remove snap origin
 }
 
+# unreadable DEVICE: blocks of 4 KiB that cannot be read
+unreadable()
+{
+	dd if="$1" of=/dev/null bs=4k iflag=direct conv=noerror 2>&1 | grep -c "error reading" || true
+}
+
+# A chunk of the COW device cannot be read, then it can: all else is there meanwhile, and a later merge ends.
+with_cow_errors()
+{
+	local real=$c size
+
+	size=$(sectors "$real")
+	dm_create below "0 $size linear $real 0"
+	c=/dev/mapper/below
+	setup 8
+	dm_remove snap origin
+	# The first chunk behind the header and the first area of exceptions: the origin's first one.
+	dmsetup suspend below
+	dmsetup reload below --table "0 16 linear $real 0
+16 8 error
+24 $((size - 24)) linear $real 24"
+	dmsetup resume below
+	dm_create origin "$table"
+	wait_for 20 has_failed
+	assert_eq "$(unreadable /dev/mapper/origin)" 1 "blocks that cannot be read"
+	assert_holds /dev/mapper/origin 8000 16 s
+	put /dev/mapper/origin 8016 8 t
+	assert_holds /dev/mapper/origin 8016 8 t
+	put /dev/mapper/origin 8016 8 s
+	dmsetup suspend below
+	dmsetup reload below --table "0 $size linear $real 0"
+	dmsetup resume below
+	dm_remove origin
+	dm_create origin "$table"
+	finish
+	c=$real
+	dm_remove below
+}
+
 run_test()
 {
 	local o c sum table chunk=8
@@ -234,4 +274,5 @@ run_test()
 	with_others
 	with_load
 	with_errors
+	with_cow_errors
 }

@@ -14,8 +14,8 @@ struct Differences {
 	// also when it can never get it any more. One whose snapshot another table has got shows
 	// what that one asked for.
 	bool waiting_shows_nothing = false;
-	// An origin target learns the smallest chunk size when it is resumed. Writes that come
-	// before, and are longer than a chunk of a newer snapshot, have only their first chunk
+	// An origin or merge target learns the smallest chunk size when it is resumed. Writes that
+	// come before, and are longer than a chunk of a newer snapshot, have only their first chunk
 	// copied for it.
 	bool origin_learns_chunks_when_resumed = false;
 	// A table that has lost its snapshot, or waits in vain, stands in the way of another one

@@ -45,7 +45,7 @@ std::string whole(const std::string &target)
 
 } // namespace
 
-Generator::Generator(std::uint64_t seed, std::uint64_t index, Habits habits)
+Generator::Generator(std::uint64_t seed, std::uint64_t index, const Habits &habits)
 	: random_(seed, index), habits_(habits)
 {
 	constexpr std::array<std::string_view, 5> regions{"8", "16", "64", "256", "2048"};

@@ -27,7 +27,7 @@ public:
 		bool rare = true;
 	};
 
-	Generator(std::uint64_t seed, std::uint64_t index, Habits habits);
+	Generator(std::uint64_t seed, std::uint64_t index, const Habits &habits);
 
 	Operation next(const Model &model);
 

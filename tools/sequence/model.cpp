@@ -479,7 +479,7 @@ void Model::origin_changes(const std::string &device)
 	}
 }
 
-// Whether no origin target misses that there is a new snapshot.
+// Whether no origin or merge target misses that there is a new snapshot.
 bool Model::is_origin_told(const std::string &origin) const
 {
 	return std::ranges::none_of(mapped_, [&](const auto &each) {
@@ -487,7 +487,8 @@ bool Model::is_origin_told(const std::string &origin) const
 
 		return mapped.live && !mapped.suspended &&
 		       std::ranges::any_of(*mapped.live, [&](const Target &target) {
-			       return target.type == "origin" && target.arguments.at(0) == origin;
+			       return (target.type == "origin" || target.type == "merge") &&
+				      target.arguments.at(0) == origin;
 		       });
 	});
 }
