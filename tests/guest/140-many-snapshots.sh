@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 # shellcheck source=tests/guest/snap.sh
 . "$lib/snap.sh"
-DESCRIPTION="many snapshots of one origin (LONG=1: a hundred): each has what it was when it was taken; they come and go under load"
+DESCRIPTION="many snapshots of one origin (LONG=1: 100): each has what it was when it was taken; some go under load"
 TIMEOUT=150
 KERNELS=stock
 
