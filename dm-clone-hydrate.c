@@ -11,13 +11,16 @@
  *
  * A user's I/O waits for what is under way when it comes. "In time" is twice what the smallest copy
  * takes by itself: the devices are in use all the time then, and more would only wait. It may be a
- * millisecond, if that is more, and is never more than 50 ms. If copies take longer than that, the
- * window shrinks in proportion (the ceiling, beyond which it does not double). Only batches that
- * fill the present window, and that nobody disturbs, are measured. Of the smallest copies and of
- * these the quickest of each four counts: the others may have waited for a CPU, or for a device
- * with jitter, and what they waited for is no queue of ours.
+ * millisecond, if that is more, and is never more than 25 ms longer than the smallest copy. If
+ * copies take longer than that on average, the window shrinks in proportion (the ceiling, beyond
+ * which it does not double). Only batches that fill the present window, and that nobody disturbs,
+ * are averaged.
  *
- * If the smallest copy alone takes more than half of 50 ms, 32 KiB are under way at least.
+ * Of the smallest copies the quickest says what the devices need; others may have waited for a CPU.
+ * But with jitter the average of any window is more than twice that, so half more than the average
+ * of the smallest copies is in time, too.
+ *
+ * If the smallest copy alone takes 25 ms or more, 32 KiB are under way at least.
  *
  * A batch that fails is tried again region by region, so that one bad sector costs one region.
  * Writes that wait for a region of the batch copy that region themselves then.
@@ -41,15 +44,17 @@
 /* Sectors that are copied at a time however slow the devices are. */
 #define CLONE_LEAST_SECTORS	8
 /* All times are in ns: jiffies wrap, on 32-bit systems within weeks. */
-/* How long the copies under way may take: that much always, and at most. */
+/* How long the copies under way may take always, and longer than the smallest one at most. */
 #define CLONE_QUICK		NSEC_PER_MSEC
-#define CLONE_LONG		(50 * NSEC_PER_MSEC)
+#define CLONE_WAIT		(25 * NSEC_PER_MSEC)
+/* What the smallest copies take counts up to that. */
+#define CLONE_MAX_LATENCY	((u64)NSEC_PER_SEC)
 /* For how long what copies take is averaged. */
 #define CLONE_PERIOD		(50 * NSEC_PER_MSEC)
 /* How seldom it is measured what the smallest copies take: always, and at most. */
 #define CLONE_PROBE		(2ULL * NSEC_PER_SEC)
 #define CLONE_MAX_PROBE		(60ULL * NSEC_PER_SEC)
-/* Of so many copies that are measured the quickest counts. */
+/* By so many. */
 #define CLONE_PROBES		4
 /* How long nobody else must have done any before more is copied at a time. */
 #define CLONE_CALM		(20 * NSEC_PER_MSEC)
@@ -86,23 +91,6 @@ struct clone_batch {
 
 static struct kmem_cache *clone_batch_slab;
 
-static void clone_measure_anew(struct clone_hydrator *h)
-{
-	if (h->measured)
-		h->probes = 0;
-	h->measured = 0;
-}
-
-/* A copy took so many ns. Returns what the quickest of four took, 0 if there are more to come. */
-static u64 clone_quickest(struct clone_hydrator *h, u64 took)
-{
-	h->probed = h->probes ? min(h->probed, took) : max(took, 1ULL);
-	if (++h->probes < CLONE_PROBES)
-		return 0;
-	h->probes = 0;
-	return h->probed;
-}
-
 /*
  * Whether bios of others are under way. These, and any that have been since the last call, make
  * the next batches small.
@@ -125,7 +113,7 @@ static bool clone_others_are_busy(struct clone *clone, u64 now)
 	if (begun != h->begun || begun != ended) {
 		h->step = min_t(sector_t, CLONE_STEP_SECTORS, h->ceiling);
 		h->calm_at = now + CLONE_CALM;
-		clone_measure_anew(h);
+		h->measured = 0;
 	}
 	h->begun = begun;
 	return begun != ended;
@@ -137,19 +125,20 @@ static sector_t clone_least_step(struct clone *clone)
 	return max_t(sector_t, CLONE_LEAST_SECTORS, clone_region_size(clone));
 }
 
-/* ns that the copies under way may take. */
+/*
+ * ns that the copies under way may take on average: as long again as the smallest one at its
+ * quickest, or half as long again as it takes on average; but for a limit.
+ */
 static u64 clone_may_take(struct clone_hydrator *h)
 {
-	return clamp_t(u64, 2 * h->latency, CLONE_QUICK, CLONE_LONG);
+	return max3((u64)CLONE_QUICK, h->latency + min_t(u64, h->latency, CLONE_WAIT),
+		    h->mean + min_t(u64, h->mean / 2, CLONE_WAIT));
 }
 
-/*
- * Where the window stops shrinking. If twice @latency is more than copies may take, they take too
- * long, or nearly so, whatever the window is.
- */
+/* Where the window stops shrinking; on far devices, where it would take long to grow again. */
 static sector_t clone_floor(struct clone *clone)
 {
-	if (2 * clone->hydrator.latency < CLONE_LONG)
+	if (clone->hydrator.latency < CLONE_WAIT)
 		return clone_least_step(clone);
 	return max_t(sector_t, CLONE_STEP_SECTORS, clone_region_size(clone));
 }
@@ -161,13 +150,17 @@ static bool clone_is_probing(struct clone_hydrator *h, u64 now)
 }
 
 /*
- * Regions that may be under way. Were the window always rounded down, what so few regions take
- * would seem to be the window's, which would grow and shrink without end.
+ * Regions that may be under way. What almost makes one more does: were the window rounded down, one
+ * that just fits would shrink and grow without end. Two keep the source and the destination in use,
+ * and a third one is what a user's I/O waits for: it has to fit well.
  */
 static unsigned long clone_window_regions(struct clone *clone, sector_t window)
 {
-	unsigned long nr = (window + clone_region_size(clone) / 2) >> clone->region_shift;
+	sector_t region = clone_region_size(clone);
+	unsigned long nr = (window + region / 4) >> clone->region_shift;
 
+	if (nr == 3 && 2 * window < 7 * region)
+		nr = 2;
 	return min_t(unsigned long, clone->hydrator.threshold, max(nr, 1UL));
 }
 
@@ -189,6 +182,9 @@ static unsigned long clone_batch_room(struct clone *clone, sector_t window)
 	 */
 	if (window == h->ceiling && nr)
 		nr = max(limit / max(DIV_ROUND_UP(limit, nr), 2UL), 1UL);
+	/* Where runs are short no room is kept for long ones. */
+	if (h->run)
+		nr = min(nr, 2 * h->run);
 	if (h->next >= h->careful && h->next < h->careful_end)
 		nr = min(nr, 1UL);
 	return limit >= h->copying + nr ? nr : 0;
@@ -201,19 +197,22 @@ static unsigned long clone_batch_room(struct clone *clone, sector_t window)
 static void clone_probe(struct clone *clone, const struct clone_batch *batch, u64 now)
 {
 	struct clone_hydrator *h = &clone->hydrator;
-	u64 took;
+	u64 took = now - batch->begun;
 
 	lockdep_assert_held(&h->lock);
 
-	clone_measure_anew(h);
+	h->measured = 0;
 	if (!batch->alone ||
 	    clone_sectors(clone, batch->first, batch->nr) > clone_least_step(clone))
 		return;
-	took = clone_quickest(h, now - batch->begun);
-	if (!took)
+	h->quickest = h->probes ? min(h->quickest, took) : took;
+	h->probed = (h->probes ? h->probed : 0) + min(took, CLONE_MAX_LATENCY);
+	if (++h->probes < CLONE_PROBES)
 		return;
-	h->probe_at = now + clamp_t(u64, 64 * took, CLONE_PROBE, CLONE_MAX_PROBE);
-	h->latency = min_t(u64, took, CLONE_LONG);
+	h->probes = 0;
+	h->probe_at = now + clamp_t(u64, 64 * h->quickest, CLONE_PROBE, CLONE_MAX_PROBE);
+	h->latency = min(h->quickest, CLONE_MAX_LATENCY);
+	h->mean = div_u64(h->probed, CLONE_PROBES);
 	h->ceiling = max(h->ceiling, clone_floor(clone));
 	h->step = max(h->step, clone_floor(clone));
 }
@@ -231,19 +230,16 @@ static void clone_measure(struct clone *clone, u64 took, u64 now)
 		h->measured_took = 0;
 		h->measured_nr = 0;
 	}
-	took = clone_quickest(h, took);
-	if (!took)
-		return;
 	h->measured_took += took;
 	h->measured_nr++;
 	if (now - h->measured < max_t(u64, CLONE_PERIOD, 8 * h->latency))
 		return;
 	took = max_t(u64, div64_u64(h->measured_took, h->measured_nr), 1);
-	/* Fits: not much more than 2^31 by less than 2^26. */
+	/* Fits: not much more than 2^31 by less than 2^31. */
 	h->ceiling = clamp_t(u64, div64_u64(sectors * clone_may_take(h), took),
 			     clone_floor(clone), CLONE_MAX_STEP);
 	h->step = min(h->step, h->ceiling);
-	clone_measure_anew(h);
+	h->measured = 0;
 }
 
 /* A batch ends well. Only one that filled the present window says something about it. */
@@ -256,7 +252,7 @@ static void clone_adapt(struct clone *clone, const struct clone_batch *batch)
 
 	/* A bio that has come and gone meanwhile has disturbed this batch. */
 	clone_others_are_busy(clone, now);
-	if (now < h->calm_at)
+	if (batch->begun < h->calm_at)
 		return;
 	if (clone_is_probing(h, now)) {
 		clone_probe(clone, batch, now);
@@ -265,7 +261,7 @@ static void clone_adapt(struct clone *clone, const struct clone_batch *batch)
 	} else if (took <= clone_may_take(h) && h->step < h->ceiling &&
 		   clone_window_regions(clone, h->step) < h->threshold) {
 		h->step = min(2 * h->step, h->ceiling);
-		clone_measure_anew(h);
+		h->measured = 0;
 	} else {
 		clone_measure(clone, took, now);
 	}
@@ -361,7 +357,9 @@ static struct clone_batch *clone_next_batch(struct clone *clone)
 		clone_look_after(clone, CLONE_RETRY);
 		return NULL;
 	}
-	batch->full = !clone_batch_room(clone, window);
+	h->run = batch->nr < most ? batch->nr : 0;
+	batch->full = !clone_batch_room(clone, window) &&
+		      2 * h->copying >= clone_window_regions(clone, window);
 	/* Regions may be large: then it is the longer until the next one. */
 	if (busy)
 		h->trickle_at = now + div_u64(clone_sectors(clone, batch->first, batch->nr) *
@@ -523,6 +521,7 @@ void clone_hydrator_run(struct clone *clone)
 	/* The devices may be others than before. */
 	h->ceiling = CLONE_MAX_STEP;
 	h->latency = 0;
+	h->mean = 0;
 	h->probes = 0;
 	/* What was mapped before does not disturb the first copies. */
 	clone_others_are_busy(clone, now);

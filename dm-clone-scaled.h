@@ -97,13 +97,16 @@ struct clone_cpu {
  * @step:      sectors that may be copied at a time now, @ceiling at most; grows as long as nobody
  *             else does I/O
  * @ceiling:   where @step stops growing, as the devices are not faster
- * @latency:   ns that the quickest of the smallest copies takes with nothing else under way, 50 ms
- *             if longer; 0: not known
- * @probes:    such copies since @probe_at, or copies of a full window since @measured, of each four
- * @probed:    ns that the quickest of them took
+ * @latency:   ns that the quickest of the smallest copies takes with nothing else under way, a
+ *             second if longer; 0: not known
+ * @mean:      ns that they take on average
+ * @run:       regions of the last batch, if there were no more beside each other; else 0
+ * @probes:    such copies since @probe_at
+ * @probed:    ns that they took, all together
+ * @quickest:  ns that the quickest of them took
  * @measured:  ns; since then what copies of a full window take is averaged; 0: not now
- * @measured_took: ns that the quickest of each four took, all together
- * @measured_nr: number of fours
+ * @measured_took: ns that they took, all together
+ * @measured_nr: number of them
  * @failures:  regions that failed one after another
  * @begun:     bios mapped when it was last looked
  * @retry_at:  ns; nothing is begun before
@@ -127,8 +130,11 @@ struct clone_hydrator {
 	sector_t step;
 	sector_t ceiling;
 	u64 latency;
+	u64 mean;
+	unsigned long run;
 	unsigned int probes;
 	u64 probed;
+	u64 quickest;
 	u64 measured;
 	u64 measured_took;
 	unsigned int measured_nr;
