@@ -76,7 +76,7 @@
  * @begun: when, ns
  * @window: sectors that could be under way then
  * @alone: no other one was under way then
- * @full:  the window had no room for another one
+ * @full:  the window had no room for another one, and was half full at least
  */
 struct clone_batch {
 	struct clone *clone;
