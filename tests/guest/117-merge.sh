@@ -2,6 +2,8 @@
 # shellcheck shell=bash
 # shellcheck source=tests/guest/snap.sh
 . "$lib/snap.sh"
+# shellcheck source=tests/guest/failing.sh
+. "$lib/failing.sh"
 DESCRIPTION="merging: what the snapshot had is in the origin; interrupted, with others, with I/O, with errors"
 TIMEOUT=400
 # On the debug kernel it takes six minutes; unit tests of the merge run there.
@@ -169,37 +171,49 @@ with_load()
 	dm_remove origin
 }
 
-# The origin cannot be written, then it can: the merge fails, I/O goes on, and a later one succeeds.
-with_errors()
+# fails_then_ends FIRST COUNT UNREADABLE: some sectors below the merge fail, and as many blocks of 4 KiB cannot be read.
+# I/O goes on with the others. When all is mended a later merge ends.
+fails_then_ends()
 {
-	local real=$o size
-
-	size=$(sectors "$real")
-	dm_create below "0 $size linear $real 0"
-	o=/dev/mapper/below
-	setup 8
 	dm_remove snap origin
-	# A part of the origin that the snapshot has exceptions for.
-	dmsetup suspend below
-	dmsetup reload below --table "0 8000 linear $real 0
-8000 8 error
-8008 $((size - 8008)) linear $real 8008"
-	dmsetup resume below
+	tables below part "$1" "$2"
 	dm_create origin "$table"
 	wait_for 20 has_failed
+	assert_eq "$(unreadable /dev/mapper/origin)" "$3" "blocks that cannot be read"
 	# It is read and written where it still is.
 	assert_holds /dev/mapper/origin 8000 16 s
 	put /dev/mapper/origin 8016 8 t
 	assert_holds /dev/mapper/origin 8016 8 t
 	put /dev/mapper/origin 8016 8 s
-	assert_eq "$(checksum /dev/mapper/origin)" "$sum" "contents after the merge has failed"
-	dmsetup suspend below
-	dmsetup reload below --table "0 $size linear $real 0"
-	dmsetup resume below
+	(($3)) || assert_eq "$(checksum /dev/mapper/origin)" "$sum" "contents after the merge has failed"
+	tables below ok
 	dm_remove origin
 	dm_create origin "$table"
 	finish
+}
+
+# A part of the origin that the snapshot has exceptions for cannot be written.
+with_errors()
+{
+	local real=$o
+
+	o=$(below below "$real")
+	setup 8
+	fails_then_ends 8000 8 0
 	o=$real
+	dm_remove below
+}
+
+# A chunk of the COW device cannot be read: the first one behind the header and the first area of exceptions, which is
+# the origin's first one.
+with_cow_errors()
+{
+	local real=$c
+
+	c=$(below below "$real")
+	setup 8
+	fails_then_ends 16 8 1
+	c=$real
 	dm_remove below
 }
 
@@ -225,39 +239,6 @@ refused()
 unreadable()
 {
 	dd if="$1" of=/dev/null bs=4k iflag=direct conv=noerror 2>&1 | grep -c "error reading" || true
-}
-
-# A chunk of the COW device cannot be read, then it can: all else is there meanwhile, and a later merge ends.
-with_cow_errors()
-{
-	local real=$c size
-
-	size=$(sectors "$real")
-	dm_create below "0 $size linear $real 0"
-	c=/dev/mapper/below
-	setup 8
-	dm_remove snap origin
-	# The first chunk behind the header and the first area of exceptions: the origin's first one.
-	dmsetup suspend below
-	dmsetup reload below --table "0 16 linear $real 0
-16 8 error
-24 $((size - 24)) linear $real 24"
-	dmsetup resume below
-	dm_create origin "$table"
-	wait_for 20 has_failed
-	assert_eq "$(unreadable /dev/mapper/origin)" 1 "blocks that cannot be read"
-	assert_holds /dev/mapper/origin 8000 16 s
-	put /dev/mapper/origin 8016 8 t
-	assert_holds /dev/mapper/origin 8016 8 t
-	put /dev/mapper/origin 8016 8 s
-	dmsetup suspend below
-	dmsetup reload below --table "0 $size linear $real 0"
-	dmsetup resume below
-	dm_remove origin
-	dm_create origin "$table"
-	finish
-	c=$real
-	dm_remove below
 }
 
 run_test()
