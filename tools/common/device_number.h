@@ -2,6 +2,7 @@
 #ifndef DMSC_COMMON_DEVICE_NUMBER_H
 #define DMSC_COMMON_DEVICE_NUMBER_H
 
+#include <optional>
 #include <string>
 #include <tuple>
 
@@ -23,6 +24,11 @@ inline std::string to_string(const DeviceNumber &number)
 {
 	return std::to_string(number.major) + ":" + std::to_string(number.minor);
 }
+
+// Of a block device; nothing if there is none at the path.
+std::optional<DeviceNumber> number_at(const std::string &path);
+// Throws std::runtime_error if there is none.
+DeviceNumber number_of(const std::string &path);
 
 } // namespace dmsc
 

@@ -15,8 +15,6 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 namespace dmsc
@@ -29,16 +27,6 @@ constexpr unsigned int kMaxMajor = (1U << 12) - 1;
 constexpr unsigned int kMaxMinor = (1U << 20) - 1;
 // Opening a number of these makes a device.
 constexpr std::array kProbed{1U, 7U, 9U};
-
-std::optional<DeviceNumber> number_at(const std::string &path)
-{
-	struct stat info {
-	};
-
-	if (::stat(path.c_str(), &info) < 0 || !S_ISBLK(info.st_mode))
-		return std::nullopt;
-	return DeviceNumber{major(info.st_rdev), minor(info.st_rdev)};
-}
 
 // Takes digits off the front.
 std::string take_digits(std::string_view &text)

@@ -16,8 +16,6 @@
 #include <utility>
 
 #include <linux/dm-ioctl.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 
 namespace dmsc
 {
@@ -32,16 +30,6 @@ constexpr std::string_view kPartPrefix = "seq-left-";
 constexpr std::uint64_t kHeadSectors = 8;
 constexpr std::uint64_t kPiece = 256;
 constexpr auto kPatience = std::chrono::seconds(20);
-
-DeviceNumber number_of(const std::string &path)
-{
-	struct stat info {
-	};
-
-	if (::stat(path.c_str(), &info) < 0 || !S_ISBLK(info.st_mode))
-		throw std::runtime_error(path + ": not a block device");
-	return {major(info.st_rdev), minor(info.st_rdev)};
-}
 
 std::string path_of(DeviceNumber number)
 {
@@ -235,12 +223,11 @@ Crash::Complaint Crash::merge(const CowOf &cow, const Image &contents)
 	}
 	for (;;) {
 		const std::string text = status();
-		const auto slash = text.find('/');
-		const auto space = text.find(' ');
+		const std::optional<Usage> usage = parse_usage(text);
 
-		if (slash == std::string::npos || space == std::string::npos)
+		if (!usage)
 			return what.append(": is ").append(text);
-		if (text.substr(0, slash) == text.substr(space + 1))
+		if (usage->used == usage->metadata)
 			break;
 		if (std::chrono::steady_clock::now() > end)
 			return what.append(": does not end: ").append(text);

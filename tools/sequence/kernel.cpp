@@ -13,8 +13,6 @@
 #include <utility>
 
 #include <linux/dm-ioctl.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 
 namespace dmsc
 {
@@ -47,14 +45,9 @@ int write_file(const std::string &path, const std::string &text)
 
 } // namespace
 
-Kernel::Kernel(Subject subject, std::string pool) : subject_(subject), pool_(std::move(pool))
+Kernel::Kernel(Subject subject, std::string pool)
+	: subject_(subject), pool_(std::move(pool)), pool_number_(number_of(pool_))
 {
-	struct stat info {
-	};
-
-	if (::stat(pool_.c_str(), &info) < 0 || !S_ISBLK(info.st_mode))
-		throw std::runtime_error(pool_ + ": not a block device");
-	pool_number_ = {major(info.st_rdev), minor(info.st_rdev)};
 	for (const Base &base : kBases)
 		devices_[std::string(base.name)].name =
 			std::string(kBelowPrefix) + std::string(base.name);

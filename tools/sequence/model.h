@@ -54,6 +54,16 @@ struct ShownLine {
 };
 using ShownLines = std::vector<ShownLine>;
 
+// What the status of a snapshot says, in sectors: "USED/TOTAL METADATA".
+struct Usage {
+	std::uint64_t used = 0;
+	std::uint64_t total = 0;
+	std::uint64_t metadata = 0;
+};
+
+// Nothing if it says something else, such as "Invalid".
+std::optional<Usage> parse_usage(const std::string &status);
+
 class Model
 {
 public:

@@ -150,6 +150,17 @@ std::uint64_t Model::capacity(const Snapshot &snapshot) const
 	return used;
 }
 
+std::optional<Usage> parse_usage(const std::string &status)
+{
+	const auto slash = status.find('/');
+	const auto space = status.find(' ');
+
+	if (slash == std::string::npos || space == std::string::npos)
+		return std::nullopt;
+	return Usage{std::stoull(status), std::stoull(status.substr(slash + 1)),
+		     std::stoull(status.substr(space))};
+}
+
 Model::Complaint Model::check_usage(const Holder &holder, const std::string &status)
 {
 	SnapshotPtr snapshot = holder.snapshot;
@@ -182,15 +193,12 @@ Model::Complaint Model::check_usage(const Holder &holder, const std::string &sta
 	if (ios_.empty() && !snapshot->merging && !snapshot->loose)
 		snapshot->validity = Validity::valid;
 
-	const auto slash = status.find('/');
-	const auto space = status.find(' ');
+	const std::optional<Usage> shown = parse_usage(status);
 
-	if (slash == std::string::npos || space == std::string::npos)
+	if (!shown)
 		return "status is " + status;
 
-	const std::uint64_t used = std::stoull(status);
-	const std::uint64_t total = std::stoull(status.substr(slash + 1));
-	const std::uint64_t metadata = std::stoull(status.substr(space));
+	const auto [used, total, metadata] = *shown;
 	const std::uint64_t chunk = snapshot->chunk;
 	const std::uint64_t least = snapshot->loose ? 0 : count(*snapshot, true);
 	const std::uint64_t most =
