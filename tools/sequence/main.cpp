@@ -39,7 +39,8 @@ struct Arguments {
 	std::vector<std::string> files;
 	std::uint64_t seed = 0;
 	std::uint64_t first = 0;
-	std::uint64_t sequences = 10;
+	std::optional<std::uint64_t> sequences;
+	std::uint64_t seconds = 0;
 	std::uint64_t steps = 100;
 	unsigned int shrink = 0;
 	std::size_t crashes = 0;
@@ -60,7 +61,9 @@ void declare(CLI::App &app, Arguments &arguments)
 		       "sequences to be repeated, instead of random ones");
 	app.add_option("--seed", arguments.seed, "seed; default: random, printed");
 	app.add_option("--first", arguments.first, "number of the first sequence, to repeat one");
-	app.add_option("--sequences", arguments.sequences, "how many")->capture_default_str();
+	app.add_option("--sequences", arguments.sequences,
+		       "how many; default: 10, or what --seconds allows");
+	app.add_option("--seconds", arguments.seconds, "begin none after that time");
 	app.add_option("--steps", arguments.steps, "operations of each")->capture_default_str();
 	app.add_option("--shrink", arguments.shrink,
 		       "look for a shorter sequence that fails, with so many runs of each; "
@@ -136,9 +139,17 @@ public:
 
 	bool run_random()
 	{
+		const auto begun = std::chrono::steady_clock::now();
+		const std::uint64_t most =
+			arguments_.sequences.value_or(arguments_.seconds != 0 ? UINT64_MAX : 10);
 		bool good = true;
 
-		for (std::uint64_t i = 0; i < arguments_.sequences; i++) {
+		for (std::uint64_t i = 0; i < most; i++) {
+			if (arguments_.seconds != 0 &&
+			    std::chrono::steady_clock::now() - begun >=
+				    std::chrono::seconds(arguments_.seconds))
+				break;
+
 			const std::uint64_t number = arguments_.first + i;
 
 			good = run("sequence " + std::to_string(number), arguments_.seed + number,
@@ -252,8 +263,9 @@ int sequences(Arguments &arguments)
 	const bool good = arguments.files.empty() ? session.run_random() : session.run_files();
 	const dmsc::Runner::Counts &counts = session.counts();
 
-	std::cout << counts.operations << " operations: " << counts.ios << " I/Os, "
-		  << counts.refused << " had to be refused, " << counts.skipped
+	std::cout << counts.sequences << " sequences, " << counts.operations
+		  << " operations: " << counts.ios << " I/Os, " << counts.refused
+		  << " had to be refused, " << counts.skipped
 		  << " made no sense then; sectors compared: " << counts.compared.one
 		  << " with one value, " << counts.compared.several << " with several, "
 		  << counts.compared.any << " with anything" << std::endl;

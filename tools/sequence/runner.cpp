@@ -310,6 +310,7 @@ std::optional<std::string> Runner::run(const Source &source)
 	}
 	if (!complaint)
 		complaint = take_down();
+	counts_.sequences++;
 	counts_.compared.one += model_->compared().one;
 	counts_.compared.several += model_->compared().several;
 	counts_.compared.any += model_->compared().any;

@@ -37,8 +37,10 @@ public:
 	std::optional<std::string> run(const Source &source);
 	// The operations that were done, without the taking down.
 	[[nodiscard]] const Operations &done() const { return done_; }
-	// Operations in all sequences, I/O among them, and those that had to fail.
+	// Operations in all sequences, I/O among them, and those that had to fail. Runs while a
+	// sequence is shrunk count, too.
 	struct Counts {
+		std::uint64_t sequences = 0;
 		std::uint64_t operations = 0;
 		std::uint64_t ios = 0;
 		std::uint64_t refused = 0;
