@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <chrono>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <stdexcept>
@@ -320,11 +321,18 @@ ShownLines Kernel::show(const std::string &device, bool inactive, bool table, bo
 	return lines;
 }
 
-bool Kernel::vanishes(const std::string &device) const
+// First its name is gone, then its tables, which keep other devices open, then its disk.
+bool Kernel::vanishes(const std::string &device)
 {
+	Named &named = devices_.at(device);
+
 	for (int i = 0; i < 500; i++) {
-		if (simple(DM_DEV_STATUS, devices_.at(device).name, 0) == ENXIO)
+		if (simple(DM_DEV_STATUS, named.name, 0) == ENXIO &&
+		    (named.number == DeviceNumber{} ||
+		     !std::filesystem::exists("/sys/dev/block/" + dmsc::to_string(named.number)))) {
+			named.number = {};
 			return true;
+		}
 		std::this_thread::sleep_for(std::chrono::milliseconds(10));
 	}
 	return false;
@@ -392,7 +400,7 @@ bool Kernel::clear()
 	release();
 	if (!threads_.empty())
 		return false;
-	// One that has just vanished may keep those below it open for a moment.
+	// One that is vanishing may keep those below it open for a moment.
 	for (int i = 0; i < 500; i++) {
 		if (remove_all())
 			return true;
