@@ -59,6 +59,10 @@ Generator::Generator(std::uint64_t seed, std::uint64_t index, const Habits &habi
 				   std::string(random_.pick(regions)),
 				   volume(lowest + random_.below(kVolumes - lowest))});
 	}
+	for (Kept &kept : kept_) {
+		kept.volume = 1 + random_.below(kVolumes - 1);
+		kept.snapshot = snapshot(kept.volume);
+	}
 }
 
 // Of a snapshot that a device may hold.
@@ -210,10 +214,18 @@ void Generator::ensure(const Model &model, const std::string &device)
 // What administrators do in a row.
 void Generator::plan(const Model &model)
 {
-	const std::size_t upper = 1 + random_.below(kVolumes - 1);
+	Kept &kept = kept_[random_.below(kept_.size())];
+
+	if (random_.one_in(4)) {
+		kept.volume = 1 + random_.below(kVolumes - 1);
+		kept.snapshot = snapshot(kept.volume);
+	}
+
+	const Snapshot chosen = kept.snapshot;
+	const std::size_t next = 1 + random_.below(kVolumes - 1);
 	const std::string origin = volume(random_.below(2));
-	const std::string snap = volume(upper);
-	const Snapshot chosen = snapshot(upper);
+	const std::string snap = volume(kept.volume);
+	const std::string other = volume(next);
 	const std::string line = chosen.origin + " " + chosen.cow + " ";
 	const std::string options = chosen.store + " " + chosen.chunk + chosen.features;
 	const auto add = [this](const std::string &text) { planned_.push_back(text); };
@@ -228,7 +240,12 @@ void Generator::plan(const Model &model)
 	}
 	ensure(model, origin);
 	ensure(model, snap);
-	switch (random_.below(6)) {
+	// What a snapshot copies, or a merge, is under way for a while.
+	if (random_.one_in(3))
+		add("base " +
+		    (random_.one_in(2) && !chosen.cow.starts_with('w') ? chosen.cow : "a") +
+		    " slow");
+	switch (random_.below(8)) {
 	case 0:
 	case 1:
 		// A snapshot is taken.
@@ -262,6 +279,19 @@ void Generator::plan(const Model &model)
 		add("load " + snap + " " +
 		    whole("snapshot " + line + "P " + chosen.chunk + chosen.features));
 		add("resume " + snap);
+		break;
+	case 5:
+	case 6:
+		// Another device gets it; the one that had it is resumed all the same, or goes.
+		if (other == snap || other <= origin ||
+		    (chosen.origin.starts_with('v') && chosen.origin >= other))
+			break;
+		ensure(model, other);
+		add("load " + other + " " + whole("snapshot " + line + options));
+		add("suspend " + snap);
+		add("resume " + other);
+		add((random_.one_in(2) ? "resume " : "remove ") + snap);
+		kept.volume = next;
 		break;
 	default:
 		// The COW device grows.
@@ -337,7 +367,9 @@ Operation Generator::io(const Model &model)
 	if (random_.one_in(habits_.flushes))
 		return Operation("flush " + device);
 
-	const std::uint64_t unit = random_.one_in(3) ? 1 : 8;
+	// Sectors, blocks, or whole chunks.
+	constexpr std::array<std::uint64_t, 6> units{1, 1, 8, 8, 8, 16};
+	const std::uint64_t unit = random_.one_in(12) ? 64 : random_.pick(units);
 	const std::uint64_t count = unit * (1 + random_.below(random_.one_in(4) ? 64 / unit : 2));
 	// Some places are met again and again.
 	const std::uint64_t place =
@@ -360,13 +392,13 @@ Operation Generator::trouble(const Model &)
 
 	switch (random_.below(8)) {
 	case 0:
-		return Operation("cpu " + std::to_string(1 + random_.below(3)) +
+		return Operation("cpu " + std::to_string(1 + random_.below(kCpus)) +
 				 (random_.one_in(2) ? " off" : " on"));
 	case 1:
 		return Operation(random_.one_in(2) ? "memory off" : "memory on");
 	case 2:
 		return Operation("threshold " +
-				 std::to_string(random_.one_in(2) ? 0 : 1 + random_.below(4)));
+				 std::to_string(random_.one_in(2) ? kThreshold : random_.below(5)));
 	case 3:
 		return Operation(
 			"wipe " +

@@ -6,6 +6,7 @@
 #include "model.h"
 #include "operation.h"
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <string>
@@ -40,6 +41,12 @@ private:
 		std::string features;
 	};
 
+	// A snapshot to which a sequence comes back again and again, and who has it.
+	struct Kept {
+		Snapshot snapshot;
+		std::size_t volume = 0;
+	};
+
 	// What a sequence makes of a metadata device, most times.
 	struct Clone {
 		std::string meta;
@@ -65,6 +72,7 @@ private:
 
 	Random random_;
 	Habits habits_;
+	std::array<Kept, 3> kept_;
 	std::vector<Clone> clones_;
 	std::deque<std::string> planned_;
 };

@@ -183,6 +183,13 @@ int Kernel::cpu(std::uint64_t number, const std::string &what) const
 			  what == "on" ? "1" : "0");
 }
 
+// Only a debug build of ours can run out of it.
+int Kernel::memory(const std::string &what)
+{
+	(void)write_file("/sys/kernel/debug/dm-scaled/no_memory", what == "off" ? "Y" : "N");
+	return 0;
+}
+
 int Kernel::threshold(std::uint64_t value) const
 {
 	return write_file("/sys/module/" + module_of(subject_) +
@@ -202,12 +209,8 @@ int Kernel::perform(const Operation &operation)
 		return wipe(name);
 	if (verb == "cpu")
 		return cpu(operation.number(0), option);
-	if (verb == "memory") {
-		// Only a debug build of ours can run out of it.
-		(void)write_file("/sys/kernel/debug/dm-scaled/no_memory",
-				 name == "off" ? "Y" : "N");
-		return 0;
-	}
+	if (verb == "memory")
+		return memory(name);
 	if (verb == "threshold")
 		return threshold(operation.number(0));
 	if (verb == "create")
@@ -416,6 +419,10 @@ bool Kernel::reset()
 	for (const std::string_view name : kMapped)
 		devices_.at(std::string(name)).name = std::string(kPrefix) + std::string(name);
 	fill();
+	(void)memory("on");
+	(void)threshold(kThreshold);
+	for (std::uint64_t number = 1; number <= kCpus; number++)
+		(void)cpu(number, "on");
 	for (const Base &each : kBases) {
 		const std::string name(each.name);
 

@@ -71,6 +71,7 @@ private:
 	int base(const std::string &name, const std::string &what);
 	[[nodiscard]] int wipe(const std::string &name) const;
 	[[nodiscard]] int cpu(std::uint64_t number, const std::string &what) const;
+	static int memory(const std::string &what);
 	[[nodiscard]] int threshold(std::uint64_t value) const;
 	[[nodiscard]] bool is_suspended(const std::string &name) const;
 	[[nodiscard]] int simple(unsigned long request, const std::string &name,

@@ -64,6 +64,12 @@ constexpr std::array<CowOf, 7> kCows{{
 	{"s1", "v1"},
 }};
 
+// Those that go off are 1 to this.
+constexpr std::uint64_t kCpus = 3;
+
+// Copies of a snapshot under way at a time, by default.
+constexpr std::uint64_t kThreshold = 2048;
+
 // Clones.
 struct CloneOf {
 	std::string_view meta;

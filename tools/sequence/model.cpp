@@ -275,7 +275,7 @@ void Model::change(const Operation &operation, bool good)
 	if (verb == "base")
 		set_base(name, operation.word(1));
 	if (verb == "threshold")
-		had_threshold_ = had_threshold_ || operation.number(0) != 0;
+		had_threshold_ = had_threshold_ || operation.number(0) < kThreshold;
 	if (verb == "wipe") {
 		at_rest_.erase(name);
 		garbage_.erase(name);

@@ -252,8 +252,8 @@ Runner::Complaint Runner::finish_all()
 // read, and goes.
 Runner::Complaint Runner::take_down()
 {
-	std::vector<std::string> steps{"memory on", "threshold 0", "cpu 1 on", "cpu 2 on",
-				       "cpu 3 on"};
+	std::vector<std::string> steps{"memory on", "threshold " + std::to_string(kThreshold),
+				       "cpu 1 on", "cpu 2 on", "cpu 3 on"};
 
 	is_taken_down_ = true;
 	for (const Base &base : kBases)
