@@ -164,13 +164,16 @@ std::optional<Usage> parse_usage(const std::string &status)
 Model::Complaint Model::check_usage(const Holder &holder, const std::string &status)
 {
 	SnapshotPtr snapshot = holder.snapshot;
+	std::string store = holder.store;
 
 	// A table that waits shows what it is going to get.
 	if (!snapshot && differences_.waiting_shows_nothing)
 		return std::nullopt;
 	if (!snapshot && !holder.over)
-		if (const HolderPtr from = holder_of(holder.cow, true))
+		if (const HolderPtr from = holder_of(holder.cow, true)) {
 			snapshot = from->snapshot;
+			store = from->store;
+		}
 	if (!snapshot)
 		return status == "Invalid" ? std::nullopt
 					   : Complaint("status is " + status + ", not Invalid");
@@ -186,8 +189,7 @@ Model::Complaint Model::check_usage(const Holder &holder, const std::string &sta
 		return "status is " + status + ", not Invalid";
 	// A write to the snapshot has found no room. What was there stays.
 	if (status == "Overflow")
-		return (holder.store == "PO" && snapshot->validity != Validity::valid) ||
-				       had_errors_
+		return (store == "PO" && snapshot->validity != Validity::valid) || had_errors_
 			       ? std::nullopt
 			       : Complaint("status is Overflow, not Invalid");
 	if (ios_.empty() && !snapshot->merging && !snapshot->loose)
