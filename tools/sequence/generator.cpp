@@ -262,7 +262,7 @@ void Generator::plan(const Model &model)
 		add("suspend " + snap);
 		add("suspend " + origin);
 		add("resume " + origin);
-		add("wait");
+		add(random_.one_in(2) ? "wait" : "finish");
 		add("remove " + snap);
 		break;
 	case 3:
@@ -440,7 +440,7 @@ Operation Generator::anything(const Model &model)
 	case 13:
 		return Operation("resume " + device);
 	case 14:
-		return Operation("wait");
+		return Operation(random_.one_in(2) ? "wait" : "finish");
 	case 15:
 		return Operation(message(device));
 	default:

@@ -22,6 +22,7 @@ namespace dmsc
 //	read V SECTOR COUNT, write V SECTOR COUNT, discard V SECTOR COUNT, flush V
 //		are in flight while what follows is done
 //	wait	until all I/O has ended that is not held up by a suspended device
+//	finish	as well, and merges and hydrations have ended that nothing is in the way of
 //	wipe B	a persistent snapshot, or a clone, whose COW or metadata device it is, is a new one
 //	base B ok|error|slow|suspend|resume
 //		what a device below does from now on

@@ -165,9 +165,12 @@ Runner::Complaint Runner::do_step(const Operation &operation)
 	// An I/O that has ended may have been the last user of a device.
 	if (Complaint complaint = settle())
 		return complaint;
-	if (operation.verb() == "wait") {
+	if (operation.verb() == "wait" || operation.verb() == "finish") {
 		if (Complaint complaint = wait())
 			return complaint;
+		if (operation.verb() == "finish")
+			if (Complaint complaint = finish_all())
+				return complaint;
 	} else if (Complaint complaint = control(operation)) {
 		return complaint;
 	}
@@ -218,9 +221,6 @@ Runner::Complaint Runner::finish(const std::string &device)
 {
 	const auto end = std::chrono::steady_clock::now() + patience_;
 
-	for (const Operation &each : model_->starters(device))
-		if (Complaint complaint = step(each))
-			return complaint;
 	for (;;) {
 		const ShownLines table = kernel_.show(device, false, true, true);
 		const ShownLines status = kernel_.show(device, false, false, true);
@@ -248,6 +248,20 @@ Runner::Complaint Runner::finish_all()
 	return std::nullopt;
 }
 
+Runner::Complaint Runner::start_all()
+{
+	for (const std::string_view name : kMapped) {
+		const std::string device(name);
+
+		if (model_->exists(device) && !model_->may_be_gone(device) &&
+		    !model_->is_suspended(device))
+			for (const Operation &each : model_->starters(device))
+				if (Complaint complaint = step(each))
+					return complaint;
+	}
+	return std::nullopt;
+}
+
 // The devices below work again, what can be resumed is, what it does by itself ends, all of it is
 // read, and goes.
 Runner::Complaint Runner::take_down()
@@ -269,7 +283,9 @@ Runner::Complaint Runner::take_down()
 		return complaint;
 	if (!in_flight_.empty())
 		return in_flight_.begin()->second + ": does not end, and nothing is suspended";
-	if (Complaint complaint = finish_all())
+	if (Complaint complaint = start_all())
+		return complaint;
+	if (Complaint complaint = step(Operation("finish")))
 		return complaint;
 	if (Complaint complaint = read_all())
 		return complaint;

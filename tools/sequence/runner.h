@@ -64,6 +64,7 @@ private:
 	Complaint resume_all(bool by_force);
 	Complaint finish(const std::string &device);
 	Complaint finish_all();
+	Complaint start_all();
 	Complaint take_down();
 	Complaint read_all(const std::string &device);
 	Complaint read_all();

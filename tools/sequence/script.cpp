@@ -65,7 +65,7 @@ void print_operation(const Operation &operation, std::size_t number, Subject sub
 		out << "dmsetup message " << name << " 0 " << operation.rest(1);
 	else if (verb == "flush")
 		out << "blockdev --flushbufs /dev/mapper/" << name << " &";
-	else if (verb == "wait")
+	else if (verb == "wait" || verb == "finish")
 		out << "wait";
 	else if (verb == "wipe")
 		out << "dd if=/dev/zero of=/dev/mapper/" << name << " bs=4k count=2 oflag=direct";
