@@ -59,10 +59,19 @@ Generator::Generator(std::uint64_t seed, std::uint64_t index, const Habits &habi
 				   std::string(random_.pick(regions)),
 				   volume(lowest + random_.below(kVolumes - lowest))});
 	}
-	for (Kept &kept : kept_) {
-		kept.volume = 1 + random_.below(kVolumes - 1);
-		kept.snapshot = snapshot(kept.volume);
-	}
+	for (Kept &kept : kept_)
+		keep(kept);
+}
+
+void Generator::keep(Kept &kept)
+{
+	constexpr std::array<std::uint64_t, 6> begins{0, 0, 0, 0, 256, 512};
+	constexpr std::array<std::uint64_t, 6> ends{kVolume, kVolume, kVolume, kVolume, 768, 896};
+
+	kept.volume = 1 + random_.below(kVolumes - 1);
+	kept.snapshot = snapshot(kept.volume);
+	kept.begin = random_.pick(begins);
+	kept.end = random_.pick(ends);
 }
 
 // Of a snapshot that a device may hold.
@@ -216,10 +225,8 @@ void Generator::plan(const Model &model)
 {
 	Kept &kept = kept_[random_.below(kept_.size())];
 
-	if (random_.one_in(4)) {
-		kept.volume = 1 + random_.below(kVolumes - 1);
-		kept.snapshot = snapshot(kept.volume);
-	}
+	if (random_.one_in(4))
+		keep(kept);
 
 	const Snapshot chosen = kept.snapshot;
 	const std::size_t next = 1 + random_.below(kVolumes - 1);
@@ -229,6 +236,18 @@ void Generator::plan(const Model &model)
 	const std::string line = chosen.origin + " " + chosen.cow + " ";
 	const std::string options = chosen.store + " " + chosen.chunk + chosen.features;
 	const auto add = [this](const std::string &text) { planned_.push_back(text); };
+	const auto part = [&](const std::string &target) {
+		const std::string at = " linear " + chosen.origin + " ";
+		std::string text = std::to_string(kept.begin) + " " +
+				   std::to_string(kept.end - kept.begin) + " " + target;
+
+		if (kept.begin != 0)
+			text = "0 " + std::to_string(kept.begin) + at + "0 ; " + text;
+		if (kept.end != kVolume)
+			text += " ; " + std::to_string(kept.end) + " " +
+				std::to_string(kVolume - kept.end) + at + std::to_string(kept.end);
+		return text;
+	};
 
 	// A device stands on those before it only.
 	if (snap == origin || (chosen.origin.starts_with('v') && chosen.origin >= origin))
@@ -251,14 +270,14 @@ void Generator::plan(const Model &model)
 		// A snapshot is taken.
 		add("load " + origin + " " + whole("origin " + chosen.origin));
 		add("resume " + origin);
-		add("load " + snap + " " + whole("snapshot " + line + options));
+		add("load " + snap + " " + part("snapshot " + line + options));
 		add("suspend " + origin);
 		add("resume " + snap);
 		add("resume " + origin);
 		break;
 	case 2:
 		// A merge begins.
-		add("load " + origin + " " + whole("merge " + line + "P " + chosen.chunk));
+		add("load " + origin + " " + part("merge " + line + "P " + chosen.chunk));
 		add("suspend " + snap);
 		add("suspend " + origin);
 		add("resume " + origin);
@@ -267,7 +286,7 @@ void Generator::plan(const Model &model)
 		break;
 	case 3:
 		// A table is loaded again.
-		add("load " + snap + " " + whole("snapshot " + line + options));
+		add("load " + snap + " " + part("snapshot " + line + options));
 		add("suspend " + snap);
 		add("resume " + snap);
 		break;
@@ -277,7 +296,7 @@ void Generator::plan(const Model &model)
 		add("remove " + snap);
 		add("create " + snap);
 		add("load " + snap + " " +
-		    whole("snapshot " + line + "P " + chosen.chunk + chosen.features));
+		    part("snapshot " + line + "P " + chosen.chunk + chosen.features));
 		add("resume " + snap);
 		break;
 	case 5:
@@ -287,7 +306,7 @@ void Generator::plan(const Model &model)
 		    (chosen.origin.starts_with('v') && chosen.origin >= other))
 			break;
 		ensure(model, other);
-		add("load " + other + " " + whole("snapshot " + line + options));
+		add("load " + other + " " + part("snapshot " + line + options));
 		add("suspend " + snap);
 		add("resume " + other);
 		add((random_.one_in(2) ? "resume " : "remove ") + snap);

@@ -45,6 +45,9 @@ private:
 	struct Kept {
 		Snapshot snapshot;
 		std::size_t volume = 0;
+		// Its table's line; what is before or behind is the origin's.
+		std::uint64_t begin = 0;
+		std::uint64_t end = 0;
 	};
 
 	// What a sequence makes of a metadata device, most times.
@@ -56,6 +59,7 @@ private:
 		std::string volume;
 	};
 
+	void keep(Kept &kept);
 	void plan(const Model &model);
 	void plan_clone(const Model &model);
 	Operation anything(const Model &model);
