@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
-# shellcheck source=tests/guest/snap.sh
-. "$lib/snap.sh"
+# shellcheck source=tests/guest/clone.sh
+. "$lib/clone.sh"
 # shellcheck source=tests/guest/fuzz.sh
 . "$lib/fuzz.sh"
-DESCRIPTION="power cuts in sequences of operations: ours and stock show what the model allows, and end merges"
+DESCRIPTION="power cuts in sequences of operations: what ours and stock show is allowed; merges and hydration end"
 TIMEOUT=900
 KERNELS=stock
 
@@ -15,11 +15,13 @@ requires()
 
 run_test()
 {
-	local pool log replay status=0
+	local pool log replay status=0 subjects=ours subject
 
 	modprobe dm-delay
 	# What is left is opened by stock's target, too.
 	modprobe dm-snapshot
+	# Clones of stock's have other metadata: each target opens its own.
+	! load_stock_clone || subjects+=" stock"
 	pool=$(nullb_create size=16)
 	replay=$(nullb_create size=16)
 	log=$(nullb_create size=200)
@@ -27,6 +29,10 @@ run_test()
 	fuzz_begin
 	dmsc-sequence "$@" --seed "${SEED:-$RANDOM}" --crash "$(long_or 100 8)" "$lib"/../sequence/{merge,overflow}.seq ||
 		status=$?
+	for subject in $subjects; do
+		dmsc-sequence "$@" --subject "$subject" --seed "${SEED:-$RANDOM}" --crash "$(long_or 100 12)" \
+			"$lib"/../sequence/clone.seq || status=$?
+	done
 	# These are clean by the model, which does not know all yet; LONG=1 takes any.
 	if [[ $LONG ]]; then
 		dmsc-sequence "$@" --sequences 60 --crash 20 --shrink 2 ${SEED:+--seed "$SEED"} || status=$?

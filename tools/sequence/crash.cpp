@@ -24,7 +24,6 @@ namespace
 {
 
 constexpr std::string_view kLogged = "seq-logged";
-constexpr std::string_view kLooked = "seq-left";
 constexpr std::string_view kPartPrefix = "seq-left-";
 // Of the log's head, so that an old one is not taken for the new one.
 constexpr std::uint64_t kHeadSectors = 8;
@@ -55,7 +54,7 @@ void Crash::must(int error, const std::string &what) const
 		throw std::runtime_error(what + ": " + error_name(error));
 }
 
-Crash::Crash(Disks disks) : disks_(std::move(disks))
+Crash::Crash(Disks disks, Subject subject) : disks_(std::move(disks)), subject_(subject)
 {
 	const std::string logged(kLogged);
 	const std::string looked(kLooked);
@@ -136,18 +135,23 @@ Image Crash::part_of(const std::string &base) const
 	return {begin, begin + static_cast<std::ptrdiff_t>(sectors_of(base) * kSector)};
 }
 
+Disk Crash::part(const std::string &base) const
+{
+	return Disk(path_of(parts_.at(base)));
+}
+
 void Crash::put(const std::string &base) const
 {
 	Disk(disks_.replay).write(offset_of(base), part_of(base));
 }
 
-Image Crash::read() const
+Image Crash::read(std::uint64_t sectors) const
 {
 	const Disk disk(path_of(looked_at_));
 	Image all;
 
-	for (std::uint64_t at = 0; at < kVolume; at += kPiece) {
-		const Image piece = disk.read(at, kPiece);
+	for (std::uint64_t at = 0; at < sectors; at += kPiece) {
+		const Image piece = disk.read(at, std::min(kPiece, sectors - at));
 
 		all.insert(all.end(), piece.begin(), piece.end());
 	}
@@ -194,7 +198,7 @@ Crash::Complaint Crash::open(const CowOf &cow, Subject subject, Period period, I
 		return what + "cannot be loaded: " + error_name(error);
 	if (const std::string text = status(); text == "Invalid")
 		return survival.may_be_invalid ? std::nullopt : Complaint(what + "is Invalid");
-	contents = read();
+	contents = read(kVolume);
 	if (const std::string wrong = survivors_.compare(std::string(cow.cow), period, contents);
 	    !wrong.empty())
 		return what + wrong;
@@ -218,7 +222,7 @@ Crash::Complaint Crash::merge(const CowOf &cow, const Image &contents)
 		what += " " + type_of(subject, "merge");
 		if (const int error = activate(cow, subject, "merge"))
 			return what + ": cannot be loaded: " + error_name(error);
-		if (read() != contents)
+		if (read(kVolume) != contents)
 			return what + ": shows something else than the snapshot";
 	}
 	for (;;) {
@@ -234,7 +238,7 @@ Crash::Complaint Crash::merge(const CowOf &cow, const Image &contents)
 		std::this_thread::sleep_for(std::chrono::milliseconds(5));
 	}
 	drop();
-	if (Disk(path_of(parts_.at(origin))).read(0, kVolume) != contents)
+	if (part(origin).read(0, kVolume) != contents)
 		return what + ": the origin is not what the snapshot was";
 	return std::nullopt;
 }
@@ -278,6 +282,9 @@ Crash::Complaint Crash::look(Period period)
 	for (const CowOf &cow : crash_cows())
 		if (Complaint complaint = look(cow, period))
 			return std::string(cow.cow) + ", " + *complaint;
+	for (const CloneOf &clone : kClones)
+		if (Complaint complaint = look(clone, period))
+			return std::string(clone.meta) + ", " + *complaint;
 	return std::nullopt;
 }
 

@@ -17,6 +17,7 @@
 #include <optional>
 #include <random>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace dmsc
@@ -37,7 +38,8 @@ public:
 	};
 	using Complaint = std::optional<std::string>;
 
-	explicit Crash(Disks disks);
+	// Clones are opened with the targets that have made them: they have other metadata.
+	Crash(Disks disks, Subject subject);
 	~Crash();
 	Crash(const Crash &) = delete;
 	Crash &operator=(const Crash &) = delete;
@@ -49,36 +51,46 @@ public:
 	void mark(const Operation &operation, const Model &model);
 	// It has ended, and no device below is there any more. At so many moments the power fails.
 	Complaint check(std::size_t moments, std::uint64_t seed);
-	// Moments, looks at COW devices, those of them that the model says nothing of, snapshots
-	// that were opened, and merges that were continued.
+	// Moments, looks at COW and metadata devices, those of them that the model says nothing of,
+	// snapshots that were opened, merges that were continued, and clones that were opened.
 	struct Counts {
 		std::uint64_t moments = 0;
 		std::uint64_t looks = 0;
 		std::uint64_t unknown = 0;
 		std::uint64_t opened = 0;
 		std::uint64_t merged = 0;
+		std::uint64_t clones = 0;
 	};
 	[[nodiscard]] const Counts &counts() const { return counts_; }
 
 private:
 	using Period = Survivors::Period;
 
+	// The device that is looked at.
+	static constexpr std::string_view kLooked = "seq-left";
+
 	void must(int error, const std::string &what) const;
 	void become(const std::string &table_type, const std::string &params);
 	void make(const std::string &base);
 	[[nodiscard]] Image part_of(const std::string &base) const;
+	[[nodiscard]] Disk part(const std::string &base) const;
 	void put(const std::string &base) const;
 	[[nodiscard]] Period period(std::size_t mark) const;
 	Complaint look(Period period);
 	Complaint look(const CowOf &cow, Period period);
 	Complaint open(const CowOf &cow, Subject subject, Period period, Image &contents);
 	Complaint merge(const CowOf &cow, const Image &contents);
+	Complaint look(const CloneOf &clone, Period period);
+	Complaint open(const CloneOf &clone, const Model::CloneLeft &left, Period period);
+	Complaint hydrate(const Image &contents);
 	void drop();
 	int activate(const CowOf &cow, Subject subject, const std::string &type);
 	[[nodiscard]] std::string status() const;
-	[[nodiscard]] Image read() const;
+	// The first sectors of what is looked at.
+	[[nodiscard]] Image read(std::uint64_t sectors) const;
 
 	Disks disks_;
+	Subject subject_;
 	Control control_;
 	DeviceNumber logged_;
 	DeviceNumber looked_at_;

@@ -52,7 +52,11 @@ Generator::Generator(std::uint64_t seed, std::uint64_t index, const Habits &habi
 	constexpr std::array<std::string_view, 5> sources{"a", "a", "b", "v0", "v1"};
 
 	for (const CloneOf &each : kClones) {
-		const std::string source(random_.pick(sources));
+		std::string source(random_.pick(sources));
+
+		if (!habits_.rare && source.starts_with('v'))
+			source = "b";
+
 		const std::size_t lowest = source == "v0" ? 1 : source == "v1" ? 2 : 0;
 
 		clones_.push_back({std::string(each.meta), std::string(each.dest), source,
@@ -132,6 +136,8 @@ std::string Generator::clone(std::size_t device)
 
 	if (random_.one_in(8))
 		chosen.region = random_.pick(regions);
+	if (!habits_.rare)
+		return clone(chosen);
 	if (random_.one_in(8))
 		chosen.source = random_.pick(sources);
 	if (random_.one_in(16))

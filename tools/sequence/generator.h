@@ -23,8 +23,8 @@ public:
 	struct Habits {
 		std::size_t flushes = 20;
 		std::size_t transient = 2;
-		// PO, and COW devices of other origins, of which the model of power cuts knows
-		// nothing.
+		// PO, COW devices of other origins, and clones of mapped devices or with other
+		// destinations, of which the model of power cuts knows nothing.
 		bool rare = true;
 	};
 

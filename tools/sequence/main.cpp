@@ -106,7 +106,7 @@ public:
 		: arguments_(arguments),
 		  subject_(arguments.subject == "ours" ? dmsc::Subject::ours
 						       : dmsc::Subject::stock),
-		  crash_(make_crash(arguments)),
+		  crash_(make_crash(arguments, subject_)),
 		  kernel_(subject_, crash_ ? crash_->pool() : arguments.pool),
 		  runner_(kernel_, arguments.verbose ? &std::cout : nullptr)
 	{
@@ -179,12 +179,14 @@ public:
 	[[nodiscard]] const dmsc::Crash *crash() const { return crash_.get(); }
 
 private:
-	static std::unique_ptr<dmsc::Crash> make_crash(const Arguments &arguments)
+	static std::unique_ptr<dmsc::Crash> make_crash(const Arguments &arguments,
+						       dmsc::Subject subject)
 	{
 		if (arguments.crashes == 0)
 			return nullptr;
 		return std::make_unique<dmsc::Crash>(
-			dmsc::Crash::Disks{arguments.pool, arguments.log, arguments.replay});
+			dmsc::Crash::Disks{arguments.pool, arguments.log, arguments.replay},
+			subject);
 	}
 
 	// The sequence, and power cuts in it.
@@ -272,12 +274,14 @@ int sequences(Arguments &arguments)
 	if (session.crash() != nullptr)
 		std::cout << session.crash()->counts().moments
 			  << " power cuts: " << session.crash()->counts().looks
-			  << " looks at COW devices, " << session.crash()->counts().unknown
-			  << " of them unknown, " << session.crash()->counts().opened
-			  << " snapshots opened, " << session.crash()->counts().merged << " merged"
-			  << std::endl;
-	if (session.crash() != nullptr && session.crash()->counts().opened == 0) {
-		std::cout << "no snapshot was opened after a power cut" << std::endl;
+			  << " looks at COW and metadata devices, "
+			  << session.crash()->counts().unknown << " of them unknown, "
+			  << session.crash()->counts().opened << " snapshots opened, "
+			  << session.crash()->counts().merged << " merged, "
+			  << session.crash()->counts().clones << " clones opened" << std::endl;
+	if (session.crash() != nullptr &&
+	    session.crash()->counts().opened + session.crash()->counts().clones == 0) {
+		std::cout << "nothing was opened after a power cut" << std::endl;
 		return 1;
 	}
 	return good ? 0 : 1;

@@ -293,8 +293,10 @@ void Model::change(const Operation &operation, bool good)
 				used_cows_.insert(target.arguments.at(1));
 			}
 			if (target.is_clone() && table.size() > 1 &&
-			    !clones_.contains(target.arguments.at(0)))
+			    !clones_.contains(target.arguments.at(0))) {
 				garbage_.insert(target.arguments.at(0));
+				used_cows_.insert(target.arguments.at(0));
+			}
 		}
 	}
 	if (found == mapped_.end() || !good)
@@ -316,11 +318,12 @@ void Model::change(const Operation &operation, bool good)
 		drop(mapped.inactive);
 		remove_deferred();
 	} else if (verb == "suspend") {
-		mapped.suspended = true;
+		const bool was_suspended = std::exchange(mapped.suspended, true);
+
 		for (const Target &target : mapped.live.value_or(Table{})) {
 			if (target.holder && target.holder->snapshot)
 				target.holder->snapshot->merging = false;
-			if (target.clone && target.clone->active)
+			if (target.clone && target.clone->active && !was_suspended)
 				commit(*target.clone->clone);
 		}
 	} else if (verb == "message") {

@@ -121,10 +121,23 @@ public:
 		friend bool operator==(const Survival &, const Survival &) = default;
 	};
 	[[nodiscard]] Survival survival(const std::string &cow) const;
-	// What a sector may hold then: of the snapshot on a COW device, or of a device below. Not
-	// of a snapshot whose origin is a mapped device.
-	[[nodiscard]] std::span<const Cell::Left> survivors(const std::string &device,
-							    std::uint64_t sector) const;
+	// And of a clone on a metadata device.
+	struct CloneLeft {
+		// False: nobody knows, also if the source is a mapped device.
+		bool known = false;
+		std::uint64_t length = 0;
+		std::uint64_t region = 0;
+		std::string source;
+		// So many regions are hydrated for sure.
+		std::uint64_t durable = 0;
+
+		friend bool operator==(const CloneLeft &, const CloneLeft &) = default;
+	};
+	[[nodiscard]] CloneLeft clone_left(const std::string &meta) const;
+	// What a sector may hold then: of the snapshot on a COW device, of the clone on a metadata
+	// device, or of a device below. Not of a snapshot whose origin is a mapped device.
+	[[nodiscard]] std::vector<Cell::Left> survivors(const std::string &device,
+							std::uint64_t sector) const;
 
 private:
 	// Of a chunk: whether the snapshot has its own.
@@ -201,8 +214,19 @@ private:
 		std::vector<Region> regions;
 		// So many were shown to be hydrated, whichever.
 		std::uint64_t shown = 0;
-		// Of regions that may be hydrated: what the destination has if they are.
+		// Of regions that may be hydrated: what the destination has if they are. Until they
+		// are durable that is also what a power cut leaves if the metadata device says so.
 		Cells contents;
+
+		// When it was loaded, and since when a region is hydrated.
+		Time loaded = kNever;
+		std::vector<Time> settled;
+		// It is there after a power cut.
+		bool durable = false;
+		// Its metadata device had nothing else before.
+		bool fresh = false;
+		// One of its two devices has failed.
+		bool blind = false;
 	};
 	using ClonePtr = std::shared_ptr<Clone>;
 
@@ -381,7 +405,7 @@ private:
 	void message(const Operation &operation);
 	void load_clone(Target &target);
 	void activate_clone(const Target &target);
-	static void commit(Clone &clone);
+	void commit(Clone &clone);
 	void demote(Clone &clone);
 	void drop_clone(const CloneLine &line);
 	[[nodiscard]] bool may_forget(const Clone &clone) const;
@@ -412,8 +436,12 @@ private:
 							    std::uint64_t sector) const;
 	[[nodiscard]] std::span<const Cell::Left> after_cut(const Snapshot &snapshot,
 							    std::uint64_t sector) const;
+	[[nodiscard]] std::vector<Cell::Left> after_cut(const Clone &clone,
+							std::uint64_t sector) const;
 	void flushed(const std::string &device, Time when);
 	static void flushed(Snapshot &snapshot, Time when);
+	static void flushed(Clone &clone, Time when);
+	void make_durable(Clone &clone, std::uint64_t region);
 	[[nodiscard]] bool has_failed(const std::string &device, Time since) const;
 	static void make_durable(Snapshot &snapshot, std::uint64_t chunk);
 	[[nodiscard]] bool finds_caches(const Table &table) const;

@@ -150,6 +150,10 @@ void Model::load_clone(Target &target)
 		clone->region = region;
 		clone->regions.assign((target.length + region - 1) / region, Region::none);
 		clone->contents.assign(target.length, Cell());
+		clone->settled.assign(clone->regions.size(), kNever);
+		clone->loaded = time_;
+		clone->fresh = used_cows_.insert(target.arguments[0]).second;
+		clone->blind = health(target.arguments[0]) != Answer::good;
 	}
 	target.clone->clone = clone;
 }
@@ -170,7 +174,8 @@ void Model::activate_clone(const Target &target)
 	clone.source = target.arguments[2];
 	if (is_other)
 		for (std::uint64_t sector = 0; sector < clone.length; sector++)
-			if (clone.regions[sector / clone.region] == Region::maybe)
+			if (const Region region = clone.regions[sector / clone.region];
+			    region == Region::maybe || region == Region::hydrated)
 				clone.contents[sector].add(look(clone.dest, sector).values, kBegin);
 	// If it could not be read either, all is read again.
 	if (may_forget(clone) || (is_new && clone.meta_failed))
@@ -183,8 +188,11 @@ void Model::activate_clone(const Target &target)
 // All that is hydrated is on the metadata device.
 void Model::commit(Clone &clone)
 {
-	if (!clone.meta_failed && !clone.dest_failed)
-		std::ranges::replace(clone.regions, Region::hydrated, Region::durable);
+	if (clone.meta_failed || clone.dest_failed)
+		return;
+	for (std::uint64_t region = 0; region < clone.regions.size(); region++)
+		if (clone.regions[region] == Region::hydrated)
+			make_durable(clone, region);
 }
 
 // Whether what is hydrated, but not on the metadata device, may not be, although the clone is still
@@ -271,6 +279,7 @@ void Model::settle(Clone &clone, std::uint64_t region)
 	if (clone.regions[region] != Region::maybe)
 		return;
 	clone.regions[region] = Region::hydrated;
+	clone.settled[region] = time_;
 	for (std::uint64_t sector = region * clone.region; sector < end; sector++)
 		put(clone, sector, true);
 }
@@ -292,6 +301,7 @@ void Model::hydrate()
 			clone.meta_failed =
 				clone.meta_failed || health(target.arguments[0]) != Answer::good;
 			clone.dest_failed = clone.dest_failed || health(clone.dest) != Answer::good;
+			clone.blind = clone.blind || clone.meta_failed || clone.dest_failed;
 			for (std::uint64_t region = 0; region < clone.regions.size(); region++)
 				if (runs && clone.regions[region] == Region::none)
 					fill(clone, region);
@@ -350,10 +360,12 @@ Answer Model::write_clone(const CloneLine &line, std::uint64_t sector, Io &io)
 	io.through = &clone;
 	answer = write_origin(clone.dest, sector, io, nullptr, false);
 	io.through = nullptr;
+	if (clone.regions[region] != Region::durable) {
+		io.places.push_back(&clone.contents[sector]);
+		own(line.clone, io);
+	}
 	if (clone.regions[region] != Region::maybe)
 		return clone.meta_failed || clone.dest_failed ? Answer::either : answer;
-	io.places.push_back(&clone.contents[sector]);
-	own(line.clone, io);
 	if (io.regions.empty() || io.regions.back() != std::pair(line.clone, region))
 		io.regions.emplace_back(line.clone, region);
 	// A write of a part needs the other parts.
@@ -383,6 +395,7 @@ void Model::discard_clone(const CloneLine &line, std::uint64_t begin, std::uint6
 			if (is_new)
 				contents = Cell();
 			contents.add(look(clone.dest, sector).values, kBegin);
+			contents.add_left(after_cut(clone.dest, sector));
 			io.places.push_back(&contents);
 			if (!line.passes_down)
 				continue;
@@ -399,8 +412,11 @@ void Model::discard_clone(const CloneLine &line, std::uint64_t begin, std::uint6
 // A flush makes durable what is hydrated when it begins.
 void Model::enter_flush(Io &io)
 {
-	for (const Target &target :
-	     mapped_.contains(io.device) ? mapped_.at(io.device).live.value_or(Table{}) : Table{})
+	const Mapped *mapped = find(io.device);
+
+	if (mapped == nullptr || !mapped->live || !mapped->takes_flushes)
+		return;
+	for (const Target &target : *mapped->live)
 		for (std::uint64_t region = 0;
 		     target.clone && region < target.clone->clone->regions.size(); region++)
 			if (target.clone->clone->regions[region] == Region::hydrated)
@@ -417,7 +433,7 @@ void Model::end_regions(const Io &io)
 			settle(*clone, region);
 		if (io.verb == "flush" && !clone->meta_failed &&
 		    clone->regions[region] == Region::hydrated)
-			clone->regions[region] = Region::durable;
+			make_durable(*clone, region);
 	}
 }
 

@@ -93,6 +93,10 @@ void Model::flushed(const std::string &device, Time when)
 	for (const Target &target : *mapped.live) {
 		if (target.type == "linear" || target.type == "origin" || target.type == "merge")
 			flushed(target.arguments.at(0), when);
+		if (target.clone && target.clone->active) {
+			flushed(target.clone->clone->dest, when);
+			flushed(*target.clone->clone, when);
+		}
 		if (target.holder && target.holder->snapshot &&
 		    !has_failed(target.holder->snapshot->cow, when))
 			flushed(*target.holder->snapshot, when);
@@ -165,13 +169,19 @@ Model::Survival Model::survival(const std::string &cow) const
 	return {true, snapshot->durable, !is_valid};
 }
 
-std::span<const Cell::Left> Model::survivors(const std::string &device, std::uint64_t sector) const
+std::vector<Cell::Left> Model::survivors(const std::string &device, std::uint64_t sector) const
 {
 	const SnapshotPtr snapshot = persistent_on(device);
+	const auto clone = clones_.find(device);
+	std::span<const Cell::Left> left = kAnything;
 
+	if (clone != clones_.end())
+		return after_cut(*clone->second, sector);
 	if (snapshot)
-		return after_cut(*snapshot, sector);
-	return sector < size_of(device) ? after_cut(device, sector) : kAnything;
+		left = after_cut(*snapshot, sector);
+	else if (sector < size_of(device))
+		left = after_cut(device, sector);
+	return {left.begin(), left.end()};
 }
 
 } // namespace dmsc

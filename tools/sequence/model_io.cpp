@@ -70,20 +70,29 @@ Model::Seen Model::look(const Snapshot &snapshot, std::uint64_t sector) const
 Answer Model::write(const std::string &device, std::uint64_t sector, Io &io)
 {
 	if (const auto base = below_.find(device); base != below_.end()) {
+		const std::size_t places = io.places.size();
 		bool may_be_copied = false;
 
 		io.places.push_back(&base->second.contents.at(sector));
 		// Past the clone whose destination it is, which may copy after that.
-		for (const auto &[meta, clone] : clones_)
-			if (clone->dest == device && sector < clone->length &&
-			    clone->regions[sector / clone->region] == Region::maybe &&
-			    clone.get() != io.through) {
+		for (const auto &[meta, clone] : clones_) {
+			if (clone->dest != device || sector >= clone->length ||
+			    clone.get() == io.through)
+				continue;
+
+			const Region region = clone->regions[sector / clone->region];
+
+			if (region == Region::maybe) {
 				chance(clone->contents[sector], io);
-				own(clone, io);
 				may_be_copied = may_be_copied || is_live(*clone);
 			}
+			if (region == Region::hydrated)
+				io.places.push_back(&clone->contents[sector]);
+			if (region == Region::maybe || region == Region::hydrated)
+				own(clone, io);
+		}
 		if (may_be_copied)
-			doubt(io.places.size() - 1, io);
+			doubt(places, io);
 		return base->second.failing ? Answer::bad : Answer::good;
 	}
 

@@ -41,6 +41,7 @@ std::set<std::string> crash_origins()
 void Survivors::clear()
 {
 	devices_.clear();
+	clones_.clear();
 	moments_ = 0;
 }
 
@@ -70,6 +71,12 @@ void Survivors::record(const Model &model)
 		record(devices_[each], each, model);
 	for (const CowOf &each : crash_cows())
 		record(devices_[std::string(each.cow)], std::string(each.cow), model);
+	for (const CloneOf &each : kClones) {
+		const std::string meta(each.meta);
+
+		record(devices_[meta], meta, model);
+		clones_[meta].push_back(model.clone_left(meta));
+	}
 	moments_++;
 }
 
@@ -84,6 +91,21 @@ Model::Survival Survivors::survival(const std::string &cow, Period period) const
 		whole.known = whole.known && each.known;
 		whole.sure = whole.sure && each.sure;
 		whole.may_be_invalid = whole.may_be_invalid || each.may_be_invalid;
+	}
+	return whole;
+}
+
+Model::CloneLeft Survivors::clone(const std::string &meta, Period period) const
+{
+	const auto &all = clones_.at(meta);
+	Model::CloneLeft whole = all.at(period.first);
+
+	for (std::size_t i = period.first; i <= period.last; i++) {
+		Model::CloneLeft each = all.at(i);
+
+		each.durable = whole.durable = std::min(whole.durable, each.durable);
+		if (each != whole)
+			return {};
 	}
 	return whole;
 }

@@ -35,8 +35,9 @@ public:
 
 	// What is sure in the whole of a period.
 	[[nodiscard]] Model::Survival survival(const std::string &cow, Period period) const;
-	// What is wrong with the first sectors of a device, or of the snapshot on a COW device;
-	// empty: nothing.
+	[[nodiscard]] Model::CloneLeft clone(const std::string &meta, Period period) const;
+	// What is wrong with the first sectors of a device, or of the snapshot on a COW device, or
+	// of the clone on a metadata device; empty: nothing.
 	[[nodiscard]] std::string compare(const std::string &device, Period period,
 					  std::span<const std::byte> data) const;
 
@@ -54,6 +55,8 @@ private:
 	void record(Device &device, const std::string &name, const Model &model) const;
 
 	std::map<std::string, Device> devices_;
+	// At each moment.
+	std::map<std::string, std::vector<Model::CloneLeft>> clones_;
 	std::size_t moments_ = 0;
 };
 
