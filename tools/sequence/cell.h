@@ -65,20 +65,23 @@ public:
 		if (found != now_.end())
 			found->until = when;
 	}
-	// One has, for sure, that had begun then.
-	void written(Tag tag, Time begun, Time when)
+	// One has, for sure, that had begun then; perhaps one that comes after copies.
+	void written(Tag tag, Time begun, Time when, bool after_copies)
 	{
-		std::erase_if(now_, [&](const Held &held) { return held.until <= begun; });
+		std::erase_if(now_, [&](const Held &held) {
+			return held.until <= begun || (after_copies && held.copied);
+		});
 		hold(tag, when);
 		ended(tag, when);
 		replace(when);
 	}
-	// It holds what the other one does, or what is under way.
-	void become(const Cell &other, Time when)
+	// It has been copied from the other one, since then: what was written meanwhile may have
+	// come later, or is under way.
+	void become(const Cell &other, Time since, Time when)
 	{
-		std::erase_if(now_, [](const Held &held) { return held.until != kNever; });
+		std::erase_if(now_, [&](const Held &held) { return held.until <= since; });
 		for (const Held &held : other.now_)
-			hold(held.tag, held.until);
+			hold(held.tag, std::max(held.until, when), held.until != kNever);
 		replace(when);
 	}
 	// May be there after a power cut only, until the first flush.
@@ -97,16 +100,19 @@ private:
 	struct Held {
 		Tag tag = kAny;
 		Time until = kBegin;
+		bool copied = false;
 	};
 
-	void hold(Tag tag, Time until)
+	void hold(Tag tag, Time until, bool copied = false)
 	{
 		const auto found = std::ranges::find(now_, tag, &Held::tag);
 
-		if (found == now_.end())
-			now_.push_back({tag, until});
-		else
+		if (found == now_.end()) {
+			now_.push_back({tag, until, copied});
+		} else {
 			found->until = std::max(found->until, until);
+			found->copied = found->copied && copied;
+		}
 		leave(tag, kNever);
 	}
 	void leave(Tag tag, Time replaced)

@@ -212,6 +212,8 @@ private:
 		bool meta_failed = false;
 		bool dest_failed = false;
 		std::vector<Region> regions;
+		// Since when they may be copied.
+		std::vector<Time> filled;
 		// So many were shown to be hydrated, whichever.
 		std::uint64_t shown = 0;
 		// Of regions that may be hydrated: what the destination has if they are. Until they

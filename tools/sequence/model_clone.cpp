@@ -149,6 +149,7 @@ void Model::load_clone(Target &target)
 		clone->length = target.length;
 		clone->region = region;
 		clone->regions.assign((target.length + region - 1) / region, Region::none);
+		clone->filled.assign(clone->regions.size(), kBegin);
 		clone->contents.assign(target.length, Cell());
 		clone->settled.assign(clone->regions.size(), kNever);
 		clone->loaded = time_;
@@ -253,7 +254,7 @@ void Model::put(const Clone &clone, std::uint64_t sector, bool surely)
 	(void)write_origin(clone.dest, sector, copy, nullptr, false);
 	for (Place place : copy.places) {
 		if (surely)
-			place->become(contents, time_);
+			place->become(contents, clone.filled[sector / clone.region], time_);
 		else
 			place->add(copy.values, kBegin);
 	}
@@ -265,6 +266,7 @@ void Model::fill(Clone &clone, std::uint64_t region)
 	const std::uint64_t end = std::min((region + 1) * clone.region, clone.length);
 
 	clone.regions[region] = Region::maybe;
+	clone.filled[region] = time_;
 	for (std::uint64_t sector = region * clone.region; sector < end; sector++) {
 		clone.contents[sector] = Cell(look(clone.source, sector).values);
 		put(clone, sector, false);
@@ -402,8 +404,10 @@ void Model::discard_clone(const CloneLine &line, std::uint64_t begin, std::uint6
 			contents.add(Values(kZeroes), kNever);
 			discard(clone.dest, sector, sector + 1, io);
 		}
-		if (is_new)
+		if (is_new) {
 			clone.regions[region] = Region::maybe;
+			clone.filled[region] = time_;
+		}
 	}
 }
 

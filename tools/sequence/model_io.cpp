@@ -278,7 +278,7 @@ void Model::settle(const Io &io, bool good) const
 		place->ended(tag, time_);
 	for (Place place : io.places) {
 		if (good && io.verb == "write")
-			place->written(tag, io.begun_at, time_);
+			place->written(tag, io.begun_at, time_, !io.regions.empty());
 		else
 			place->ended(tag, time_);
 	}

@@ -158,6 +158,22 @@ bool shows_the_past()
 	       !story.may_hold("v0", 64, 101);
 }
 
+// A write past a clone that is under way when the clone begins comes before its copy, or after.
+bool overtakes_copies()
+{
+	Story story;
+
+	story("create v0")("load v0 0 1024 linear d 0")("resume v0");
+	story("create v1")("load v1 0 1024 clone m d a 64");
+	story.begin("write v0 64 8", 100);
+	story("resume v1");
+	story.end(true);
+	story.write("v1 64 1", 101);
+	return story.is_good() && story.may_hold("v0", 65, 100) && story.may_hold("v0", 65, kOfA) &&
+	       story.may_hold("v1", 64, 101) && !story.may_hold("v1", 64, kOfA) &&
+	       !story.may_hold("v0", 65, kOfB);
+}
+
 // A write past the origin target shows where nothing was copied.
 bool is_not_told()
 {
@@ -659,6 +675,7 @@ bool self_test(std::ostream &out)
 	};
 
 	check("a snapshot shows the past", shows_the_past());
+	check("a write past a clone overtakes its copies, or not", overtakes_copies());
 	check("it is not told of writes past the origin target", is_not_told());
 	check("a write that a suspended origin holds back comes after it", waits_in_front());
 	check("a full COW device makes it invalid", overflows());
