@@ -59,7 +59,7 @@ Kernel::Kernel(Subject subject, std::string pool)
 Kernel::~Kernel()
 {
 	release();
-	(void)remove_all();
+	(void)remove_all(true);
 }
 
 int Kernel::simple(unsigned long request, const std::string &name, std::uint32_t flags) const
@@ -67,6 +67,11 @@ int Kernel::simple(unsigned long request, const std::string &name, std::uint32_t
 	Buffer buffer = make_buffer(name, flags, 0);
 
 	return control_.call(request, buffer);
+}
+
+bool Kernel::exists(const std::string &device) const
+{
+	return simple(DM_DEV_STATUS, devices_.at(device).name, 0) == 0;
 }
 
 bool Kernel::is_suspended(const std::string &name) const
@@ -159,12 +164,18 @@ int Kernel::base(const std::string &name, const std::string &what)
 {
 	const std::string &device = devices_.at(name).name;
 
+	disturbed_.insert(name);
 	if (what == "suspend")
 		return control_.suspend(device);
 	if (what != "resume")
 		if (const int error = control_.load(device, below_table(name, what)))
 			return error;
-	return control_.resume(device);
+
+	const int error = control_.resume(device);
+
+	if (error == 0 && what == "ok")
+		disturbed_.erase(name);
+	return error;
 }
 
 int Kernel::wipe(const std::string &name) const
@@ -342,7 +353,7 @@ bool Kernel::vanishes(const std::string &device)
 }
 
 // False if one is left.
-bool Kernel::remove_all()
+bool Kernel::remove_all(bool below_too)
 {
 	bool all = true;
 	const auto remove = [&](const std::string_view device) {
@@ -353,6 +364,8 @@ bool Kernel::remove_all()
 
 	for (const std::string_view each : kMappedFromAbove)
 		remove(each);
+	if (!below_too)
+		return all;
 	for (const Base &base : kBases)
 		remove(base.name);
 	return all;
@@ -363,9 +376,9 @@ void Kernel::release()
 {
 	const Table nothing{{{0, kVolume, "error", ""}}, false};
 
-	for (const Base &each : kBases)
-		if (simple(DM_DEV_STATUS, devices_.at(std::string(each.name)).name, 0) == 0)
-			(void)base(std::string(each.name), "ok");
+	for (const std::string &name : std::set(disturbed_))
+		if (exists(name))
+			(void)base(name, "ok");
 	for (int round = 0; round < 2; round++) {
 		for (const std::string_view each : kMapped) {
 			const std::string &name = devices_.at(std::string(each)).name;
@@ -400,12 +413,17 @@ void Kernel::fill() const
 
 bool Kernel::clear()
 {
+	return clear(true);
+}
+
+bool Kernel::clear(bool below_too)
+{
 	release();
 	if (!threads_.empty())
 		return false;
 	// One that is vanishing may keep those below it open for a moment.
 	for (int i = 0; i < 500; i++) {
-		if (remove_all())
+		if (remove_all(below_too))
 			return true;
 		std::this_thread::sleep_for(std::chrono::milliseconds(10));
 	}
@@ -414,7 +432,8 @@ bool Kernel::clear()
 
 bool Kernel::reset()
 {
-	if (!clear())
+	// Those below stay from one sequence to the next: to make them takes as long as a sequence.
+	if (!clear(false))
 		return false;
 	for (const std::string_view name : kMapped)
 		devices_.at(std::string(name)).name = std::string(kPrefix) + std::string(name);
@@ -426,7 +445,7 @@ bool Kernel::reset()
 	for (const Base &each : kBases) {
 		const std::string name(each.name);
 
-		if (create(name) != 0 || base(name, "ok") != 0)
+		if (!exists(name) && (create(name) != 0 || base(name, "ok") != 0))
 			return false;
 	}
 	return true;

@@ -16,6 +16,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -73,6 +74,7 @@ private:
 	[[nodiscard]] int cpu(std::uint64_t number, const std::string &what) const;
 	static int memory(const std::string &what);
 	[[nodiscard]] int threshold(std::uint64_t value) const;
+	[[nodiscard]] bool exists(const std::string &device) const;
 	[[nodiscard]] bool is_suspended(const std::string &name) const;
 	[[nodiscard]] int simple(unsigned long request, const std::string &name,
 				 std::uint32_t flags) const;
@@ -80,7 +82,8 @@ private:
 	[[nodiscard]] std::string argument(const std::string &word) const;
 	[[nodiscard]] ShownLine translate(const Target &target) const;
 	[[nodiscard]] std::string path(const std::string &device) const;
-	bool remove_all();
+	bool clear(bool below_too);
+	bool remove_all(bool below_too);
 	void release();
 	void fill() const;
 	static void do_io(const Disk &disk, const Operation &operation, Tag tag, Ended &ended);
@@ -90,6 +93,8 @@ private:
 	std::string pool_;
 	DeviceNumber pool_number_;
 	std::map<std::string, Named> devices_;
+	// Devices below that may not be as they were at first.
+	std::set<std::string> disturbed_;
 
 	std::mutex mutex_;
 	std::condition_variable ended_;

@@ -4,6 +4,7 @@
 #include "../common/error_name.h"
 #include "layout.h"
 
+#include <algorithm>
 #include <chrono>
 #include <stdexcept>
 #include <thread>
@@ -266,12 +267,20 @@ Runner::Complaint Runner::start_all()
 // read, and goes.
 Runner::Complaint Runner::take_down()
 {
-	std::vector<std::string> steps{"memory on", "threshold " + std::to_string(kThreshold),
-				       "cpu 1 on", "cpu 2 on", "cpu 3 on"};
+	const auto was_changed = [this](const std::string &what, const std::string &name) {
+		return std::ranges::any_of(done_, [&](const Operation &operation) {
+			return operation.verb() == what && operation.word(0) == name;
+		});
+	};
+	std::vector<std::string> steps{"memory on", "threshold " + std::to_string(kThreshold)};
 
 	is_taken_down_ = true;
+	for (std::uint64_t number = 1; number <= kCpus; number++)
+		if (was_changed("cpu", std::to_string(number)))
+			steps.push_back("cpu " + std::to_string(number) + " on");
 	for (const Base &base : kBases)
-		steps.push_back("base " + std::string(base.name) + " ok");
+		if (was_changed("base", std::string(base.name)))
+			steps.push_back("base " + std::string(base.name) + " ok");
 	for (const std::string &each : steps)
 		if (Complaint complaint = step(Operation(each)))
 			return complaint;
