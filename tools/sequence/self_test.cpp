@@ -593,6 +593,76 @@ bool is_there_if_invalid()
 	       story.model().survival("a2") == Model::Survival{true, true, true};
 }
 
+// After a power cut a region of a clone shows the source, or what was copied and written, and
+// only the latter when that was durable.
+bool keeps_durable_regions()
+{
+	Story story = clone_of(" 1 no_hydration");
+	bool good = story.survives("m", 0, kOfA);
+
+	story.write("v0 0 8", 100);
+	good = good && story.may_survive("m", 0, kOfA) && story.may_survive("m", 0, 100) &&
+	       !story.may_survive("m", 0, kOfD) && !story.may_survive("m", 8, kOfD) &&
+	       story.may_survive("d", 0, kOfD) && story.model().clone_left("m").durable == 0;
+	story.begin("flush v0", kZeroes).end(true);
+	good = good && story.survives("m", 0, 100) && story.survives("m", 8, kOfA) &&
+	       story.survives("d", 0, 100) && story.survives("d", 8, kOfA) &&
+	       story.survives("m", 16, kOfA) && story.model().clone_left("m").durable == 1;
+	// What was not flushed may be lost, but does not take the region with it.
+	story.write("v0 0 8", 101);
+	good = good && story.may_survive("m", 0, 100) && story.may_survive("m", 0, 101) &&
+	       !story.may_survive("m", 0, kOfA);
+	// The destination may have a part of it without the metadata device knowing.
+	story.begin("write v0 32 8", 102).begin("flush v0", kZeroes).end(true);
+	good = good && story.may_survive("m", 32, kOfA) && story.may_survive("m", 32, 102) &&
+	       !story.may_survive("m", 32, kOfD) && !story.may_survive("m", 40, kOfD) &&
+	       story.may_survive("d", 32, kOfD) && story.may_survive("d", 32, 102);
+	return good && story.is_good();
+}
+
+// So does suspending it, but that is no flush of what it has already.
+bool commits_when_suspended()
+{
+	Story story = clone_of(" 1 no_hydration");
+	bool good = true;
+
+	story.write("v0 0 8", 100).write("v0 0 8", 101);
+	story("create v1")("load v1 0 1024 linear d 0")("resume v1").write("v1 8 1", 102);
+	good = story.may_survive("m", 8, 102) && story.may_survive("m", 8, kOfA);
+	story("suspend v0");
+	good = good && story.may_survive("m", 0, 100) && story.may_survive("m", 0, 101) &&
+	       !story.may_survive("m", 0, kOfA) && story.may_survive("m", 8, 102) &&
+	       !story.may_survive("m", 8, kOfD) && story.model().clone_left("m").durable == 1;
+	// Nothing is told to the metadata device when it is suspended already.
+	story.begin("write v1 0 8", 103).end(true)("suspend v0");
+	return good && story.may_survive("m", 0, 101) && story.may_survive("m", 0, 103) &&
+	       story.is_good();
+}
+
+bool knows_when_clones_are_unknown()
+{
+	const auto is_known = [](Story &story) { return story.model().clone_left("m").known; };
+	Story loaded;
+	Story mapped;
+	Story again = clone_of("");
+	Story failed = clone_of("");
+	bool good = is_known(again) && is_known(failed) && !again.may_survive("m", 0, kOfD);
+
+	loaded("create v0")("load v0 0 1024 clone m d a 16");
+	good = good && !is_known(loaded);
+	loaded("resume v0");
+	mapped("create v0")("load v0 0 1024 linear a 0")("resume v0");
+	mapped("create v1")("load v1 0 1024 clone m d v0 16")("resume v1");
+	good = good && is_known(loaded) && !is_known(mapped);
+	// Of the old one something may be left until the first flush.
+	again("remove v0")("wipe m")("create v0")("load v0 0 1024 clone m d b 32")("resume v0");
+	good = good && !is_known(again);
+	again.begin("flush v0", kZeroes).end(true);
+	failed("base d error")("base d ok");
+	return good && is_known(again) && again.model().clone_left("m").region == 32 &&
+	       !is_known(failed);
+}
+
 // Until all of it is hydrated, or merged, unless something is in the way.
 bool knows_what_goes_on()
 {
@@ -707,6 +777,9 @@ bool self_test(std::ostream &out)
 	check("a clone keeps what it has if the metadata device fails", keeps_what_it_has());
 	check("hydrated regions do not become fewer", does_not_go_back());
 	check("an invalid snapshot is there still", is_there_if_invalid());
+	check("a durable region of a clone stays, another one may go", keeps_durable_regions());
+	check("a clone commits when it is suspended", commits_when_suspended());
+	check("a new or failed clone may be anything", knows_when_clones_are_unknown());
 	check("what goes on by itself is known", knows_what_goes_on());
 	check("what is compared is counted", counts_what_it_compares());
 	check("a sequence is shrunk", shrinks());
