@@ -125,7 +125,8 @@ Runner::Complaint Runner::check()
 			if (inactive && !model_->has_inactive(device))
 				continue;
 
-			const bool commit = !model_->is_stuck(device);
+			// A status that commits would do what a flush before it has left out.
+			const bool commit = !observer_ && !model_->is_stuck(device);
 			const ShownLines table = kernel_.show(device, inactive, true, commit);
 			const ShownLines status = kernel_.show(device, inactive, false, commit);
 
