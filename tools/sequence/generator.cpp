@@ -375,6 +375,13 @@ void Generator::plan_clone(const Model &model)
 		add("resume " + device);
 		break;
 	}
+	if (!habits_.durable)
+		return;
+	for (int i = 0; i < 2; i++)
+		add("write " + device + " " + std::to_string(random_.below(kVolume - 16)) + " " +
+		    std::to_string(1 + random_.below(16)));
+	add("wait");
+	add("flush " + device);
 }
 
 Operation Generator::io(const Model &model)
@@ -476,7 +483,7 @@ Operation Generator::anything(const Model &model)
 Operation Generator::next(const Model &model)
 {
 	if (planned_.empty() && random_.one_in(12)) {
-		if (random_.one_in(3))
+		if (random_.one_in(habits_.clones))
 			plan_clone(model);
 		else
 			plan(model);

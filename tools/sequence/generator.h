@@ -26,6 +26,9 @@ public:
 		// PO, COW devices of other origins, and clones of mapped devices or with other
 		// destinations, of which the model of power cuts knows nothing.
 		bool rare = true;
+		// One in so many plans is for a clone; a write follows it, and a flush.
+		std::size_t clones = 3;
+		bool durable = false;
 	};
 
 	Generator(std::uint64_t seed, std::uint64_t index, const Habits &habits);

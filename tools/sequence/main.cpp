@@ -31,7 +31,7 @@ constexpr int kUsage = 2;
 // A sequence that is tried while it is shrunk is short.
 constexpr std::chrono::seconds kShortPatience{10};
 // What tells more of a power cut.
-constexpr dmsc::Generator::Habits kCrashHabits{6, 8, false};
+constexpr dmsc::Generator::Habits kCrashHabits{6, 8, false, 2, true};
 
 struct Arguments {
 	std::string pool;
