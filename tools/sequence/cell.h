@@ -90,6 +90,19 @@ public:
 		for (const Left &other : others)
 			leave(other.tag, kBegin);
 	}
+	// A power cut leaves nothing that has been replaced here and that it would not leave there.
+	void leave_no_more_than(const Cell &other)
+	{
+		const auto may_be_there = [&](Tag tag) {
+			return std::ranges::any_of(other.left_, [&](const Left &left) {
+				return left.tag == tag || left.tag == kAny;
+			});
+		};
+
+		std::erase_if(left_, [&](const Left &left) {
+			return left.replaced != kNever && !may_be_there(left.tag);
+		});
+	}
 	// A flush that was submitted then has succeeded.
 	void flushed(Time when)
 	{

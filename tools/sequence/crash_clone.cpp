@@ -86,6 +86,11 @@ Crash::Complaint Crash::open(const CloneOf &clone, const Model::CloneLeft &left,
 		return type + ": is \"" + text + "\", but " + std::to_string(left.durable) +
 		       " regions were durable";
 
+	if (!left.known) {
+		counts_.unknown++;
+		return std::nullopt;
+	}
+
 	const Image contents = read(left.length);
 
 	if (const std::string wrong = survivors_.compare(meta, period, contents); !wrong.empty())
@@ -104,7 +109,7 @@ Crash::Complaint Crash::look(const CloneOf &clone, Period period)
 	const Model::CloneLeft left = survivors_.clone(meta, period);
 
 	counts_.looks++;
-	if (!left.known) {
+	if (!left.loads) {
 		counts_.unknown++;
 		return std::nullopt;
 	}

@@ -123,7 +123,9 @@ public:
 	[[nodiscard]] Survival survival(const std::string &cow) const;
 	// And of a clone on a metadata device.
 	struct CloneLeft {
-		// False: nobody knows, also if the source is a mapped device.
+		// It can be loaded.
+		bool loads = false;
+		// False: nobody knows what it shows.
 		bool known = false;
 		std::uint64_t length = 0;
 		std::uint64_t region = 0;
@@ -220,9 +222,8 @@ private:
 		// are durable that is also what a power cut leaves if the metadata device says so.
 		Cells contents;
 
-		// When it was loaded, and since when a region is hydrated.
+		// When it was loaded.
 		Time loaded = kNever;
-		std::vector<Time> settled;
 		// It is there after a power cut.
 		bool durable = false;
 		// Its metadata device had nothing else before.

@@ -151,7 +151,6 @@ void Model::load_clone(Target &target)
 		clone->regions.assign((target.length + region - 1) / region, Region::none);
 		clone->filled.assign(clone->regions.size(), kBegin);
 		clone->contents.assign(target.length, Cell());
-		clone->settled.assign(clone->regions.size(), kNever);
 		clone->loaded = time_;
 		clone->fresh = used_cows_.insert(target.arguments[0]).second;
 		clone->blind = health(target.arguments[0]) != Answer::good;
@@ -281,7 +280,6 @@ void Model::settle(Clone &clone, std::uint64_t region)
 	if (clone.regions[region] != Region::maybe)
 		return;
 	clone.regions[region] = Region::hydrated;
-	clone.settled[region] = time_;
 	for (std::uint64_t sector = region * clone.region; sector < end; sector++)
 		put(clone, sector, true);
 }

@@ -11,9 +11,10 @@
 //	A clone can be loaded again, also if it was being made, and then perhaps as a new one.
 //
 // Nothing is said of a clone that no table has had active yet; whose source is a mapped device, or
-// whose destination is another one than usual; one of whose two devices has failed; nor, until a
-// flush of it has ended, if the metadata device had other contents before. A flush makes durable
-// only regions of the device that it is sent to, not of clones below that.
+// whose destination is another one than usual; nor, until a flush of it has ended, if the metadata
+// device had other contents before. One of whose two devices has failed can be loaded, if it was
+// there before that, but nothing is said of what it shows. A flush makes durable only regions of
+// the device that it is sent to, not of clones below that.
 #include "model.h"
 
 #include "layout.h"
@@ -33,10 +34,11 @@ Model::CloneLeft Model::clone_left(const std::string &meta) const
 
 	const Clone &clone = *found->second;
 
-	if (clone.blind || (!clone.durable && !clone.fresh) || clone.dest != usual->dest ||
+	if ((!clone.durable && (!clone.fresh || clone.blind)) || clone.dest != usual->dest ||
 	    !below_.contains(clone.source))
 		return {};
-	return {true, clone.length, clone.region, clone.source, count(clone, Region::durable)};
+	return {true,         !clone.blind, clone.length,
+		clone.region, clone.source, clone.blind ? 0 : count(clone, Region::durable)};
 }
 
 std::vector<Cell::Left> Model::after_cut(const Clone &clone, std::uint64_t sector) const
@@ -71,17 +73,19 @@ void Model::flushed(Clone &clone, Time when)
 }
 
 // The metadata device says that the region is hydrated. The destination was flushed before that,
-// but not for what was written to the region after it had been copied.
+// when it had the copy, or a write to the whole of it: not necessarily what was written since.
 void Model::make_durable(Clone &clone, std::uint64_t region)
 {
 	const std::uint64_t end = std::min((region + 1) * clone.region, clone.length);
 	const auto dest = below_.find(clone.dest);
 
 	clone.regions[region] = Region::durable;
+	if (clone.blind)
+		return;
 	clone.durable = true;
 	for (std::uint64_t sector = region * clone.region; sector < end && dest != below_.end();
 	     sector++)
-		dest->second.contents.at(sector).flushed(clone.settled[region]);
+		dest->second.contents.at(sector).leave_no_more_than(clone.contents[sector]);
 }
 
 } // namespace dmsc

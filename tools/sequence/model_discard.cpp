@@ -48,6 +48,15 @@ void Model::discard(const std::string &device, std::uint64_t begin, std::uint64_
 		for (std::uint64_t sector = begin; sector < end; sector++) {
 			io.places.push_back(&below_.at(device).contents.at(sector));
 			io.places.back()->add(Values(kZeroes), kNever);
+			// Past the clone whose destination it is.
+			for (const auto &[meta, clone] : clones_) {
+				if (clone->dest != device || sector >= clone->length ||
+				    clone->regions[sector / clone->region] == Region::none)
+					continue;
+				io.places.push_back(&clone->contents[sector]);
+				io.places.back()->add(Values(kZeroes), kNever);
+				own(clone, io);
+			}
 		}
 		return;
 	}

@@ -104,6 +104,7 @@ Model::CloneLeft Survivors::clone(const std::string &meta, Period period) const
 		Model::CloneLeft each = all.at(i);
 
 		each.durable = whole.durable = std::min(whole.durable, each.durable);
+		each.known = whole.known = whole.known && each.known;
 		if (each != whole)
 			return {};
 	}
