@@ -30,7 +30,7 @@ run_test()
 	dmsc-sequence "$@" --seed "${SEED:-$RANDOM}" --crash "$(long_or 100 8)" "$lib"/../sequence/{merge,overflow}.seq ||
 		status=$?
 	for subject in $subjects; do
-		dmsc-sequence "$@" --subject "$subject" --seed "${SEED:-$RANDOM}" --crash "$(long_or 100 12)" \
+		dmsc-sequence "$@" --subject "$subject" --seed "${SEED:-$RANDOM}" --crash "$(long_or 100 8)" \
 			"$lib"/../sequence/clone.seq || status=$?
 	done
 	# These are clean by the model, which does not know all yet; LONG=1 takes any.
