@@ -22,11 +22,6 @@
  *
  * If the smallest copy alone takes 25 ms or more, 32 KiB are under way at least.
  *
- * A window of two regions keeps the source and the destination in use. Where both would only be in
- * the queue of a slow source, a user's read would wait for one and a half of them. So the regions
- * of such a window are read one after another, each while the one before is written, if that is not
- * much slower than with two reads at a time; see enum clone_reads.
- *
  * A batch that fails is tried again region by region, so that one bad sector costs one region.
  * Writes that wait for a region of the batch copy that region themselves then.
  */
@@ -38,7 +33,6 @@
 #include <linux/slab.h>
 
 #include "dm-clone-scaled.h"
-#include "dm-scaled-delay.h"
 
 /* Sectors that are copied together, and at a time, unless told otherwise. */
 #define CLONE_BATCH_SECTORS	2048
@@ -83,7 +77,6 @@
  * @window: sectors that could be under way then
  * @alone: no other one was under way then
  * @full:  the window had no room for another one, and was half full at least
- * @apart: no other one is begun until it has been read
  */
 struct clone_batch {
 	struct clone *clone;
@@ -94,19 +87,9 @@ struct clone_batch {
 	sector_t window;
 	bool alone;
 	bool full;
-	bool apart;
 };
 
 static struct kmem_cache *clone_batch_slab;
-
-/* How the reads of a window of two go on; it makes every transition. */
-static void clone_reads_become(struct clone_hydrator *h, enum clone_reads reads)
-{
-	lockdep_assert_held(&h->lock);
-
-	h->reads = reads;
-	h->measured = 0;
-}
 
 /*
  * Whether bios of others are under way. These, and any that have been since the last call, make
@@ -131,8 +114,6 @@ static bool clone_others_are_busy(struct clone *clone, u64 now)
 		h->step = min_t(sector_t, CLONE_STEP_SECTORS, h->ceiling);
 		h->calm_at = now + CLONE_CALM;
 		h->measured = 0;
-		if (h->reads == CLONE_READS_AGAIN)
-			clone_reads_become(h, CLONE_READS_APART);
 	}
 	h->begun = begun;
 	return begun != ended;
@@ -184,25 +165,6 @@ static unsigned long clone_window_regions(struct clone *clone, sector_t window)
 }
 
 /*
- * Whether the window has room for two regions because the devices are slow: not because of the
- * threshold, nor on its way to more.
- */
-static bool clone_window_is_two(struct clone *clone, sector_t window)
-{
-	return window == clone->hydrator.ceiling && 2 * window < 7 * clone_region_size(clone) &&
-	       clone_window_regions(clone, window) == 2;
-}
-
-/* Whether one region of the window is read after another. */
-static bool clone_reads_apart(struct clone *clone, sector_t window)
-{
-	enum clone_reads reads = clone->hydrator.reads;
-
-	return (reads == CLONE_READS_TRIED || reads == CLONE_READS_APART) &&
-	       clone_window_is_two(clone, window);
-}
-
-/*
  * Regions that the next batch may have, 0 for none now. Whole batches: were as little begun as has
  * just ended, small ones would make small ones forever.
  */
@@ -214,8 +176,6 @@ static unsigned long clone_batch_room(struct clone *clone, sector_t window)
 
 	lockdep_assert_held(&h->lock);
 
-	if (h->reading && clone_reads_apart(clone, window))
-		return 0;
 	/*
 	 * A window that no longer grows is filled by equal batches, of which one can be read while
 	 * another one is written.
@@ -255,38 +215,6 @@ static void clone_probe(struct clone *clone, const struct clone_batch *batch, u6
 	h->mean = div_u64(h->probed, CLONE_PROBES);
 	h->ceiling = max(h->ceiling, clone_floor(clone));
 	h->step = max(h->step, clone_floor(clone));
-	if (h->reads == CLONE_READS_APART)
-		clone_reads_become(h, CLONE_READS_AGAIN);
-	else if (h->reads == CLONE_READS_TOGETHER)
-		clone_reads_become(h, CLONE_READS_UNKNOWN);
-}
-
-static bool clone_is_measured(struct clone_hydrator *h, u64 now)
-{
-	return now - h->measured >= max_t(u64, CLONE_PERIOD, 8 * h->latency);
-}
-
-/*
- * A batch ends while regions are read apart: finds out how long it is from one end to the next. Two
- * at a time end twice in the time that each takes.
- */
-static void clone_try_apart(struct clone_hydrator *h, u64 now)
-{
-	u64 ns;
-
-	lockdep_assert_held(&h->lock);
-
-	if (!h->measured) {
-		h->measured = now;
-		h->measured_nr = 0;
-		return;
-	}
-	h->measured_nr++;
-	if (!clone_is_measured(h, now))
-		return;
-	ns = div64_u64(2 * (now - h->measured), h->measured_nr);
-	clone_reads_become(h, ns <= h->together + h->together / 3 ? CLONE_READS_APART :
-								   CLONE_READS_TOGETHER);
 }
 
 /* A batch that filled the present window took so many ns: sets the ceiling now and then. */
@@ -294,7 +222,6 @@ static void clone_measure(struct clone *clone, u64 took, u64 now)
 {
 	struct clone_hydrator *h = &clone->hydrator;
 	u64 sectors = (u64)clone_window_regions(clone, h->step) << clone->region_shift;
-	bool two = clone_window_is_two(clone, h->step);
 
 	lockdep_assert_held(&h->lock);
 
@@ -305,30 +232,14 @@ static void clone_measure(struct clone *clone, u64 took, u64 now)
 	}
 	h->measured_took += took;
 	h->measured_nr++;
-	if (!clone_is_measured(h, now))
+	if (now - h->measured < max_t(u64, CLONE_PERIOD, 8 * h->latency))
 		return;
 	took = max_t(u64, div64_u64(h->measured_took, h->measured_nr), 1);
 	/* Fits: not much more than 2^31 by less than 2^31. */
 	h->ceiling = clamp_t(u64, div64_u64(sectors * clone_may_take(h), took),
 			     clone_floor(clone), CLONE_MAX_STEP);
-	h->measured = 0;
-	/*
-	 * Two that hold each other up. Two read one after another are in time, and if they are not
-	 * it is for lack of CPUs; so the window does not become one region.
-	 */
-	if (two && 2 * took >= 3 * h->mean && h->latency < CLONE_WAIT &&
-	    h->reads != CLONE_READS_TOGETHER) {
-		h->ceiling = max(h->ceiling, 2 * clone_region_size(clone));
-		if (clone_window_is_two(clone, h->ceiling)) {
-			h->step = h->ceiling;
-			h->together = took;
-			clone_reads_become(h, CLONE_READS_TRIED);
-			return;
-		}
-	}
 	h->step = min(h->step, h->ceiling);
-	if (h->reads != CLONE_READS_TOGETHER)
-		clone_reads_become(h, CLONE_READS_UNKNOWN);
+	h->measured = 0;
 }
 
 /* A batch ends well. Only one that filled the present window says something about it. */
@@ -351,10 +262,8 @@ static void clone_adapt(struct clone *clone, const struct clone_batch *batch)
 		   clone_window_regions(clone, h->step) < h->threshold) {
 		h->step = min(2 * h->step, h->ceiling);
 		h->measured = 0;
-	} else if (!clone_reads_apart(clone, h->step)) {
+	} else {
 		clone_measure(clone, took, now);
-	} else if (h->reads == CLONE_READS_TRIED) {
-		clone_try_apart(h, now);
 	}
 }
 
@@ -438,7 +347,6 @@ static struct clone_batch *clone_next_batch(struct clone *clone)
 	batch->begun = now;
 	batch->window = window;
 	batch->alone = !h->copying;
-	batch->apart = clone_reads_apart(clone, window);
 	/* A bio that finds a region busy looks at it then, see clone_hydrator_is_copying(). */
 	WRITE_ONCE(h->copying, h->copying + most);
 	clone_find_batch(clone, batch, most);
@@ -450,7 +358,6 @@ static struct clone_batch *clone_next_batch(struct clone *clone)
 		return NULL;
 	}
 	h->run = batch->nr < most ? batch->nr : 0;
-	h->reading += batch->apart;
 	batch->full = !clone_batch_room(clone, window) &&
 		      2 * h->copying >= clone_window_regions(clone, window);
 	/* Regions may be large: then it is the longer until the next one. */
@@ -479,33 +386,6 @@ static void clone_batch_failed(struct clone *clone, unsigned long first, unsigne
 	}
 }
 
-/* Another one can be read. */
-static void clone_batch_is_read(struct clone_batch *batch)
-{
-	struct clone_hydrator *h = &batch->clone->hydrator;
-
-	lockdep_assert_held(&h->lock);
-
-	h->reading -= batch->apart;
-	batch->apart = false;
-}
-
-void clone_hydrator_read(void *context)
-{
-	struct clone_batch *batch = context;
-	struct clone *clone = batch->clone;
-	struct clone_hydrator *h = &clone->hydrator;
-
-	if (likely(!batch->apart))
-		return;
-	dm_scaled_delay("clone-hydrate:read");
-	mutex_lock(&h->lock);
-	clone_batch_is_read(batch);
-	mutex_unlock(&h->lock);
-
-	clone_hydrate(clone);
-}
-
 static void clone_batch_copied(int read_err, unsigned long write_err, void *context)
 {
 	struct clone_batch *batch = context;
@@ -525,7 +405,6 @@ static void clone_batch_copied(int read_err, unsigned long write_err, void *cont
 	}
 
 	mutex_lock(&h->lock);
-	clone_batch_is_read(batch);
 	if (unlikely(status)) {
 		clone_batch_failed(clone, first, nr);
 	} else {
@@ -644,7 +523,6 @@ void clone_hydrator_run(struct clone *clone)
 	h->latency = 0;
 	h->mean = 0;
 	h->probes = 0;
-	clone_reads_become(h, CLONE_READS_UNKNOWN);
 	/* What was mapped before does not disturb the first copies. */
 	clone_others_are_busy(clone, now);
 	h->step = clone_least_step(clone);

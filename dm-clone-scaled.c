@@ -283,7 +283,6 @@ static int clone_alloc(struct clone *clone)
 		return -ENOMEM;
 	}
 	dm_kcopyd_mq_client_offload(clone->kcopyd, clone->source->bdev, clone->dest->bdev);
-	dm_kcopyd_mq_client_tell_read(clone->background, clone_hydrator_read);
 	dm_kcopyd_mq_client_offload(clone->background, clone->source->bdev, clone->dest->bdev);
 	return 0;
 }

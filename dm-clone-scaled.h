@@ -81,43 +81,6 @@ struct clone_cpu {
 };
 
 /**
- * enum clone_reads - how the regions are read of a window that has room for two
- *
- * One at a time keeps a slow source in use as two do, and a user's read waits for less. But whether
- * that is so can only be seen with two at a time::
- *
- *    UNKNOWN  --(two hold each other up)-------> TRIED
- *    TRIED    --(it is not much slower)--------> APART
- *             --(it is)------------------------> TOGETHER
- *    APART    --(probed)-----------------------> AGAIN
- *    AGAIN    --(two hold each other up)-------> TRIED
- *             --(they do not)------------------> UNKNOWN
- *             --(a user's I/O came)------------> APART
- *    TOGETHER --(probed)-----------------------> UNKNOWN
- *
- * UNKNOWN:  at the same time; nothing is known
- * TRIED:    one after another, and it is averaged how fast that is
- * APART:    one after another; nothing is averaged
- * AGAIN:    at the same time, to find out whether the devices are still as they were
- * TOGETHER: at the same time, which is faster
- *
- * Two hold each other up if copies of a window of two take half as long again as the smallest copy
- * does alone, or more. Where they do not there is no queue to be spared.
- *
- * Probed: it has been measured what the smallest copies take, which is done every two seconds, and
- * more seldom on slow devices. When another window than one of two is averaged, TRIED and APART
- * become UNKNOWN, too, as all do when the device is resumed. clone_reads_become() makes every
- * transition.
- */
-enum clone_reads {
-	CLONE_READS_UNKNOWN,
-	CLONE_READS_TRIED,
-	CLONE_READS_APART,
-	CLONE_READS_AGAIN,
-	CLONE_READS_TOGETHER,
-};
-
-/**
  * struct clone_hydrator - copies regions that nobody has asked for
  * @lock:      protects all fields; taken once for a batch. Others read @threshold, @batch, @enabled
  *             and @copying without it
@@ -131,9 +94,6 @@ enum clone_reads {
  * @careful:   from this one on
  * @careful_end: to before this one regions are copied one by one, as together they failed
  * @copying:   regions being copied; set before a region is claimed, cleared after its release
- * @reading:   batches that no other read may overlap, and that have not been read
- * @reads:     how a window of two regions is read
- * @together:  ns that its copies take on average if two are read at a time
  * @step:      sectors that may be copied at a time now, @ceiling at most; grows as long as nobody
  *             else does I/O
  * @ceiling:   where @step stops growing, as the devices are not faster
@@ -167,9 +127,6 @@ struct clone_hydrator {
 	unsigned long careful;
 	unsigned long careful_end;
 	unsigned long copying;
-	unsigned int reading;
-	enum clone_reads reads;
-	u64 together;
 	sector_t step;
 	sector_t ceiling;
 	u64 latency;
@@ -544,12 +501,6 @@ void clone_hydrator_enable(struct clone *clone, bool enable);
  * @clone: the clone
  */
 void clone_hydrator_run(struct clone *clone);
-
-/**
- * clone_hydrator_read() - a batch has been read
- * @context: the batch; see dm_kcopyd_mq_client_tell_read()
- */
-void clone_hydrator_read(void *context);
 
 /**
  * clone_hydrator_stop() - start no more copies, and wait for those under way

@@ -60,14 +60,12 @@ static void hydrate_urgent(struct dm_kcopyd_mq_client *kc, int change);
  * @fn:      to be called at the end
  * @context: for @fn
  * @begun:   when, ns
- * @is_read: when it has been read, for devices of a certain speed; 0: the hydrator knows
- * @ends:    when it ends, likewise
+ * @ends:    when it ends, for devices of a certain speed
  */
 struct hydrate_copy {
 	unsigned long first;
 	unsigned long nr;
 	u64 begun;
-	u64 is_read;
 	u64 ends;
 	dm_kcopyd_notify_fn fn;
 	void *context;
@@ -174,7 +172,7 @@ static struct fixture *setup_clone(struct kunit *test, unsigned int shift, secto
 	struct clone *c = &f->clone;
 
 	f->test = test;
-	f->meta = ku_disk(test, 128, 0);
+	f->meta = ku_disk(test, 64, 0);
 	f->ns = 1;
 	f->delay = NOT_QUEUED;
 	f->ti.len = size;
@@ -232,13 +230,6 @@ static void work(struct fixture *f)
 static unsigned int open_copies(struct fixture *f)
 {
 	return f->nr_copies - f->done;
-}
-
-/* A copy has been read. */
-static void end_read(struct fixture *f, unsigned int i)
-{
-	KUNIT_ASSERT_LT(f->test, i, f->nr_copies);
-	clone_hydrator_read(f->copies[i].context);
 }
 
 /* The copy that was begun first ends. */
@@ -669,9 +660,6 @@ KUNIT_ARRAY_PARAM(speed, speeds, speed_desc);
  * @begun:   so many copies have a time
  * @free_at: ns; when the transfer of the next one can begin
  * @busy:    sectors being copied, at most, since it was set to 0
- * @far:     latency and jitter are of the destination, not of the source
- * @reading: copies that have not been read, at most, since it was set to 0
- * @apart:   ns that no more than one was being read
  */
 struct devices {
 	const struct speed *s;
@@ -679,36 +667,7 @@ struct devices {
 	unsigned int begun;
 	u64 free_at;
 	u64 busy;
-	bool far;
-	unsigned int reading;
-	u64 apart;
 };
-
-/* The next copy that has been read, before others end. */
-static bool end_next_read(struct fixture *f, struct devices *d, u64 before)
-{
-	unsigned int i, next = f->nr_copies, reading = 0;
-	u64 since = f->ns;
-
-	for (i = f->done; i < f->nr_copies; i++) {
-		if (!f->copies[i].is_read)
-			continue;
-		reading++;
-		if (f->copies[i].is_read <= before) {
-			before = f->copies[i].is_read;
-			next = i;
-		}
-	}
-	d->reading = max(d->reading, reading);
-	pass(f, before - f->ns);
-	if (reading <= 1)
-		d->apart += f->ns - since;
-	if (next == f->nr_copies)
-		return false;
-	f->copies[next].is_read = 0;
-	end_read(f, next);
-	return true;
-}
 
 /*
  * The next copy ends: one transfer follows another, each copy takes its latency besides, and may
@@ -719,7 +678,6 @@ static void end_next_copy(struct fixture *f, struct devices *d)
 	const struct speed *s = d->s;
 	unsigned int i, next;
 
-again:
 	d->busy = max(d->busy, (u64)f->clone.hydrator.copying << s->shift);
 	if (f->done >= MAX_COPIES / 2) {
 		memmove(f->copies, f->copies + f->done, open_copies(f) * sizeof(f->copies[0]));
@@ -735,235 +693,49 @@ again:
 		copy->ends = d->free_at + s->latency;
 		while (prandom_u32_state(&d->random) & 1)
 			copy->ends += s->jitter;
-		copy->is_read = d->far ? d->free_at : copy->ends;
 	}
 	next = f->done;
 	for (i = next; i < f->nr_copies; i++)
 		if (f->copies[i].ends < f->copies[next].ends)
 			next = i;
-	if (end_next_read(f, d, f->copies[next].ends))
-		goto again;
 	swap(f->copies[f->done], f->copies[next]);
+	pass(f, f->copies[f->done].ends - f->ns);
 	end_copy(f, 0, 0);
 }
 
 /* No more is under way than makes copying faster, and as much as does. */
-static void copies_at_speed(struct kunit *test, bool far)
-{
-	const struct speed *s = test->param_value;
-	/* With jitter it is chance that decides, for seconds. */
-	unsigned long rounds = s->jitter ? 8 : 1, regions = 40000, copied, first, i;
-	struct fixture *f = setup_clone(test, s->shift, (u64)rounds * regions << s->shift);
-	struct clone_hydrator *h = &f->clone.hydrator;
-	struct devices d = { .s = s, .far = far };
-	u64 since, speed = 0, in_the_end = 0, takes = 0;
-
-	prandom_seed_state(&d.random, 1);
-	for (i = 1; s->holes && i < rounds * regions; i += 2)
-		hydrate(f, i, i + 1);
-	for (i = 0; i < rounds; i++) {
-		/* Each begins anew. */
-		h->running = false;
-		while (open_copies(f))
-			end_copy(f, 0, 0);
-		d.begun = f->nr_copies;
-		d.free_at = 0;
-		d.busy = 0;
-		first = h->next;
-		since = f->ns;
-		clone_hydrator_run(&f->clone);
-		work(f);
-		while (h->next < first + regions / 3 * 2 && f->ns < since + 4ULL * NSEC_PER_SEC)
-			end_next_copy(f, &d);
-		takes += div64_u64(d.busy * NSEC_PER_SEC, s->sectors);
-
-		since = f->ns;
-		d.busy = 0;
-		copied = 0;
-		while (h->next < first + regions - 2000 && f->ns < since + 2ULL * NSEC_PER_SEC) {
-			copied += f->copies[f->done].nr;
-			end_next_copy(f, &d);
-		}
-		in_the_end += div64_u64(d.busy * NSEC_PER_SEC, s->sectors);
-		/* In percent. */
-		speed += div64_u64(((u64)copied << s->shift) * 100 * USEC_PER_SEC,
-				   div_u64(f->ns - since, NSEC_PER_USEC) * s->sectors);
-	}
-	/* Until the ceiling is known as well, but for the last doubling. */
-	KUNIT_EXPECT_LE(test, takes, 2 * rounds * s->most);
-	KUNIT_EXPECT_GE(test, in_the_end, rounds * s->least);
-	KUNIT_EXPECT_LE(test, in_the_end, rounds * s->most);
-	/* Reading one after another may cost a quarter. */
-	KUNIT_EXPECT_GE(test, speed, rounds * s->percent * (far && s->jitter ? 3 : 4) / 4);
-}
-
 static void copies_at_the_speed_of_devices(struct kunit *test)
 {
-	copies_at_speed(test, false);
-}
-
-/* The same if most of it is what the destination takes. */
-static void copies_at_the_speed_of_destinations(struct kunit *test)
-{
-	copies_at_speed(test, true);
-}
-
-/* For so long. */
-static void run_devices(struct fixture *f, struct devices *d, u64 ns)
-{
-	u64 until = f->ns + ns;
-
-	while (f->ns < until && open_copies(f))
-		end_next_copy(f, d);
-}
-
-/*
- * Of a source that does one thing at a time one region is read while the one before is written: a
- * user's read waits for one and not for two. Now and then two are read at a time, to see whether
- * that still makes nothing faster.
- */
-static void reads_one_after_another(struct kunit *test)
-{
-	static const struct speed speed = { "", 3, 16000, 100 * US };
-	struct fixture *f = setup_clone(test, 3, 60000 << 3);
-	struct devices d = { .s = &speed, .far = true };
-	unsigned long next;
-	u64 since;
-
-	clone_hydrator_run(&f->clone);
-	work(f);
-	run_devices(f, &d, NSEC_PER_SEC);
-	KUNIT_EXPECT_EQ(test, f->clone.hydrator.reads, CLONE_READS_APART);
-	d.reading = 0;
-	d.apart = 0;
-	d.busy = 0;
-	since = f->ns;
-	next = f->clone.hydrator.next;
-	run_devices(f, &d, 10ULL * NSEC_PER_SEC);
-	/* It was tried. */
-	KUNIT_EXPECT_EQ(test, d.reading, 2U);
-	KUNIT_EXPECT_LE(test, d.busy, 16ULL);
-	KUNIT_EXPECT_GE(test, d.apart, (f->ns - since) / 100 * 96);
-	/* And the source is in use all the time. */
-	KUNIT_EXPECT_GE(test, (u64)f->clone.hydrator.next - next, 10ULL * 2000 / 100 * 97);
-
-	/* Users who come all the time do not have it read two at a time for longer. */
-	d.apart = 0;
-	since = f->ns;
-	while (f->ns < since + 10ULL * NSEC_PER_SEC) {
-		others(f, 1, 1);
-		run_devices(f, &d, 60 * MS);
-	}
-	KUNIT_EXPECT_GE(test, d.apart, (f->ns - since) / 100 * 90);
-}
-
-/* If it is faster with two at a time, two are, however small the window is. */
-static void reads_together_what_is_far(struct kunit *test)
-{
-	static const struct speed speed = { "", 7, 2000000, 5 * MS };
-	struct fixture *f = setup_clone(test, 7, 60000 << 7);
+	const struct speed *s = test->param_value;
+	unsigned long regions = 40000, copied = 0, i;
+	struct fixture *f = setup_clone(test, s->shift, (u64)regions << s->shift);
 	struct clone_hydrator *h = &f->clone.hydrator;
-	struct devices d = { .s = &speed };
+	struct devices d = { .s = s };
+	u64 since, takes;
 
+	prandom_seed_state(&d.random, 1);
+	for (i = 1; s->holes && i < regions; i += 2)
+		hydrate(f, i, i + 1);
 	clone_hydrator_run(&f->clone);
 	work(f);
-	run_devices(f, &d, NSEC_PER_SEC);
-	KUNIT_EXPECT_GT(test, h->copying, 2UL);
-	/* As if others had held it up. */
-	while (open_copies(f) > 1) {
-		h->step = 1 << 7;
+	while (h->next < regions / 3 * 2 && f->ns < 4ULL * NSEC_PER_SEC)
+		end_next_copy(f, &d);
+	takes = div64_u64(d.busy * NSEC_PER_SEC, s->sectors);
+	/* Until the ceiling is known as well, but for the last doubling. */
+	KUNIT_EXPECT_LE(test, takes, 2 * s->most);
+
+	since = f->ns;
+	d.busy = 0;
+	while (h->next < regions - 2000 && f->ns < 6ULL * NSEC_PER_SEC) {
+		copied += f->copies[f->done].nr;
 		end_next_copy(f, &d);
 	}
-	h->ceiling = 2 << 7;
-	h->step = h->ceiling;
-	h->reads = CLONE_READS_APART;
-	/* At the latest when it is measured the next time. */
-	run_devices(f, &d, 3ULL * NSEC_PER_SEC);
-	KUNIT_EXPECT_NE(test, h->reads, CLONE_READS_APART);
-	KUNIT_EXPECT_GT(test, h->copying, 2UL);
-}
-
-/* A threshold of two is not a slow source. */
-static void reads_together_below_the_threshold(struct kunit *test)
-{
-	static const struct speed speed = { "", 7, 2000000, 100 * US };
-	struct fixture *f = setup_clone(test, 7, 60000 << 7);
-	struct devices d = { .s = &speed, .far = true };
-	unsigned int threshold = 2;
-
-	clone_hydrator_set(&f->clone, &threshold, NULL);
-	clone_hydrator_run(&f->clone);
-	work(f);
-	run_devices(f, &d, 3ULL * NSEC_PER_SEC);
-	KUNIT_EXPECT_EQ(test, f->clone.hydrator.reads, CLONE_READS_UNKNOWN);
-}
-
-/* Where only two reads at a time keep the devices in use they are tried one by one, and no more. */
-static void reads_together_what_is_faster(struct kunit *test)
-{
-	struct fixture *f = setup_clone(test, 3, 60000 << 3);
-	struct clone_hydrator *h = &f->clone.hydrator;
-	unsigned int i;
-
-	clone_hydrator_run(&f->clone);
-	h->ceiling = 16;
-	h->step = 16;
-	h->latency = 10 * MS;
-	h->mean = 10 * MS;
-	h->probe_at = f->ns + HOUR;
-	work(f);
-	/* Each takes 20 ms, of which 19 for reading, whether it is alone or not. */
-	while (f->ns < NSEC_PER_SEC && h->reads != CLONE_READS_TOGETHER) {
-		for (i = f->done; i < f->nr_copies; i++)
-			if (!f->copies[i].ends) {
-				f->copies[i].ends = f->ns + 20 * MS;
-				f->copies[i].is_read = f->ns + 19 * MS;
-			}
-		f->ns += MS;
-		for (i = f->done; i < f->nr_copies; i++)
-			if (f->copies[i].is_read && f->copies[i].is_read <= f->ns) {
-				f->copies[i].is_read = 0;
-				end_read(f, i);
-			}
-		while (open_copies(f) && f->copies[f->done].ends &&
-		       f->copies[f->done].ends <= f->ns)
-			end_copy(f, 0, 0);
-	}
-	KUNIT_EXPECT_EQ(test, h->reads, CLONE_READS_TOGETHER);
-	KUNIT_EXPECT_EQ(test, open_copies(f), 2U);
-}
-
-/* What is never said to have been read has been when it ends, also if it failed. */
-static void end_is_the_end_of_reading(struct kunit *test)
-{
-	struct fixture *f = setup(test);
-	struct clone_hydrator *h = &f->clone.hydrator;
-
-	h->ceiling = 2 << SHIFT;
-	h->step = h->ceiling;
-	h->reads = CLONE_READS_APART;
-	work(f);
-	KUNIT_EXPECT_EQ(test, open_copies(f), 1U);
-	KUNIT_EXPECT_EQ(test, h->reading, 1U);
-	end_copy(f, 0, 0);
-	KUNIT_EXPECT_EQ(test, open_copies(f), 1U);
-	end_copy(f, 1, 0);
-	KUNIT_EXPECT_EQ(test, open_copies(f), 1U);
-	KUNIT_EXPECT_EQ(test, h->reading, 1U);
-	/* And what is written is another matter. */
-	end_read(f, f->done);
-	KUNIT_EXPECT_EQ(test, open_copies(f), 2U);
-	KUNIT_EXPECT_EQ(test, h->reading, 1U);
-	end_copy(f, 0, 0);
-	KUNIT_EXPECT_EQ(test, open_copies(f), 1U);
-	end_read(f, f->done);
-	KUNIT_EXPECT_EQ(test, open_copies(f), 2U);
-	/* No more than two, even if both have been read. */
-	end_read(f, f->done + 1);
-	KUNIT_EXPECT_EQ(test, open_copies(f), 2U);
-	KUNIT_EXPECT_EQ(test, h->reading, 0U);
-	end_copy(f, 0, 0);
-	KUNIT_EXPECT_EQ(test, open_copies(f), 2U);
+	takes = div64_u64(d.busy * NSEC_PER_SEC, s->sectors);
+	KUNIT_EXPECT_GE(test, takes, s->least);
+	KUNIT_EXPECT_LE(test, takes, s->most);
+	KUNIT_EXPECT_GE(test, ((u64)copied << s->shift) * 100,
+			div_u64((f->ns - since) / USEC_PER_MSEC * s->sectors, USEC_PER_SEC) *
+			s->percent);
 }
 
 /* A copy ends that took so long. */
@@ -1497,7 +1269,6 @@ static struct fixture *setup_real(struct kunit *test, struct test_disk **source,
 	c->dest = &f->dest_dev;
 	c->kcopyd = ku_client(test, 64, NULL);
 	c->background = c->kcopyd;
-	dm_kcopyd_mq_client_tell_read(c->background, clone_hydrator_read);
 	c->wq = alloc_workqueue("kunit-clone", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
 	KUNIT_ASSERT_NOT_NULL(test, c->wq);
 	return f;
@@ -1629,12 +1400,6 @@ static struct kunit_case hydrate_cases[] = {
 	KUNIT_CASE(step_does_not_overflow),
 	KUNIT_CASE(step_keeps_to_the_threshold),
 	KUNIT_CASE_PARAM(copies_at_the_speed_of_devices, speed_gen_params),
-	KUNIT_CASE_PARAM(copies_at_the_speed_of_destinations, speed_gen_params),
-	KUNIT_CASE(reads_one_after_another),
-	KUNIT_CASE(reads_together_what_is_far),
-	KUNIT_CASE(reads_together_below_the_threshold),
-	KUNIT_CASE(reads_together_what_is_faster),
-	KUNIT_CASE(end_is_the_end_of_reading),
 	KUNIT_CASE(smallest_copies_are_measured),
 	KUNIT_CASE(others_are_not_measured),
 	KUNIT_CASE(pauses_are_not_measured),
