@@ -354,11 +354,6 @@ dm_kcopyd_mq_client_create_background(struct dm_kcopyd_mq_throttle *throttle)
 }
 EXPORT_SYMBOL_DM_SCALED(dm_kcopyd_mq_client_create_background);
 
-void dm_kcopyd_mq_client_tell_read(struct dm_kcopyd_mq_client *kc, dm_kcopyd_mq_read_fn fn)
-{
-	kc->read_fn = fn;
-}
-
 void dm_kcopyd_mq_client_destroy(struct dm_kcopyd_mq_client *kc)
 {
 	int cpu;

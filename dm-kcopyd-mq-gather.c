@@ -131,12 +131,12 @@ struct llist_node *kmq_gather_writes(struct llist_node *list)
 			last->gather = job;
 		} else {
 			if (leader)
-				kmq_segment_read(leader);
+				kmq_write_segment(leader);
 			leader = job;
 		}
 		last = job;
 	}
 	if (leader)
-		kmq_segment_read(leader);
+		kmq_write_segment(leader);
 	return list;
 }

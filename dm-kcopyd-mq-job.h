@@ -129,7 +129,6 @@ struct kmq_reserve {
  * @sub_job_size: sectors that a job copies at once
  * @throttle:     or NULL
  * @offload:      disk that copies by itself, or NULL
- * @read_fn:      told when a copy has been read, or NULL
  * @background:   its workers are started when their CPU is idle, and give way to other tasks
  * @urgent:       number of those who wait for copies of the background: it does neither then
  * @refs:         one for each job, prepared callback and held item
@@ -154,7 +153,6 @@ struct dm_kcopyd_mq_client {
 	unsigned int sub_job_size;
 	struct dm_kcopyd_mq_throttle *throttle;
 	struct copy_offload *offload;
-	dm_kcopyd_mq_read_fn read_fn;
 	bool background;
 	atomic_t urgent;
 	struct percpu_ref refs;
@@ -199,7 +197,6 @@ struct dm_kcopyd_mq_client {
  * @offset:     the segment's start, sectors from the start of the copy
  * @count:      the segment's length in sectors
  * @progress:   first job: sectors handed out as segments so far
- * @unread:     first job: sectors that have not been read and found good; for kc->read_fn only
  * @write_pos:  first job: with WRITE_SEQ, offset of the segment to be written next
  * @live:       first job: jobs at work on this copy
  * @seq_wait:   first job: with WRITE_SEQ, jobs whose segment was read too early, by @list
@@ -254,7 +251,6 @@ struct kmq_job {
 	struct dm_io_region dests[DM_KCOPYD_MAX_REGIONS];
 
 	sector_t progress;
-	sector_t unread;
 	sector_t write_pos;
 	unsigned int live;
 	struct list_head seq_wait;
@@ -468,12 +464,12 @@ struct kmq_job *kmq_ready_to_offload(struct llist_node *node);
 struct kmq_job *kmq_ready_to_gather(struct llist_node *node);
 
 /**
- * kmq_segment_read() - write what was read, when it is this segment's turn
- * @job: the job, whose segment has been read, with followers in @gather whose pages @vecs has, too
+ * kmq_write_segment() - write what was read, when it is this segment's turn
+ * @job: the job, with followers in @gather whose pages @vecs has, too
  *
  * Context: a worker. May sleep as a bio's submitter may.
  */
-void kmq_segment_read(struct kmq_job *job);
+void kmq_write_segment(struct kmq_job *job);
 
 /**
  * kmq_bios_init() - make a client's bios for the second and later destinations

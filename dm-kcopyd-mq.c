@@ -283,8 +283,7 @@ static void kmq_segment_end(struct kmq_job *job)
 		kmq_finish(first);
 }
 
-/* Writes what there is, when it is this segment's turn. */
-static void kmq_write_segment(struct kmq_job *job)
+void kmq_write_segment(struct kmq_job *job)
 {
 	struct kmq_job *first = job->first;
 
@@ -324,25 +323,6 @@ restart:
 		kmq_finish(first);
 }
 
-/* Tells of those copies whose last segment is in the chain. */
-static void kmq_tell_read(const struct kmq_job *chain)
-{
-	for (; chain; chain = chain->gather) {
-		struct kmq_job *first = chain->first;
-
-		first->unread -= chain->count;
-		if (!first->unread)
-			first->kc->read_fn(first->context);
-	}
-}
-
-void kmq_segment_read(struct kmq_job *job)
-{
-	if (unlikely(job->kc->read_fn))
-		kmq_tell_read(job);
-	kmq_write_segment(job);
-}
-
 static void kmq_begin(struct kmq_job *job)
 {
 	if (job->first->zero) {
@@ -364,7 +344,7 @@ static void kmq_read_end(struct kmq_job *job)
 {
 	/* Not read_err, which may be that of another segment. */
 	if (likely(!job->bio.bi_status)) {
-		kmq_segment_read(job);
+		kmq_write_segment(job);
 		return;
 	}
 
@@ -398,7 +378,7 @@ static void kmq_salvage_end(struct kmq_job *job)
 				vec->bv_len >> SECTOR_SHIFT, KMQ_SALVAGE);
 		return;
 	}
-	kmq_segment_read(job);
+	kmq_write_segment(job);
 }
 
 static struct kmq_job *kmq_job_in_list(struct llist_node *node)
@@ -672,7 +652,6 @@ static void kmq_submit(struct dm_kcopyd_mq_client *kc, struct dm_kcopyd_mq_ticke
 	}
 
 	job->progress = 0;
-	job->unread = job->source.count;
 	if (unlikely(!kmq_next_segment(job))) {
 		job->state = KMQ_CALLBACK;
 		kmq_queue(job);

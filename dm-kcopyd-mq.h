@@ -112,14 +112,6 @@ struct dm_kcopyd_mq_item {
 };
 
 /**
- * typedef dm_kcopyd_mq_read_fn - function that is told that a copy has been read
- * @context: of the copy
- *
- * Context: process context, on the CPU of the copy.
- */
-typedef void (*dm_kcopyd_mq_read_fn)(void *context);
-
-/**
  * struct dm_kcopyd_mq_ticket - starts a copy without waiting, embedded in the caller's structure
  * @item:   @item.fn is set by the caller: starts the copy when @ticket has had to wait for a job
  * @job:    the engine's: the job that dm_kcopyd_mq_copy_with() is going to use
@@ -220,20 +212,6 @@ void dm_kcopyd_mq_client_destroy(struct dm_kcopyd_mq_client *kc);
  */
 bool dm_kcopyd_mq_client_offload(struct dm_kcopyd_mq_client *kc, struct block_device *from,
 				 struct block_device *to);
-
-/**
- * dm_kcopyd_mq_client_tell_read() - be told when a copy has been read
- * @kc: the client, to which nothing has been submitted yet
- * @fn: called with the copy's context, once, when all of its source has been read; before its last
- *      writes are submitted, and before the copy's own function
- *
- * There is no such call for a copy that a failed read ends, nor for one of which the device copies
- * a part: these have been read when they end. @fn runs where the copy's own function does, and may
- * do what that may.
- *
- * Context: any.
- */
-void dm_kcopyd_mq_client_tell_read(struct dm_kcopyd_mq_client *kc, dm_kcopyd_mq_read_fn fn);
 
 /**
  * dm_kcopyd_mq_client_offloads_to() - get the disk that copies by itself

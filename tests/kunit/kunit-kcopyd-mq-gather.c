@@ -240,36 +240,6 @@ static void write_error_is_one_copy_s(struct kunit *test)
 	expect_write(test, g->e->dst[1], 0, 0, 5);
 }
 
-static struct gather *told_of;
-static unsigned int told[MAX_COPIES];
-
-static void gather_tell(void *context)
-{
-	unsigned int i;
-
-	for (i = 0; i < told_of->nr; i++)
-		told[i] += context == told_of->copies[i];
-}
-
-/* Each copy that is written together with others has been read. */
-static void tells_that_each_has_been_read(struct kunit *test)
-{
-	struct gather *g = gather(test, 1);
-	unsigned int i;
-
-	told_of = g;
-	memset(told, 0, sizeof(told));
-	dm_kcopyd_mq_client_tell_read(g->e->kc, gather_tell);
-	for (i = 0; i < 5; i++)
-		gather_copy(test, g, &i, PAGE, 0);
-	gather_end_reads(test, g);
-	for (i = 0; i < 5; i++) {
-		ku_expect_copy(test, g->copies[i], 0, 0);
-		KUNIT_EXPECT_EQ(test, told[i], 1U);
-	}
-	expect_write(test, g->e->dst[0], 0, 0, 5);
-}
-
 static struct kunit_case gather_cases[] = {
 	KUNIT_CASE_PARAM(neighbours_are_written_together, order_gen_params),
 	KUNIT_CASE(no_more_than_fit),
@@ -277,7 +247,6 @@ static struct kunit_case gather_cases[] = {
 	KUNIT_CASE(others_stay_apart),
 	KUNIT_CASE(read_error_is_one_copy_s),
 	KUNIT_CASE_PARAM(write_error_is_one_copy_s, flags_gen_params),
-	KUNIT_CASE(tells_that_each_has_been_read),
 	{}
 };
 

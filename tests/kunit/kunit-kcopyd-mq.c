@@ -210,129 +210,6 @@ static void refuses_a_wrong_number_of_destinations(struct kunit *test)
 }
 
 /*
- * Who is told that all has been read.
- */
-
-/**
- * struct telling - a copy
- * @name:  of the case
- * @pages: that are copied
- * @dests: number of destinations
- * @flags: of the copy
- * @bad:   page that cannot be read, or NONE_BAD
- * @calls: how often it is told that all has been read
- */
-struct telling {
-	const char *name;
-	unsigned int pages;
-	unsigned int dests;
-	unsigned int flags;
-	unsigned int bad;
-	unsigned int calls;
-};
-
-#define NONE_BAD	UINT_MAX
-
-static const struct telling tellings[] = {
-	{ "one segment", 1, 1, 0, NONE_BAD, 1 },
-	{ "many segments", 20, 1, 0, NONE_BAD, 1 },
-	{ "two destinations", 20, 2, 0, NONE_BAD, 1 },
-	{ "in order", 20, 1, BIT(DM_KCOPYD_WRITE_SEQ), NONE_BAD, 1 },
-	{ "bad first page", 20, 1, 0, 0, 0 },
-	{ "bad last page", 20, 1, 0, 19, 0 },
-	{ "in order, bad first page", 20, 1, BIT(DM_KCOPYD_WRITE_SEQ), 0, 0 },
-	{ "in order, bad last page", 20, 1, BIT(DM_KCOPYD_WRITE_SEQ), 19, 0 },
-	{ "bad page that becomes zeroes", 20, 1, BIT(DM_KCOPYD_IGNORE_ERROR), 7, 1 },
-	{ "bad last page that becomes zeroes", 20, 1, BIT(DM_KCOPYD_IGNORE_ERROR), 19, 1 },
-};
-
-static void telling_desc(const struct telling *t, char *desc)
-{
-	strscpy(desc, t->name, KUNIT_PARAM_DESC_SIZE);
-}
-
-KUNIT_ARRAY_PARAM(telling, tellings, telling_desc);
-
-/* What the function was told, and when. */
-static struct told {
-	struct engine *e;
-	unsigned int calls;
-	void *context;
-	bool ended;
-	unsigned int reads;
-	unsigned int writes;
-} told;
-
-static void tell(void *context)
-{
-	told.calls++;
-	told.context = context;
-	told.ended = completion_done(&told.e->copy->ended);
-	told.reads = engine_records(told.e->src);
-	told.writes = engine_records(told.e->dst[0]);
-}
-
-/* Once, when the last page has been read, and before it is written. */
-static void tells_when_all_is_read(struct kunit *test)
-{
-	const struct telling *t = test->param_value;
-	struct engine *e = engine(test, t->dests, t->pages * PAGE);
-
-	told = (struct told){ .e = e };
-	dm_kcopyd_mq_client_tell_read(e->kc, tell);
-	if (t->bad != NONE_BAD)
-		test_disk_fail(e->src, OP_BIT(REQ_OP_READ), t->bad * PAGE, 1, BLK_STS_MEDIUM);
-	engine_copy(e, t->flags);
-	KUNIT_ASSERT_TRUE(test, ku_copy_wait(e->copy));
-	KUNIT_EXPECT_EQ(test, told.calls, t->calls);
-	if (!t->calls)
-		return;
-	KUNIT_EXPECT_PTR_EQ(test, told.context, (void *)e->copy);
-	KUNIT_EXPECT_FALSE(test, told.ended);
-	KUNIT_EXPECT_GE(test, told.reads, t->pages);
-	KUNIT_EXPECT_LT(test, told.writes, t->pages);
-}
-
-/* What the last writes of a copy wait for holds up nobody who waits for its reading. */
-static void tells_while_it_is_written(struct kunit *test)
-{
-	struct engine *e = engine(test, 1, 3 * PAGE);
-	unsigned int i;
-
-	told = (struct told){ .e = e };
-	dm_kcopyd_mq_client_tell_read(e->kc, tell);
-	test_disk_hold(e->src);
-	test_disk_hold(e->dst[0]);
-	engine_copy(e, 0);
-	KUNIT_ASSERT_TRUE(test, ku_wait_until(engine_records(e->src) == 3));
-	for (i = 1; i <= 2; i++) {
-		test_disk_end_oldest(e->src, 1);
-		KUNIT_ASSERT_TRUE(test, ku_wait_until(engine_records(e->dst[0]) == i));
-		KUNIT_EXPECT_EQ(test, READ_ONCE(told.calls), 0U);
-	}
-	test_disk_end_oldest(e->src, 1);
-	KUNIT_ASSERT_TRUE(test, ku_wait_until(engine_records(e->dst[0]) == 3));
-	KUNIT_EXPECT_EQ(test, READ_ONCE(told.calls), 1U);
-	KUNIT_EXPECT_FALSE(test, completion_done(&e->copy->ended));
-	test_disk_release(e->src);
-	test_disk_release(e->dst[0]);
-	ku_expect_copy(test, e->copy, 0, 0);
-	KUNIT_EXPECT_EQ(test, told.calls, 1U);
-}
-
-/* Where nothing is read nobody is told. */
-static void tells_of_no_zeroes(struct kunit *test)
-{
-	struct engine *e = engine(test, 1, 3 * PAGE);
-
-	told = (struct told){ .e = e };
-	dm_kcopyd_mq_client_tell_read(e->kc, tell);
-	dm_kcopyd_mq_zero(e->kc, 1, e->to, 0, ku_copy_done, e->copy);
-	ku_expect_copy(test, e->copy, 0, 0);
-	KUNIT_EXPECT_EQ(test, told.calls, 0U);
-}
-
-/*
  * Errors.
  */
 
@@ -711,9 +588,6 @@ static struct kunit_case kcopyd_cases[] = {
 	KUNIT_CASE_PARAM(copies_to_the_right_place, place_gen_params),
 	KUNIT_CASE(nothing_to_copy_needs_no_io),
 	KUNIT_CASE_PARAM(refuses_a_wrong_number_of_destinations, count_gen_params),
-	KUNIT_CASE_PARAM(tells_when_all_is_read, telling_gen_params),
-	KUNIT_CASE(tells_while_it_is_written),
-	KUNIT_CASE(tells_of_no_zeroes),
 	KUNIT_CASE_PARAM(each_destination_has_a_bit, failing_gen_params),
 	KUNIT_CASE(a_bit_for_the_only_destination),
 	KUNIT_CASE(errors_of_segments_add_up),
