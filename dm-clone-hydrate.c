@@ -6,8 +6,8 @@
  * The window (@step) limits the sectors under way. It doubles with each round of copies that comes
  * back in time, as long as nobody else does I/O. A bio of anybody else makes it small again, until
  * a pause has lasted for a while, and no batch begins while such a bio is under way; so a user's
- * I/O never has much of ours to wait for. If there is no pause, a small batch is copied now and
- * then all the same: a clone must become complete some day.
+ * I/O never has much of ours to wait for. If there is no pause for a while, a small batch is copied
+ * now and then all the same: a clone must become complete some day.
  *
  * A user's I/O waits for what is under way when it comes. "In time" is twice what the smallest copy
  * takes by itself: the devices are in use all the time then, and more would only wait. It may be a
@@ -100,6 +100,7 @@ static bool clone_others_are_busy(struct clone *clone, u64 now)
 	struct clone_hydrator *h = &clone->hydrator;
 	unsigned long begun = 0, ended = 0;
 	unsigned int cpu;
+	bool busy;
 
 	lockdep_assert_held(&h->lock);
 
@@ -110,11 +111,16 @@ static bool clone_others_are_busy(struct clone *clone, u64 now)
 	for_each_possible_cpu(cpu)
 		begun += READ_ONCE(per_cpu_ptr(clone->cpus, cpu)->begun);
 
-	if (begun != h->begun || begun != ended) {
+	busy = begun != h->begun || begun != ended;
+	if (busy) {
 		h->step = min_t(sector_t, CLONE_STEP_SECTORS, h->ceiling);
 		h->calm_at = now + CLONE_CALM;
 		h->measured = 0;
 	}
+	/* The first bio after a pause does not wait for a trickle, too. */
+	if (busy && !h->others)
+		h->trickle_at = max(h->trickle_at, h->calm_at);
+	h->others = busy;
 	h->begun = begun;
 	return begun != ended;
 }

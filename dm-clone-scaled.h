@@ -109,6 +109,7 @@ struct clone_cpu {
  * @measured_nr: number of them
  * @failures:  regions that failed one after another
  * @begun:     bios mapped when it was last looked
+ * @others:    there were bios of others then
  * @retry_at:  ns; nothing is begun before
  * @probe_at:  ns; when @latency is measured again
  * @trickle_at: ns; when a small batch is due although others do I/O
@@ -140,6 +141,7 @@ struct clone_hydrator {
 	unsigned int measured_nr;
 	unsigned int failures;
 	unsigned long begun;
+	bool others;
 	u64 retry_at;
 	u64 probe_at;
 	u64 trickle_at;

@@ -870,7 +870,12 @@ static void gives_way(struct kunit *test)
 	struct clone_hydrator *h = &f->clone.hydrator;
 	u64 since = f->ns;
 
+	/* The first one after a pause waits for nothing of ours. */
 	others(f, 2, 1);
+	work(f);
+	KUNIT_EXPECT_EQ(test, f->nr_copies, 0U);
+	KUNIT_EXPECT_EQ(test, f->delay, nsecs_to_jiffies(CLONE_POLL));
+	pass(f, CLONE_CALM);
 	work(f);
 	expect_copy(test, f, 0, 0, STEP);
 	KUNIT_EXPECT_EQ(test, f->nr_copies, 1U);
@@ -909,6 +914,8 @@ static void trickles_large_regions_more_seldom(struct kunit *test)
 	clone_hydrator_run(&f->clone);
 	others(f, 1, 0);
 	work(f);
+	pass(f, CLONE_CALM);
+	work(f);
 	expect_copy(test, f, 0, 0, 1);
 	since = f->ns;
 	others(f, 1, 1);
@@ -935,6 +942,8 @@ static void trickles_what_it_says(struct kunit *test)
 	h->ceiling = CLONE_LEAST_SECTORS;
 	others(f, 1, 0);
 	work(f);
+	pass(f, CLONE_CALM);
+	work(f);
 	since = f->ns;
 	while (f->ns < since + 2ULL * NSEC_PER_SEC) {
 		if (open_copies(f))
@@ -958,6 +967,8 @@ static void trickles_when_there_is_something(struct kunit *test)
 	others(f, 1, 0);
 	work(f);
 	KUNIT_EXPECT_EQ(test, f->nr_copies, 0U);
+	pass(f, CLONE_CALM);
+	work(f);
 	clone_region_release(&f->clone, 0, BLK_STS_IOERR);
 	f->delay = 0;
 	work(f);
