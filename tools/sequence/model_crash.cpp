@@ -159,7 +159,8 @@ Model::Survival Model::survival(const std::string &cow) const
 	// The power fails with the usual origin above it.
 	if (!snapshot || usual == kCows.end() || snapshot->origin != usual->origin)
 		return {};
-	if (snapshot->blind || garbage_.contains(cow) || (!snapshot->durable && !snapshot->fresh))
+	if (snapshot->blind || snapshot->vague || garbage_.contains(cow) ||
+	    (!snapshot->durable && !snapshot->fresh))
 		return {};
 
 	const bool is_valid = snapshot->validity == Validity::valid;
