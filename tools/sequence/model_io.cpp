@@ -133,6 +133,7 @@ Answer Model::write_origin(const std::string &origin, std::uint64_t sector, Io &
 		const Chunk &chunk = snapshot->chunks[number];
 		const bool is_told = protect && snapshot->active && !snapshot->merges;
 		const bool is_shown = sector >= snapshot->begin && sector < snapshot->end;
+		const bool copies = is_told && is_shown;
 
 		if (snapshot.get() == merging)
 			continue;
@@ -141,12 +142,12 @@ Answer Model::write_origin(const std::string &origin, std::uint64_t sector, Io &
 		// Outside of what it shows it may copy, or not.
 		if (is_told && chunk == Chunk::none)
 			copy(snapshot, number, true, is_shown ? &io : nullptr);
-		else if (is_told && chunk == Chunk::maybe && is_shown)
+		else if (copies && chunk == Chunk::maybe)
 			need(snapshot, number, true, io);
-		if (!is_told && chunk == Chunk::maybe)
+		if (!copies && chunk == Chunk::maybe)
 			snapshot->contents[sector].add(io.values, kBegin);
 		// The snapshot has the chunk, but after a power cut perhaps not.
-		if (!is_told && chunk == Chunk::copied && !snapshot->durable_chunks[number])
+		if (!copies && chunk == Chunk::copied && !snapshot->durable_chunks[number])
 			snapshot->contents[sector].add_left(Cell(io.values).after_cut());
 	}
 
