@@ -114,6 +114,13 @@ Runner::Complaint Runner::settle()
 	return std::nullopt;
 }
 
+// Whether a status may commit: not if that would wait, nor if it would do what a flush before it has
+// left out.
+bool Runner::commits(const std::string &device) const
+{
+	return !observer_ && !model_->is_stuck(device);
+}
+
 Runner::Complaint Runner::check()
 {
 	for (const std::string_view name : kMapped) {
@@ -125,8 +132,7 @@ Runner::Complaint Runner::check()
 			if (inactive && !model_->has_inactive(device))
 				continue;
 
-			// A status that commits would do what a flush before it has left out.
-			const bool commit = !observer_ && !model_->is_stuck(device);
+			const bool commit = commits(device);
 			const ShownLines table = kernel_.show(device, inactive, true, commit);
 			const ShownLines status = kernel_.show(device, inactive, false, commit);
 
@@ -222,10 +228,11 @@ Runner::Complaint Runner::resume_all(bool by_force)
 Runner::Complaint Runner::finish(const std::string &device)
 {
 	const auto end = std::chrono::steady_clock::now() + patience_;
+	const bool commit = commits(device);
 
 	for (;;) {
-		const ShownLines table = kernel_.show(device, false, true, true);
-		const ShownLines status = kernel_.show(device, false, false, true);
+		const ShownLines table = kernel_.show(device, false, true, commit);
+		const ShownLines status = kernel_.show(device, false, false, commit);
 
 		if (Complaint complaint = model_->check(device, false, table, status))
 			return device + ": " + *complaint;
@@ -243,7 +250,7 @@ Runner::Complaint Runner::finish_all()
 		const std::string device(name);
 
 		if (model_->exists(device) && !model_->may_be_gone(device) &&
-		    !model_->is_suspended(device))
+		    !model_->is_stuck(device))
 			if (Complaint complaint = finish(device))
 				return complaint;
 	}

@@ -60,6 +60,7 @@ private:
 	Complaint reap(unsigned int milliseconds);
 	Complaint wait();
 	Complaint settle();
+	[[nodiscard]] bool commits(const std::string &device) const;
 	Complaint check();
 	Complaint resume_all(bool by_force);
 	Complaint finish(const std::string &device);
