@@ -114,8 +114,7 @@ Runner::Complaint Runner::settle()
 	return std::nullopt;
 }
 
-// Whether a status may commit: not if that would wait, nor if it would do what a flush before it has
-// left out.
+// Whether a status may commit: not if that would wait, or do what a flush before it has left out.
 bool Runner::commits(const std::string &device) const
 {
 	return !observer_ && !model_->is_stuck(device);
