@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 # shellcheck source=tests/guest/snap.sh
 . "$lib/snap.sh"
-DESCRIPTION="snapshots of nothing, 15 PiB and 4 EiB: what is written there stays, near the end, too, and under a snapshot"
+DESCRIPTION="snapshots of nothing, 15 PiB and 4 EiB: what is written stays, near the end, too, and under a snapshot"
 KERNELS=stock
 
 # of_nothing SECTORS: as LVM makes it of --virtualsize, on the zero target
