@@ -2,6 +2,7 @@
 #ifndef DMSC_SEQUENCE_SELF_TEST_H
 #define DMSC_SEQUENCE_SELF_TEST_H
 
+#include <functional>
 #include <ostream>
 
 namespace dmsc
@@ -9,6 +10,11 @@ namespace dmsc
 
 // Whether the model says what is known without it, and sequences are shrunk. Prints what it checks.
 bool self_test(std::ostream &out);
+
+// Takes what is checked, and whether it is so.
+using Check = std::function<void(const char *what, bool passed)>;
+// The part about power cuts.
+void self_test_crash(const Check &check);
 
 } // namespace dmsc
 
