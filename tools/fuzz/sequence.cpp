@@ -219,7 +219,8 @@ bool Sequence::may_resume(const Loaded &loaded)
 
 void Sequence::activate(Loaded &loaded)
 {
-	if (!loaded.line)
+	// One that has lost its snapshot does not take it back.
+	if (!loaded.line || loaded.line->over)
 		return;
 
 	Line &line = *loaded.line;
