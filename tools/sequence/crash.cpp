@@ -28,7 +28,6 @@ constexpr std::string_view kPartPrefix = "seq-left-";
 // Of the log's head, so that an old one is not taken for the new one.
 constexpr std::uint64_t kHeadSectors = 8;
 constexpr std::uint64_t kPiece = 256;
-constexpr auto kPatience = std::chrono::seconds(20);
 
 std::string path_of(DeviceNumber number)
 {

@@ -12,6 +12,7 @@
 #include "subject.h"
 #include "survivors.h"
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -68,6 +69,8 @@ private:
 
 	// The device that is looked at.
 	static constexpr std::string_view kLooked = "seq-left";
+	// Merges and hydrations have to end in this time.
+	static constexpr std::chrono::seconds kPatience{20};
 
 	void must(int error, const std::string &what) const;
 	void become(const std::string &table_type, const std::string &params);

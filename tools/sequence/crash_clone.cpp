@@ -7,38 +7,12 @@
 #include "layout.h"
 
 #include <chrono>
-#include <sstream>
+#include <optional>
 #include <string>
 #include <thread>
 
 namespace dmsc
 {
-
-namespace
-{
-
-constexpr auto kPatience = std::chrono::seconds(20);
-
-// What the status of a clone says: "8 USED/BLOCKS REGION HYDRATED/REGIONS ...".
-struct Progress {
-	std::uint64_t hydrated = 0;
-	std::uint64_t regions = 0;
-	bool writable = false;
-};
-
-Progress parse_progress(const std::string &status)
-{
-	std::istringstream in(status);
-	std::string skipped;
-	char slash = 0;
-	Progress progress;
-
-	in >> skipped >> skipped >> skipped >> progress.hydrated >> slash >> progress.regions;
-	progress.writable = in && status.ends_with(" rw");
-	return progress;
-}
-
-} // namespace
 
 // To the end; what it shows does not change.
 Crash::Complaint Crash::hydrate(const Image &contents)
@@ -48,11 +22,11 @@ Crash::Complaint Crash::hydrate(const Image &contents)
 	must(control_.message(std::string(kLooked), 0, "enable_hydration"), "enable_hydration");
 	for (;;) {
 		const std::string text = status();
-		const Progress progress = parse_progress(text);
+		const std::optional<Progress> progress = parse_progress(text);
 
-		if (!progress.writable)
+		if (!progress || !text.ends_with(" rw"))
 			return "is \"" + text + "\" while it is hydrated";
-		if (progress.hydrated == progress.regions)
+		if (progress->hydrated == progress->regions)
 			break;
 		if (std::chrono::steady_clock::now() > end)
 			return "is not hydrated: " + text;
@@ -80,9 +54,9 @@ Crash::Complaint Crash::open(const CloneOf &clone, const Model::CloneLeft &left,
 		return type + ": cannot be resumed: " + error_name(error);
 
 	const std::string text = status();
-	const Progress progress = parse_progress(text);
+	const std::optional<Progress> progress = parse_progress(text);
 
-	if (!progress.writable || progress.hydrated < left.durable)
+	if (!progress || !text.ends_with(" rw") || progress->hydrated < left.durable)
 		return type + ": is \"" + text + "\", but " + std::to_string(left.durable) +
 		       " regions were durable";
 

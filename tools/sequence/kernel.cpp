@@ -94,7 +94,7 @@ std::string Kernel::argument(const std::string &word) const
 
 	if (found == devices_.end())
 		return word;
-	if (simple(DM_DEV_STATUS, found->second.name, 0) != 0)
+	if (!exists(word))
 		return "0:0";
 	return dmsc::to_string(found->second.number);
 }
@@ -409,11 +409,6 @@ void Kernel::fill() const
 		tag++;
 	}
 	pool.flush();
-}
-
-bool Kernel::clear()
-{
-	return clear(true);
 }
 
 bool Kernel::clear(bool below_too)

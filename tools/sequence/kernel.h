@@ -46,8 +46,8 @@ public:
 	// All devices are as at the begin of a sequence, whatever became of the one before. Returns
 	// false if some cannot be removed, or I/O does not end.
 	bool reset();
-	// No devices are left; false if some cannot be removed.
-	bool clear();
+	// No devices are left, but perhaps those below; false if some cannot be removed.
+	bool clear(bool below_too = true);
 
 	int perform(const Operation &operation);
 	// Begins an I/O; a write writes the tag.
@@ -82,7 +82,6 @@ private:
 	[[nodiscard]] std::string argument(const std::string &word) const;
 	[[nodiscard]] ShownLine translate(const Target &target) const;
 	[[nodiscard]] std::string path(const std::string &device) const;
-	bool clear(bool below_too);
 	bool remove_all(bool below_too);
 	void release();
 	void fill() const;

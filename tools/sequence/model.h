@@ -64,6 +64,15 @@ struct Usage {
 // Nothing if it says something else, such as "Invalid".
 std::optional<Usage> parse_usage(const std::string &status);
 
+// What that of a clone says, in regions: "8 USED/BLOCKS REGION HYDRATED/REGIONS ...".
+struct Progress {
+	std::uint64_t hydrated = 0;
+	std::uint64_t regions = 0;
+};
+
+// Nothing if it says something else, such as "Fail".
+std::optional<Progress> parse_progress(const std::string &status);
+
 class Model
 {
 public:

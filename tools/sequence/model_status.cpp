@@ -85,20 +85,15 @@ bool Model::goes_on(const std::string &device, const ShownLines &status) const
 		return false;
 	for (std::size_t i = 0; i < std::min(status.size(), mapped.live->size()); i++) {
 		const Target &target = (*mapped.live)[i];
-		std::istringstream in(status[i].text);
-		std::uint64_t done = 0;
-		std::uint64_t all = 0;
-		std::uint64_t other = 0;
-		std::string words;
-		char slash = 0;
 
-		// "8 USED/BLOCKS REGION HYDRATED/REGIONS"
-		if (can_hydrate(target) && target.clone->hydrates && target.clone->threshold != 0 &&
-		    in >> words >> words >> words >> done >> slash >> all && done != all)
-			return true;
-		// "USED/TOTAL METADATA", or "Merge failed"
-		if (can_merge(target) && in >> done >> slash >> other >> all && done != all)
-			return true;
+		if (can_hydrate(target) && target.clone->hydrates && target.clone->threshold != 0)
+			if (const auto progress = parse_progress(status[i].text);
+			    progress && progress->hydrated != progress->regions)
+				return true;
+		if (can_merge(target))
+			if (const auto usage = parse_usage(status[i].text);
+			    usage && usage->used != usage->metadata)
+				return true;
 	}
 	return false;
 }
@@ -159,6 +154,17 @@ std::optional<Usage> parse_usage(const std::string &status)
 		return std::nullopt;
 	return Usage{std::stoull(status), std::stoull(status.substr(slash + 1)),
 		     std::stoull(status.substr(space))};
+}
+
+std::optional<Progress> parse_progress(const std::string &status)
+{
+	std::istringstream in(status);
+	std::string skipped;
+	char slash = 0;
+	Progress progress;
+
+	in >> skipped >> skipped >> skipped >> progress.hydrated >> slash >> progress.regions;
+	return in ? std::optional(progress) : std::nullopt;
 }
 
 Model::Complaint Model::check_usage(const Holder &holder, const std::string &status)

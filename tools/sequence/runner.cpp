@@ -243,30 +243,32 @@ Runner::Complaint Runner::finish(const std::string &device)
 	}
 }
 
+// Devices of which nothing below is suspended.
+std::vector<std::string> Runner::running() const
+{
+	std::vector<std::string> devices(kMapped.begin(), kMapped.end());
+
+	std::erase_if(devices, [this](const std::string &device) {
+		return !model_->exists(device) || model_->may_be_gone(device) ||
+		       model_->is_stuck(device);
+	});
+	return devices;
+}
+
 Runner::Complaint Runner::finish_all()
 {
-	for (const std::string_view name : kMapped) {
-		const std::string device(name);
-
-		if (model_->exists(device) && !model_->may_be_gone(device) &&
-		    !model_->is_stuck(device))
-			if (Complaint complaint = finish(device))
-				return complaint;
-	}
+	for (const std::string &device : running())
+		if (Complaint complaint = finish(device))
+			return complaint;
 	return std::nullopt;
 }
 
 Runner::Complaint Runner::start_all()
 {
-	for (const std::string_view name : kMapped) {
-		const std::string device(name);
-
-		if (model_->exists(device) && !model_->may_be_gone(device) &&
-		    !model_->is_suspended(device))
-			for (const Operation &each : model_->starters(device))
-				if (Complaint complaint = step(each))
-					return complaint;
-	}
+	for (const std::string &device : running())
+		for (const Operation &each : model_->starters(device))
+			if (Complaint complaint = step(each))
+				return complaint;
 	return std::nullopt;
 }
 

@@ -13,6 +13,7 @@
 #include <ostream>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace dmsc
 {
@@ -64,6 +65,7 @@ private:
 	Complaint check();
 	Complaint resume_all(bool by_force);
 	Complaint finish(const std::string &device);
+	[[nodiscard]] std::vector<std::string> running() const;
 	Complaint finish_all();
 	Complaint start_all();
 	Complaint take_down();
