@@ -33,28 +33,10 @@ setup()
 	table="0 $(sectors "$o") $(merge) $o $c ${2:-P} $chunk"
 }
 
-# As LVM does it: the snapshot goes, the origin becomes the target that merges it.
-merge_start()
-{
-	dmsetup reload origin --table "$table"
-	dmsetup suspend snap
-	dmsetup suspend origin
-	dmsetup resume origin
-	dm_remove snap
-}
-
-is_merged()
-{
-	local usage
-
-	usage=$(snap_usage origin)
-	[[ ${usage%%/*} == "${usage##* }" && ${usage##* } == $((2 * chunk)) ]]
-}
-
 # finish: it is merged, and the origin's device itself is what the snapshot was.
 finish()
 {
-	wait_for 100 is_merged
+	wait_for 100 is_merged origin "$chunk"
 	assert_eq "$(checksum /dev/mapper/origin)" "$sum" "contents through the target"
 	dm_remove origin
 	assert_eq "$(checksum "$o")" "$sum" "contents of the origin, chunk size $chunk"
@@ -66,7 +48,7 @@ simple()
 
 	for size in $(slow_or 8 "1 8 64 2048"); do
 		setup "$size" "$1"
-		merge_start
+		merge_start "$table"
 		assert_match "$(dmsetup table origin)" " $1 $size$"
 		finish
 	done
@@ -104,7 +86,7 @@ interrupted()
 	finish
 	# Back to a snapshot, in the middle.
 	setup 8
-	merge_start
+	merge_start "$table"
 	if is_ours; then
 		dmsetup create snap --notable
 		dmsetup reload snap --table "${table/$(merge)/$snapshot}"
@@ -131,10 +113,10 @@ with_others()
 	setup 16
 	snap_create other origin "$o" "$c2" P 8
 	sum2=$(checksum /dev/mapper/other)
-	merge_start
+	merge_start "$table"
 	snap_create third origin "$o" "$c3" N 32
 	sum3=$(checksum /dev/mapper/third)
-	wait_for 100 is_merged
+	wait_for 100 is_merged origin "$chunk"
 	assert_eq "$(checksum /dev/mapper/other)" "$sum2" "the other snapshot"
 	[[ $(snap_usage third) != 0/* ]] || sum3=$sum
 	assert_eq "$(checksum /dev/mapper/third)" "$sum3" "a snapshot taken during the merge"
@@ -167,7 +149,7 @@ with_load()
 		dmsetup resume origin
 	done
 	wait $! || { cat /tmp/load.txt; fail "wrong data during the merge"; }
-	wait_for 100 is_merged
+	wait_for 100 is_merged origin "$chunk"
 	dm_remove origin
 }
 
@@ -192,28 +174,16 @@ fails_then_ends()
 	finish
 }
 
-# A part of the origin that the snapshot has exceptions for cannot be written.
+# with_errors DEVICE FIRST COUNT UNREADABLE: of "o" or "c", see fails_then_ends
 with_errors()
 {
-	local real=$o
+	local -n device=$1
+	local real=$device
 
-	o=$(below below "$real")
+	device=$(below below "$real")
 	setup 8
-	fails_then_ends 8000 8 0
-	o=$real
-	dm_remove below
-}
-
-# A chunk of the COW device cannot be read: the first one behind the header and the first area of exceptions, which is
-# the origin's first one.
-with_cow_errors()
-{
-	local real=$c
-
-	c=$(below below "$real")
-	setup 8
-	fails_then_ends 16 8 1
-	c=$real
+	fails_then_ends "$2" "$3" "$4"
+	device=$real
 	dm_remove below
 }
 
@@ -254,6 +224,9 @@ run_test()
 	interrupted
 	with_others
 	with_load
-	with_errors
-	with_cow_errors
+	# A part of the origin that the snapshot has exceptions for cannot be written.
+	with_errors o 8000 8 0
+	# A chunk of the COW device cannot be read: the first one behind the header and the first area of exceptions, which
+	# is the origin's first one.
+	with_errors c 16 8 1
 }

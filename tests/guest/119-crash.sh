@@ -37,13 +37,8 @@ first_writes()
 merge()
 {
 	dm_create origin "0 $size merge-scaled $o $c P $1"
-	wait_for 60 is_merged "$1"
+	wait_for 60 is_merged origin "$1"
 	dm_remove origin
-}
-
-is_merged()
-{
-	[[ $(snap_usage origin) == "$((2 * $1))/"*" $((2 * $1))" ]]
 }
 
 # look CHUNK: what is on the replayed disk. The snapshot must be what the origin was when it was taken; before that was

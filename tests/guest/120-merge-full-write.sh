@@ -6,11 +6,6 @@ DESCRIPTION="a merge waits for a write of a whole chunk to another snapshot, and
 TIMEOUT=90
 KERNELS=stock
 
-is_merged()
-{
-	[[ $(snap_usage origin) == "16/$(sectors "$c") 16" ]]
-}
-
 run_test()
 {
 	local o c other write
@@ -36,7 +31,8 @@ run_test()
 	dmsetup resume origin
 	dm_remove s1
 	wait "$write"
-	wait_for 20 is_merged
+	wait_for 20 is_merged origin
+	assert_eq "$(snap_usage origin)" "16/$(sectors "$c") 16"
 	assert_holds /dev/mapper/origin 80 8 s
 	assert_holds /dev/mapper/s2 80 8 t
 	dm_remove s2 slow origin

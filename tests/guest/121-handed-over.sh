@@ -5,17 +5,6 @@
 DESCRIPTION="a table whose snapshot was handed over gets nothing back when it is resumed"
 KERNELS=stock
 
-# usage NAME: used sectors and those of metadata.
-usage()
-{
-	snap_usage "$1" | awk '{ sub("/.*", "", $1); print $1, $2 }'
-}
-
-is_merged()
-{
-	[[ $(usage origin) == "16 16" ]]
-}
-
 # The origin's device merges the snapshot; the snapshot's own device is resumed in the middle of a batch.
 while_merging()
 {
@@ -44,7 +33,7 @@ while_merging()
 	assert_holds /dev/mapper/origin 80 8 b
 	dmsetup suspend s1
 	dmsetup resume s1
-	wait_for 30 is_merged
+	wait_for 30 is_merged origin
 	assert_holds /dev/mapper/origin 80 8 b
 	assert_holds "$o" 80 8 b
 	assert_holds /dev/mapper/origin 8000 8 s

@@ -34,11 +34,7 @@ stripes()
 		put /dev/mapper/snap 20000 300 s
 		assert_holds /dev/mapper/snap 0 20000 a
 		assert_holds /dev/mapper/snap 20000 300 s
-		dmsetup reload origin --table "0 32768 merge-scaled /dev/mapper/under /dev/mapper/cow P $chunk"
-		dmsetup suspend snap
-		dmsetup suspend origin
-		dmsetup resume origin
-		dm_remove snap
+		merge_start "0 32768 merge-scaled /dev/mapper/under /dev/mapper/cow P $chunk"
 		wait_for 30 is_merged origin $chunk
 		dm_remove origin
 		assert_holds /dev/mapper/under 0 20000 a
@@ -47,12 +43,6 @@ stripes()
 		dm_remove cow under
 		cleanup_devices > /dev/null
 	done
-}
-
-# is_merged DEVICE CHUNK
-is_merged()
-{
-	[[ $(snap_usage "$1") == "$((2 * $2))/"*" $((2 * $2))" ]]
 }
 
 # A leg of the origin fails under load; then the origin is on the other one alone, as LVM repairs it.

@@ -65,6 +65,24 @@ cow_clear()
 	dd if=/dev/zero of="$1" bs=4k count=1 oflag=direct status=none
 }
 
+# merge_start TABLE: as LVM does it: "snap" goes, and "origin" becomes the target that merges it.
+merge_start()
+{
+	dmsetup reload origin --table "$1"
+	dmsetup suspend snap
+	dmsetup suspend origin
+	dmsetup resume origin
+	dm_remove snap
+}
+
+# is_merged NAME [CHUNK]: no exception is left; there are a header and an area of metadata.
+is_merged()
+{
+	local chunk=${2:-8}
+
+	[[ $(snap_usage "$1") == "$((2 * chunk))/"*" $((2 * chunk))" ]]
+}
+
 # put DEVICE SECTOR COUNT [CHARACTER]: writes sectors that are full of one character, in one request.
 put()
 {
