@@ -92,7 +92,7 @@ int convert(const Options &options)
 	auto stock = dmsc::read_stock_clone(from);
 	const CloneMetadata metadata(stock.geometry, std::move(stock.bits));
 
-	metadata.write(to);
+	metadata.create(to);
 	std::cout << metadata.hydrated() << " of " << metadata.geometry().regions()
 		  << " regions of " << metadata.geometry().region_size << " sectors are hydrated\n";
 	return 0;

@@ -89,6 +89,11 @@ CloneSuperState look_at_clone_super(std::span<const std::byte> block)
 		       : CloneSuperState::foreign;
 }
 
+void mark_as_stock(std::span<std::byte> block)
+{
+	store_little_endian(block, kStockMagicAt, 8, kStockMagic);
+}
+
 CloneSuper load_clone_super(std::span<const std::byte> block)
 {
 	const auto field = [block](std::size_t at) { return load_little_endian(block, at, 8); };

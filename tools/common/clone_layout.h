@@ -88,6 +88,8 @@ enum class CloneSuperState { zero, valid, damaged, stock, foreign };
 
 CloneSuperState look_at_clone_super(std::span<const std::byte> block);
 CloneSuper load_clone_super(std::span<const std::byte> block);
+// A superblock whose state is "stock"; not a valid one of dm-clone's.
+void mark_as_stock(std::span<std::byte> block);
 // With its checksum; the rest of the block is zero.
 void store_clone_super(std::span<std::byte> block, const CloneSuper &super);
 

@@ -22,6 +22,8 @@ std::string_view fault_of(CloneSuperState state)
 		return " is missing";
 	case CloneSuperState::damaged:
 		return " has a wrong checksum";
+	case CloneSuperState::stock:
+		return " is one of dm-clone's";
 	default:
 		return " is something else";
 	}
@@ -144,6 +146,19 @@ void CloneMetadata::write(const File &device) const
 		device.write(copy * kCloneBlock, block);
 		device.sync();
 	}
+}
+
+// A device that was zeroed must not begin a new clone halfway, nor one with another clone's
+// superblock go on as that one. dm-clone refuses the superblock, too, for its checksum.
+void CloneMetadata::create(const File &device) const
+{
+	std::vector<std::byte> block(kCloneBlock);
+
+	mark_as_stock(block);
+	for (std::size_t copy = 0; copy < kCloneSupers; copy++)
+		device.write(copy * kCloneBlock, block);
+	device.sync();
+	write(device);
 }
 
 void CloneMetadata::assume(bool hydrated)

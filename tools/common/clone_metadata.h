@@ -31,6 +31,9 @@ public:
 	CloneMetadata(const CloneGeometry &geometry, RegionBits bits);
 
 	void write(const File &device) const;
+	// Writes it to a device that has other contents. While it is half done, clones of either
+	// kind are refused with it: ours say that it has to be converted.
+	void create(const File &device) const;
 	// Decides for the sectors that could not be read.
 	void assume(bool hydrated);
 
