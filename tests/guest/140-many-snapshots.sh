@@ -28,9 +28,14 @@ what()
 	echo "${letters:$(($1 / 10)):1}"
 }
 
+load_has_begun()
+{
+	[[ $(snap_usage snap0) != "$before" ]]
+}
+
 run_test()
 {
-	local o c i count
+	local o c i count before
 
 	count=$(long_or 100 20)
 	o=$(nullb_create size=1)
@@ -47,9 +52,13 @@ run_test()
 		assert_holds "/dev/mapper/snap$i" 96 1952 z
 	done
 
-	# All of them copy for each of these writes. Some go meanwhile.
+	# All of them copy for this write, more than can share a read of the chunk.
+	put /dev/mapper/origin 1024 32 y
+	before=$(snap_usage snap0)
+	# And for each of these. Some go meanwhile.
 	run_fio /tmp/load --name=load --filename=/dev/mapper/origin --rw=randwrite --bs=4k --direct=1 --ioengine=libaio \
-		--iodepth=8 --offset=64k --size=512k --number_ios=12 &
+		--iodepth=8 --offset=64k --size=512k --number_ios=40 &
+	wait_for 20 load_has_begun
 	for ((i = 1; i + 3 < count; i += 6)); do
 		dmsetup remove "snap$i" "snap$((i + 3))"
 	done
