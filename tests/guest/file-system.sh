@@ -24,7 +24,7 @@ fs_mount()
 
 	[[ $fs != xfs ]] || option=(-o nouuid)
 	mkdir -p "$2"
-	mount -t $fs ${option[@]+"${option[@]}"} "$1" "$2"
+	mount -t "$fs" ${option[@]+"${option[@]}"} "$1" "$2"
 }
 
 # fs_check DEVICE: of one that is not mounted; nothing may be wrong with it
