@@ -2,32 +2,11 @@
 # shellcheck shell=bash
 # shellcheck source=tests/guest/snap.sh
 . "$lib/snap.sh"
+# shellcheck source=tests/guest/lvm.sh
+. "$lib/lvm.sh"
 DESCRIPTION="LVM's snapshots by takeover of the stock names: create, extend, overflow, merge, move, activate again"
 TIMEOUT=600
 KERNELS=stock
-
-lv()
-{
-	"$@" -qq < /dev/null || fail "failed: $*"
-}
-
-# field LV NAME
-field()
-{
-	lvs --noheadings -o "$2" "vg/$1" | tr -d ' '
-}
-
-sum()
-{
-	checksum "/dev/vg/$1"
-}
-
-# load LV KIB: random writes
-load()
-{
-	fio --name=load --filename="/dev/vg/$1" --rw=randwrite --bs=4k --direct=1 --ioengine=libaio --iodepth=8 \
-		--randrepeat=0 --io_size="$2k" --output=/dev/null
-}
 
 takeover()
 {
@@ -111,17 +90,6 @@ snapshots()
 	lv lvremove -y vg/base
 }
 
-# LVM's poll daemon is not there to finish it.
-merge_is_over()
-{
-	! dmsetup table "vg-$1" | grep -q snapshot-merge || {
-		local usage
-
-		usage=$(snap_usage "vg-$1")
-		[[ ${usage%%/*} == "${usage##* }" ]]
-	}
-}
-
 overflow()
 {
 	lv lvcreate -y -n data -L 32m vg
@@ -169,51 +137,14 @@ with_file_system()
 	lv lvremove -y vg/data
 }
 
-# dmeventd watches the snapshot, and extends it.
-autoextend()
-{
-	local before
-
-	sed -i 's/monitoring=0/monitoring=1 snapshot_autoextend_threshold=60 snapshot_autoextend_percent=50/' \
-		/etc/lvm/lvm.conf
-	dmeventd
-	lv lvcreate -y -n data -L 32m vg
-	before=$(sum data)
-	lv lvcreate -s -n grow -L 8m vg/data
-	assert_eq "$(field grow seg_monitor)" monitored "the snapshot"
-	load data 6500
-	wait_for 60 has_grown
-	assert_eq "$(sum grow)" "$before" "the snapshot, extended"
-	assert_match "$(snap_usage vg-grow)" "^[0-9]+/[0-9]+ [0-9]+$"
-	lv lvremove -y vg/grow vg/data
-	pkill -x dmeventd
-	wait_for 30 no_dmeventd
-	sed -i 's/monitoring=1 [^}]*}/monitoring=0 }/' /etc/lvm/lvm.conf
-}
-
-has_grown()
-{
-	(($(blockdev --getsz /dev/mapper/vg-grow-cow) >= 12 * 2048))
-}
-
-no_dmeventd()
-{
-	! pgrep -x dmeventd
-}
-
 run_test()
 {
 	local pv1 pv2
 
 	takeover
-	pv1=$(nullb_create size=200)
-	pv2=$(nullb_create size=200)
-	mkdir -p /run/lvm /run/lock/lvm /etc/lvm/{backup,archive}
-	lv pvcreate "$pv1" "$pv2"
-	lv vgcreate -s 4m vg "$pv1" "$pv2"
+	volume_group
 	snapshots
 	overflow
-	autoextend
 	with_file_system
 	lv vgremove vg
 	unload_module
