@@ -30,6 +30,9 @@ struct Differences {
 	// After an error of the metadata device of a clone, what it was not told reads as the
 	// source again.
 	bool metadata_error_forgets = false;
+	// If a sector cannot be copied, others that are copied at the same time are not hydrated,
+	// and writes to their regions fail.
+	bool batch_fails_together = false;
 	// The kernel crashes if a later line of a table with a snapshot has the snapshot's origin.
 	bool origin_again_crashes = false;
 	// So it may if a COW device is in two lines of a table.
@@ -39,7 +42,7 @@ struct Differences {
 constexpr Differences differences_of(Subject subject)
 {
 	return subject == Subject::ours ? Differences{} : Differences{true, true, true, true, true,
-								      true, true, true, true};
+								      true, true, true, true, true};
 }
 
 } // namespace dmsc

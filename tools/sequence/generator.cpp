@@ -384,6 +384,40 @@ void Generator::plan_clone(const Model &model)
 	add("flush " + device);
 }
 
+// Some sectors of a device below: of the metadata that it may have, of what is met again and again,
+// or anywhere.
+std::string Generator::bad(const std::string &base)
+{
+	constexpr std::array<std::uint64_t, 6> counts{1, 1, 1, 8, 16, 64};
+	constexpr std::array<std::string_view, 4> ways{"", "", " reads", " writes"};
+	const std::uint64_t count = random_.pick(counts);
+	const std::uint64_t place = random_.one_in(2) ? random_.below(4) * 64 + random_.below(17)
+						      : random_.below(sectors_of(base));
+
+	return "base " + base + " bad " +
+	       std::to_string(std::min(place, sectors_of(base) - count)) + " " +
+	       std::to_string(count) + std::string(random_.pick(ways));
+}
+
+// Sectors are bad for a while.
+void Generator::plan_bad()
+{
+	const Snapshot &snapshot = kept_[random_.below(kept_.size())].snapshot;
+	const Clone &clone = clones_[random_.below(clones_.size())];
+	const std::array<std::string, 5> bases{snapshot.cow, snapshot.origin, clone.source,
+					       clone.dest, clone.meta};
+	const std::string &base = random_.pick(bases);
+
+	if (sectors_of(base) == 0)
+		return;
+	if (random_.one_in(2))
+		planned_.emplace_back("wait");
+	planned_.push_back(bad(base));
+	if (random_.one_in(2))
+		planned_.emplace_back("wait");
+	planned_.push_back("base " + base + " ok");
+}
+
 Operation Generator::io(const Model &model)
 {
 	std::vector<std::string> devices;
@@ -422,6 +456,8 @@ Operation Generator::trouble(const Model &)
 	constexpr std::array<std::string_view, 8> states{"ok",   "ok",      "ok",     "error",
 							 "slow", "suspend", "resume", "resume"};
 
+	if (random_.one_in(6))
+		return Operation(bad(base));
 	switch (random_.below(8)) {
 	case 0:
 		return Operation("cpu " + std::to_string(1 + random_.below(kCpus)) +
@@ -483,7 +519,9 @@ Operation Generator::anything(const Model &model)
 Operation Generator::next(const Model &model)
 {
 	if (planned_.empty() && random_.one_in(12)) {
-		if (random_.one_in(habits_.clones))
+		if (random_.one_in(6))
+			plan_bad();
+		else if (random_.one_in(habits_.clones))
 			plan_clone(model);
 		else
 			plan(model);

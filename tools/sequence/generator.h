@@ -65,6 +65,8 @@ private:
 	void keep(Kept &kept);
 	void plan(const Model &model);
 	void plan_clone(const Model &model);
+	void plan_bad();
+	std::string bad(const std::string &base);
 	Operation anything(const Model &model);
 	Operation io(const Model &model);
 	Operation trouble(const Model &model);

@@ -2,6 +2,7 @@
 #include "kernel.h"
 
 #include "../common/sector.h"
+#include "fault.h"
 #include "layout.h"
 
 #include <cerrno>
@@ -24,6 +25,7 @@ namespace
 constexpr std::uint64_t kHeaderSectors = 16;
 constexpr std::string_view kPrefix = "seq-";
 constexpr std::string_view kBelowPrefix = "seq-below-";
+constexpr const char *kBad = "seq-bad";
 
 // What a write with a tag writes.
 Image tagged(std::uint64_t sector, std::uint64_t count, Tag tag)
@@ -148,27 +150,61 @@ int Kernel::load(const Operation &operation)
 	return control_.load(devices_.at(operation.word(0)).name, table);
 }
 
-Table Kernel::below_table(const std::string &name, const std::string &what) const
+Table Kernel::below_table(const Operation &base) const
 {
-	const std::string place =
-		dmsc::to_string(pool_number_) + " " + std::to_string(offset_of(name));
+	const std::string name = base.word(0);
+	const std::uint64_t end = sectors_of(name);
+	const Fault fault = fault_of(base);
+	const auto place = [&](std::uint64_t sector) {
+		return dmsc::to_string(pool_number_) + " " +
+		       std::to_string(offset_of(name) + sector);
+	};
+	Table table;
 
-	if (what == "error")
-		return {{{0, sectors_of(name), "error", ""}}, false};
-	if (what == "slow")
-		return {{{0, sectors_of(name), "delay", place + " 20"}}, false};
-	return {{{0, sectors_of(name), "linear", place}}, false};
+	if (base.word(1) == "slow")
+		return {{{0, end, "delay", place(0) + " 20"}}, false};
+	if (fault.begin > 0 || !fault.is_any())
+		table.targets.push_back(
+			{0, fault.is_any() ? fault.begin : end, "linear", place(0)});
+	if (!fault.is_any())
+		return table;
+	if (fault.reads && fault.writes) {
+		table.targets.push_back({fault.begin, fault.end - fault.begin, "error", ""});
+	} else {
+		const std::string good = place(fault.begin) + " 0";
+		const std::string bad = dmsc::to_string(bad_) + " 0 0";
+
+		table.targets.push_back(
+			{fault.begin, fault.end - fault.begin, "delay",
+			 (fault.reads ? bad + " " + good : good + " " + bad) + " " + good});
+	}
+	if (fault.end < end)
+		table.targets.push_back({fault.end, end - fault.end, "linear", place(fault.end)});
+	return table;
 }
 
-int Kernel::base(const std::string &name, const std::string &what)
+int Kernel::make_bad()
 {
+	if (bad_ != DeviceNumber{})
+		return 0;
+	if (const int error = control_.create(kBad, bad_))
+		return error;
+	if (const int error = control_.load(kBad, {{{0, kRoomy, "error", ""}}, false}))
+		return error;
+	return control_.resume(kBad);
+}
+
+int Kernel::base(const Operation &operation)
+{
+	const std::string name = operation.word(0);
+	const std::string what = operation.word(1);
 	const std::string &device = devices_.at(name).name;
 
 	disturbed_.insert(name);
 	if (what == "suspend")
 		return control_.suspend(device);
 	if (what != "resume")
-		if (const int error = control_.load(device, below_table(name, what)))
+		if (const int error = control_.load(device, below_table(operation)))
 			return error;
 
 	const int error = control_.resume(device);
@@ -215,7 +251,7 @@ int Kernel::perform(const Operation &operation)
 	const std::string option = operation.word(1);
 
 	if (verb == "base")
-		return base(name, option);
+		return base(operation);
 	if (verb == "wipe")
 		return wipe(name);
 	if (verb == "cpu")
@@ -368,6 +404,8 @@ bool Kernel::remove_all(bool below_too)
 		return all;
 	for (const Base &base : kBases)
 		remove(base.name);
+	(void)control_.remove(kBad);
+	bad_ = {};
 	return all;
 }
 
@@ -378,7 +416,7 @@ void Kernel::release()
 
 	for (const std::string &name : std::set(disturbed_))
 		if (exists(name))
-			(void)base(name, "ok");
+			(void)base(Operation("base " + name + " ok"));
 	for (int round = 0; round < 2; round++) {
 		for (const std::string_view each : kMapped) {
 			const std::string &name = devices_.at(std::string(each)).name;
@@ -437,10 +475,13 @@ bool Kernel::reset()
 	(void)threshold(kThreshold);
 	for (std::uint64_t number = 1; number <= kCpus; number++)
 		(void)cpu(number, "on");
+	if (make_bad() != 0)
+		return false;
 	for (const Base &each : kBases) {
 		const std::string name(each.name);
 
-		if (!exists(name) && (create(name) != 0 || base(name, "ok") != 0))
+		if (!exists(name) &&
+		    (create(name) != 0 || base(Operation("base " + name + " ok")) != 0))
 			return false;
 	}
 	return true;

@@ -69,7 +69,8 @@ private:
 
 	int create(const std::string &device);
 	int load(const Operation &operation);
-	int base(const std::string &name, const std::string &what);
+	int base(const Operation &operation);
+	int make_bad();
 	[[nodiscard]] int wipe(const std::string &name) const;
 	[[nodiscard]] int cpu(std::uint64_t number, const std::string &what) const;
 	static int memory(const std::string &what);
@@ -78,7 +79,7 @@ private:
 	[[nodiscard]] bool is_suspended(const std::string &name) const;
 	[[nodiscard]] int simple(unsigned long request, const std::string &name,
 				 std::uint32_t flags) const;
-	[[nodiscard]] Table below_table(const std::string &name, const std::string &what) const;
+	[[nodiscard]] Table below_table(const Operation &base) const;
 	[[nodiscard]] std::string argument(const std::string &word) const;
 	[[nodiscard]] ShownLine translate(const Target &target) const;
 	[[nodiscard]] std::string path(const std::string &device) const;
@@ -91,6 +92,8 @@ private:
 	Subject subject_;
 	std::string pool_;
 	DeviceNumber pool_number_;
+	// Of a device all of whose sectors are bad.
+	DeviceNumber bad_;
 	std::map<std::string, Named> devices_;
 	// Devices below that may not be as they were at first.
 	std::set<std::string> disturbed_;

@@ -209,8 +209,8 @@ std::set<std::string> Model::below(const std::string &device) const
 	return found;
 }
 
-// Of all I/O to a device.
-Answer Model::health(const std::string &device) const
+// Of I/O to a device, whatever its sectors; or of a flush.
+Answer Model::health(const std::string &device, bool of_flush) const
 {
 	Answer answer = Answer::good;
 
@@ -218,7 +218,8 @@ Answer Model::health(const std::string &device) const
 		const auto base = below_.find(each);
 		const Mapped *mapped = find(each);
 
-		if (base != below_.end() && base->second.failing)
+		if (base != below_.end() &&
+		    (of_flush ? base->second.is_failing() : base->second.fault.is_any()))
 			answer = Answer::either;
 		if (mapped == nullptr)
 			continue;
@@ -273,7 +274,7 @@ void Model::change(const Operation &operation, bool good)
 
 	time_++;
 	if (verb == "base")
-		set_base(name, operation.word(1));
+		set_base(operation);
 	if (verb == "threshold")
 		had_threshold_ = had_threshold_ || operation.number(0) < kThreshold;
 	if (verb == "wipe") {
@@ -395,7 +396,8 @@ void Model::load(const Operation &operation)
 				holder.snapshot->fresh = used_cows_.insert(cow).second;
 				if (persistent)
 					garbage_.erase(cow);
-				if (health(cow) != Answer::good)
+				if (persistent &&
+				    answer_of_metadata(cow, holder.chunk) != Answer::good)
 					holder.snapshot->validity = Validity::unsure;
 			}
 			holder.snapshot->begin = holder.begin;
@@ -421,7 +423,7 @@ void Model::change_origin(Snapshot &snapshot, const std::string &origin)
 		return;
 	for (std::uint64_t sector = 0; sector < kVolume; sector++)
 		if (snapshot.chunks[sector / snapshot.chunk] == Chunk::maybe)
-			snapshot.contents[sector].add(look(origin, sector).values, kBegin);
+			snapshot.contents[sector].add(look(origin, sector), kBegin);
 }
 
 void Model::resume(const std::string &device, bool good)
@@ -477,8 +479,7 @@ void Model::origin_changes(const std::string &device)
 		for (const SnapshotPtr &snapshot : snapshots_of(name))
 			for (std::uint64_t sector = 0; sector < kVolume; sector++)
 				if (snapshot->chunks[sector / snapshot->chunk] == Chunk::maybe)
-					snapshot->contents[sector].add(look(name, sector).values,
-								       kBegin);
+					snapshot->contents[sector].add(look(name, sector), kBegin);
 	}
 }
 
@@ -527,6 +528,7 @@ void Model::activate(const HolderPtr &holder)
 
 	Snapshot &snapshot = *holder->snapshot;
 
+	snapshot.may_overflow = snapshot.may_overflow || holder->store == "PO";
 	if (differences_.origin_learns_chunks_when_resumed && !snapshot.active &&
 	    !is_origin_told(snapshot.origin))
 		snapshot.vague = snapshot.loose = true;
@@ -623,7 +625,8 @@ void Model::drop(const HolderPtr &holder)
 		return;
 	}
 	// It may not have been possible to tell the COW device.
-	if (snapshot.validity == Validity::invalid && health(snapshot.cow) != Answer::good)
+	if (snapshot.validity == Validity::invalid &&
+	    answer_of_metadata(snapshot.cow, snapshot.chunk) != Answer::good)
 		snapshot.validity = Validity::unsure;
 	if (snapshot.validity == Validity::unsure) {
 		Cell lost;
@@ -636,33 +639,6 @@ void Model::drop(const HolderPtr &holder)
 	// A write that is on its way may find that it is gone.
 	if (was_active)
 		enter_again({snapshot.origin});
-}
-
-void Model::set_base(const std::string &name, const std::string &what)
-{
-	Below &base = below_.at(name);
-	const bool was_failing = base.failing;
-
-	if (what == "suspend") {
-		base.suspended = true;
-	} else {
-		base.suspended = false;
-		if (what != "resume")
-			base.failing = what == "error";
-	}
-	if (was_failing || base.failing)
-		base.failed = time_;
-	// What is in flight may still meet the device as it was.
-	if (base.failing || was_failing)
-		for (auto &[number, io] : ios_)
-			io.answer = both(io.answer, Answer::either);
-	if (what != "error")
-		return;
-	had_errors_ = true;
-	for (const HolderPtr &holder : holders_)
-		if (holder->snapshot && holder->snapshot->validity == Validity::valid &&
-		    !ios_.empty())
-			holder->snapshot->validity = Validity::unsure;
 }
 
 } // namespace dmsc

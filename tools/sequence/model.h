@@ -21,6 +21,7 @@
 
 #include "cell.h"
 #include "differences.h"
+#include "fault.h"
 #include "operation.h"
 #include "subject.h"
 #include "values.h"
@@ -92,6 +93,8 @@ public:
 	Complaint end(std::uint64_t number, bool good, std::span<const std::byte> data);
 	// Whether it may wait for a device that is suspended.
 	[[nodiscard]] bool is_held_up(std::uint64_t number) const;
+	// As far as it is known now.
+	[[nodiscard]] Answer answer(std::uint64_t number) const { return ios_.at(number).answer; }
 	[[nodiscard]] std::size_t in_flight() const { return ios_.size(); }
 	// Sectors that were read: of which one value was possible, several, or any.
 	struct Compared {
@@ -189,6 +192,10 @@ private:
 		// Not all that was written to its origin was copied, or it cannot be told to be
 		// durable.
 		bool blind = false;
+		// One of its devices has failed some time.
+		bool had_errors = false;
+		// A table that had it asked for "PO". It may have overflowed under that one.
+		bool may_overflow = false;
 	};
 	using SnapshotPtr = std::shared_ptr<Snapshot>;
 
@@ -295,15 +302,16 @@ private:
 
 	struct Below {
 		Cells contents;
-		bool failing = false;
-		// It has failed until then.
+		Fault fault;
+		// It has failed as a whole until then.
 		Time failed = kBegin;
 		bool suspended = false;
-	};
 
-	struct Seen {
-		Values values;
-		Answer answer = Answer::good;
+		[[nodiscard]] bool is_failing() const { return is_whole(fault); }
+		[[nodiscard]] bool is_whole(const Fault &some) const
+		{
+			return some == Fault{0, contents.size(), true, true};
+		}
 	};
 
 	// Where a sector of a device is stored.
@@ -317,6 +325,8 @@ private:
 		bool of_origin = false;
 		// Unless it has it already.
 		bool again = false;
+		// It cannot succeed.
+		bool fails = false;
 	};
 
 	struct Io {
@@ -363,7 +373,7 @@ private:
 	void collect_below(const std::string &device, std::set<std::string> &found) const;
 	void collect_below(const Table &table, std::set<std::string> &found) const;
 	[[nodiscard]] std::set<std::string> below(const std::string &device) const;
-	[[nodiscard]] Answer health(const std::string &device) const;
+	[[nodiscard]] Answer health(const std::string &device, bool of_flush = false) const;
 
 	[[nodiscard]] bool would_wait(const Operation &operation) const;
 	static bool has_valid_arguments(const Target &target);
@@ -396,17 +406,35 @@ private:
 	void drop(std::optional<Table> &table);
 	void drop(const HolderPtr &holder);
 	void remove_deferred();
-	void set_base(const std::string &base, const std::string &what);
+	void set_base(const Operation &operation);
 	void origin_changes(const std::string &device);
 
-	[[nodiscard]] Seen look(const std::string &device, std::uint64_t sector) const;
-	[[nodiscard]] Seen look(const Snapshot &snapshot, std::uint64_t sector) const;
-	Answer write(const std::string &device, std::uint64_t sector, Io &io);
-	Answer write_snapshot(const SnapshotPtr &snapshot, std::uint64_t sector, Io &io);
-	Answer write_origin(const std::string &origin, std::uint64_t sector, Io &io,
-			    const Snapshot *merging, bool protect);
+	static Answer all_of(Answer one, Answer other);
+	static Answer perhaps(Answer answer);
+	[[nodiscard]] Answer answer_of(Way way, const std::string &device, std::uint64_t begin,
+				       std::uint64_t end) const;
+	[[nodiscard]] Answer answer_of(Way way, const Target &target, std::uint64_t begin,
+				       std::uint64_t end) const;
+	[[nodiscard]] Answer answer_of(Way way, const Snapshot &snapshot, std::uint64_t begin,
+				       std::uint64_t end) const;
+	[[nodiscard]] Answer answer_of(Way way, const CloneLine &line, std::uint64_t begin,
+				       std::uint64_t end) const;
+	[[nodiscard]] Answer answer_of(const Io &io) const;
+	[[nodiscard]] Answer answer_of_metadata(const std::string &cow, std::uint64_t chunk) const;
+	[[nodiscard]] Answer can_copy(const Snapshot &snapshot, std::uint64_t chunk) const;
+	[[nodiscard]] Answer can_fill(const Clone &clone, std::uint64_t region) const;
+	void weigh_again();
+	static void end_copies(const Io &io);
+	[[nodiscard]] std::uint64_t attainable(const Clone &clone) const;
+
+	[[nodiscard]] Values look(const std::string &device, std::uint64_t sector) const;
+	[[nodiscard]] Values look(const Snapshot &snapshot, std::uint64_t sector) const;
+	void write(const std::string &device, std::uint64_t sector, Io &io);
+	void write_snapshot(const SnapshotPtr &snapshot, std::uint64_t sector, Io &io);
+	void write_origin(const std::string &origin, std::uint64_t sector, Io &io,
+			  const Snapshot *merging, bool protect);
 	void copy(const SnapshotPtr &snapshot, std::uint64_t chunk, bool of_origin, Io *io);
-	void weigh(Snapshot &snapshot);
+	void weigh(Snapshot &snapshot, std::uint64_t chunk);
 	void enter(Io &io);
 	void look_again();
 	void enter_again(const std::set<std::string> &changed);
@@ -431,8 +459,8 @@ private:
 	void settle(const Io &io, bool good) const;
 	static void need(const SnapshotPtr &snapshot, std::uint64_t chunk, bool of_origin, Io &io);
 	void hydrate();
-	[[nodiscard]] Seen look_clone(const CloneLine &line, std::uint64_t sector) const;
-	Answer write_clone(const CloneLine &line, std::uint64_t sector, Io &io);
+	[[nodiscard]] Values look_clone(const CloneLine &line, std::uint64_t sector) const;
+	void write_clone(const CloneLine &line, std::uint64_t sector, Io &io);
 	void discard_snapshot(const Target &target, std::uint64_t begin, std::uint64_t end, Io &io);
 	void discard_clone(const CloneLine &line, std::uint64_t begin, std::uint64_t end, Io &io);
 	void discard(const std::string &device, std::uint64_t begin, std::uint64_t end, Io &io);
@@ -479,8 +507,6 @@ private:
 	Time time_ = 1;
 	Compared compared_;
 	Differences differences_;
-	// A device below has failed some time.
-	bool had_errors_ = false;
 	// Few copies may have been made at a time.
 	bool had_threshold_ = false;
 };

@@ -371,6 +371,8 @@ Answer Model::expect_holder(const Target &target) const
 	const std::string &cow = target.arguments.at(1);
 	const bool persistent = target.is_persistent();
 	const HolderPtr source = holder_of(cow, true);
+	const auto there = at_rest_.find(cow);
+	const std::uint64_t chunk = std::stoull(target.arguments.at(3));
 
 	// One has the snapshot, one waits for it.
 	if (holder_of(cow, false))
@@ -387,7 +389,8 @@ Answer Model::expect_holder(const Target &target) const
 	if (source || !persistent)
 		return Answer::good;
 	// It is read now.
-	return health(cow);
+	return answer_of_metadata(
+		cow, there == at_rest_.end() ? chunk : std::max(chunk, there->second->chunk));
 }
 
 Answer Model::expect_resume(const Mapped &mapped) const

@@ -176,7 +176,7 @@ void Model::activate_clone(const Target &target)
 		for (std::uint64_t sector = 0; sector < clone.length; sector++)
 			if (const Region region = clone.regions[sector / clone.region];
 			    region == Region::maybe || region == Region::hydrated)
-				clone.contents[sector].add(look(clone.dest, sector).values, kBegin);
+				clone.contents[sector].add(look(clone.dest, sector), kBegin);
 	// If it could not be read either, all is read again.
 	if (may_forget(clone) || (is_new && clone.meta_failed))
 		demote(clone);
@@ -208,7 +208,7 @@ void Model::demote(Clone &clone)
 	for (std::uint64_t sector = 0; sector < clone.length; sector++)
 		if (const Region region = clone.regions[sector / clone.region];
 		    region == Region::hydrated)
-			clone.contents[sector] = Cell(look(clone.dest, sector).values);
+			clone.contents[sector] = Cell(look(clone.dest, sector));
 	std::ranges::replace(clone.regions, Region::hydrated, Region::maybe);
 	clone.shown = 0;
 }
@@ -250,7 +250,7 @@ void Model::put(const Clone &clone, std::uint64_t sector, bool surely)
 
 	copy.values = contents.now();
 	copy.through = &clone;
-	(void)write_origin(clone.dest, sector, copy, nullptr, false);
+	write_origin(clone.dest, sector, copy, nullptr, false);
 	for (Place place : copy.places) {
 		if (surely)
 			place->become(contents, clone.filled[sector / clone.region], time_);
@@ -267,7 +267,7 @@ void Model::fill(Clone &clone, std::uint64_t region)
 	clone.regions[region] = Region::maybe;
 	clone.filled[region] = time_;
 	for (std::uint64_t sector = region * clone.region; sector < end; sector++) {
-		clone.contents[sector] = Cell(look(clone.source, sector).values);
+		clone.contents[sector] = Cell(look(clone.source, sector));
 		put(clone, sector, false);
 	}
 }
@@ -300,7 +300,8 @@ void Model::hydrate()
 
 			clone.meta_failed =
 				clone.meta_failed || health(target.arguments[0]) != Answer::good;
-			clone.dest_failed = clone.dest_failed || health(clone.dest) != Answer::good;
+			clone.dest_failed =
+				clone.dest_failed || health(clone.dest, true) != Answer::good;
 			clone.blind = clone.blind || clone.meta_failed || clone.dest_failed;
 			for (std::uint64_t region = 0; region < clone.regions.size(); region++)
 				if (runs && clone.regions[region] == Region::none)
@@ -308,8 +309,7 @@ void Model::hydrate()
 			for (std::uint64_t sector = 0; sector < clone.length; sector++) {
 				if (clone.regions[sector / clone.region] != Region::maybe)
 					continue;
-				clone.contents[sector].add(look(clone.source, sector).values,
-							   kBegin);
+				clone.contents[sector].add(look(clone.source, sector), kBegin);
 				put(clone, sector, false);
 			}
 		}
@@ -322,56 +322,44 @@ void Model::hydrate()
 
 // NOLINTBEGIN(misc-no-recursion): devices stand on devices, and there is no circle.
 
-Model::Seen Model::look_clone(const CloneLine &line, std::uint64_t sector) const
+Values Model::look_clone(const CloneLine &line, std::uint64_t sector) const
 {
 	const Clone &clone = *line.clone;
-	Seen seen{Values::anything(), Answer::either};
+	Values values;
 
 	if (!line.active)
-		return seen;
+		return Values::anything();
 	switch (clone.regions[sector / clone.region]) {
 	case Region::none:
-		seen = look(clone.source, sector);
-		break;
+		return look(clone.source, sector);
 	case Region::maybe:
-		seen = look(clone.source, sector);
-		seen.values.add(clone.contents[sector].now());
-		seen.answer = both(seen.answer, look(clone.dest, sector).answer);
-		break;
+		values = look(clone.source, sector);
+		values.add(clone.contents[sector].now());
+		return values;
 	default:
-		seen = look(clone.dest, sector);
-		break;
+		return look(clone.dest, sector);
 	}
-	if ((clone.meta_failed || clone.dest_failed) && seen.answer == Answer::good)
-		seen.answer = Answer::either;
-	return seen;
 }
 
-Answer Model::write_clone(const CloneLine &line, std::uint64_t sector, Io &io)
+void Model::write_clone(const CloneLine &line, std::uint64_t sector, Io &io)
 {
 	Clone &clone = *line.clone;
 	const std::uint64_t region = sector / clone.region;
-	Answer answer = Answer::either;
 
 	if (!line.active)
-		return answer;
+		return;
 	if (clone.regions[region] == Region::none)
 		fill(clone, region);
 	io.through = &clone;
-	answer = write_origin(clone.dest, sector, io, nullptr, false);
+	write_origin(clone.dest, sector, io, nullptr, false);
 	io.through = nullptr;
 	if (clone.regions[region] != Region::durable) {
 		io.places.push_back(&clone.contents[sector]);
 		own(line.clone, io);
 	}
-	if (clone.regions[region] != Region::maybe)
-		return clone.meta_failed || clone.dest_failed ? Answer::either : answer;
-	if (io.regions.empty() || io.regions.back() != std::pair(line.clone, region))
+	if (clone.regions[region] == Region::maybe &&
+	    (io.regions.empty() || io.regions.back() != std::pair(line.clone, region)))
 		io.regions.emplace_back(line.clone, region);
-	// A write of a part needs the other parts.
-	if (clone.meta_failed || clone.dest_failed || health(clone.source) != Answer::good)
-		answer = Answer::either;
-	return answer;
 }
 
 // Whole regions need no copying, and the destination may be told. Nobody says what is there then,
@@ -394,7 +382,7 @@ void Model::discard_clone(const CloneLine &line, std::uint64_t begin, std::uint6
 
 			if (is_new)
 				contents = Cell();
-			contents.add(look(clone.dest, sector).values, kBegin);
+			contents.add(look(clone.dest, sector), kBegin);
 			contents.add_left(after_cut(clone.dest, sector));
 			io.places.push_back(&contents);
 			if (!line.passes_down)

@@ -72,7 +72,7 @@ bool Model::has_failed(const std::string &device, Time since) const
 		const auto base = below_.find(each);
 
 		return base != below_.end() &&
-		       (base->second.failing || base->second.failed > since);
+		       (base->second.is_failing() || base->second.failed > since);
 	});
 }
 
@@ -135,7 +135,7 @@ bool Model::finds_caches(const Table &table) const
 			const Mapped *mapped = find(device);
 
 			return mapped != nullptr ? mapped->live && mapped->takes_flushes
-						 : !below_.at(device).failing;
+						 : !below_.at(device).is_failing();
 		});
 	});
 }
@@ -165,7 +165,7 @@ Model::Survival Model::survival(const std::string &cow) const
 
 	const bool is_valid = snapshot->validity == Validity::valid;
 
-	if (!is_valid && had_errors_)
+	if (!is_valid && snapshot->had_errors)
 		return {};
 	return {true, snapshot->durable, !is_valid};
 }

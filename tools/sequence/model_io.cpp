@@ -17,18 +17,18 @@ namespace dmsc
  * Reads
  */
 
-Model::Seen Model::look(const std::string &device, std::uint64_t sector) const
+// Empty: nothing, as it fails.
+Values Model::look(const std::string &device, std::uint64_t sector) const
 {
 	if (const auto base = below_.find(device); base != below_.end())
-		return {base->second.contents.at(sector).now(),
-			base->second.failing ? Answer::bad : Answer::good};
+		return base->second.contents.at(sector).now();
 
 	const Target *target = target_at(device, sector);
 
 	if (target == nullptr || target->type == "error")
-		return {Values(), Answer::bad};
+		return {};
 	if (target->type == "zero")
-		return {Values(kZeroes), Answer::good};
+		return Values(kZeroes);
 	if (target->type == "linear")
 		return look(target->arguments.at(0),
 			    sector - target->start + std::stoull(target->arguments.at(1)));
@@ -40,34 +40,27 @@ Model::Seen Model::look(const std::string &device, std::uint64_t sector) const
 	    differences_.lost_merge_shows_origin)
 		return look(target->arguments.at(0), sector);
 	if (!target->holder->snapshot)
-		return {Values(), Answer::bad};
+		return {};
 	return look(*target->holder->snapshot, sector);
 }
 
-Model::Seen Model::look(const Snapshot &snapshot, std::uint64_t sector) const
+Values Model::look(const Snapshot &snapshot, std::uint64_t sector) const
 {
 	const Chunk chunk = snapshot.chunks[sector / snapshot.chunk];
-	Seen seen;
 
 	// A merging device shows the origin then.
 	if (snapshot.validity == Validity::invalid && !snapshot.merges)
-		return {Values(), Answer::bad};
+		return {};
 	if (chunk == Chunk::none || snapshot.validity == Validity::invalid)
-		seen = look(snapshot.origin, sector);
-	else
-		seen.values = snapshot.vague ? Values::anything() : snapshot.contents[sector].now();
-	if (snapshot.validity != Validity::valid ||
-	    (chunk != Chunk::none && health(snapshot.cow) != Answer::good) ||
-	    (chunk != Chunk::copied && health(snapshot.origin) != Answer::good))
-		seen.answer = seen.answer == Answer::bad ? Answer::bad : Answer::either;
-	return seen;
+		return look(snapshot.origin, sector);
+	return snapshot.vague ? Values::anything() : snapshot.contents[sector].now();
 }
 
 /*
  * Writes
  */
 
-Answer Model::write(const std::string &device, std::uint64_t sector, Io &io)
+void Model::write(const std::string &device, std::uint64_t sector, Io &io)
 {
 	if (const auto base = below_.find(device); base != below_.end()) {
 		const std::size_t places = io.places.size();
@@ -93,15 +86,13 @@ Answer Model::write(const std::string &device, std::uint64_t sector, Io &io)
 		}
 		if (may_be_copied)
 			doubt(places, io);
-		return base->second.failing ? Answer::bad : Answer::good;
+		return;
 	}
 
 	const Target *target = target_at(device, sector);
 
-	if (target == nullptr || target->type == "error")
-		return Answer::bad;
-	if (target->type == "zero")
-		return Answer::good;
+	if (target == nullptr || target->type == "error" || target->type == "zero")
+		return;
 	if (target->type == "linear")
 		return write_origin(target->arguments.at(0),
 				    sector - target->start + std::stoull(target->arguments.at(1)),
@@ -115,15 +106,14 @@ Answer Model::write(const std::string &device, std::uint64_t sector, Io &io)
 
 	if (!snapshot && target->type == "merge" && differences_.lost_merge_shows_origin)
 		return write_origin(target->arguments.at(0), sector, io, nullptr, true);
-	if (!snapshot)
-		return Answer::bad;
-	return write_snapshot(snapshot, sector, io);
+	if (snapshot)
+		write_snapshot(snapshot, sector, io);
 }
 
 // To a device that may be an origin: snapshots copy before, if the write goes through a target that
 // tells them. If it does not, they may show it.
-Answer Model::write_origin(const std::string &origin, std::uint64_t sector, Io &io,
-			   const Snapshot *merging, bool protect)
+void Model::write_origin(const std::string &origin, std::uint64_t sector, Io &io,
+			 const Snapshot *merging, bool protect)
 {
 	const std::size_t places = io.places.size();
 	bool may_be_merged = false;
@@ -151,11 +141,9 @@ Answer Model::write_origin(const std::string &origin, std::uint64_t sector, Io &
 			snapshot->contents[sector].add_left(Cell(io.values).after_cut());
 	}
 
-	const Answer answer = write(origin, sector, io);
-
+	write(origin, sector, io);
 	if (may_be_merged)
 		doubt(places, io);
-	return answer;
 }
 
 // Before a chunk of the origin is written.
@@ -166,16 +154,17 @@ void Model::copy(const SnapshotPtr &snapshot, std::uint64_t chunk, bool of_origi
 	for (std::uint64_t i = 0; i < snapshot->chunk; i++) {
 		const std::uint64_t sector = chunk * snapshot->chunk + i;
 
-		snapshot->contents[sector] = Cell(look(snapshot->origin, sector).values);
+		snapshot->contents[sector] = Cell(look(snapshot->origin, sector));
 		snapshot->contents[sector].add_left(after_cut(snapshot->origin, sector));
 	}
 	snapshot->durable_chunks[chunk] = false;
 	snapshot->chunks[chunk] = Chunk::maybe;
 	if (io != nullptr)
-		io->copies.push_back({snapshot, chunk, of_origin, false});
+		io->copies.push_back({snapshot, chunk, of_origin, false,
+				      of_origin && can_copy(*snapshot, chunk) == Answer::bad});
 	else
 		snapshot->loose = true;
-	weigh(*snapshot);
+	weigh(*snapshot, chunk);
 }
 
 // The snapshot may have the chunk already, or another write is going to make it copy it: when this
@@ -186,44 +175,45 @@ void Model::need(const SnapshotPtr &snapshot, std::uint64_t chunk, bool of_origi
 	    std::ranges::none_of(io.copies, [&](const Copy &each) {
 		    return each.snapshot == snapshot && each.chunk == chunk;
 	    }))
-		io.copies.push_back({snapshot, chunk, of_origin, true});
+		io.copies.push_back({snapshot, chunk, of_origin, true, false});
 }
 
-// It has got one chunk more: did that succeed?
-void Model::weigh(Snapshot &snapshot)
+// It is getting one chunk more: does that succeed?
+void Model::weigh(Snapshot &snapshot, std::uint64_t chunk)
 {
 	const std::uint64_t room = capacity(snapshot);
 
 	if (snapshot.validity == Validity::valid &&
 	    (count(snapshot, false) + snapshot.holes > room || snapshot.loose ||
-	     health(snapshot.cow) != Answer::good || health(snapshot.origin) != Answer::good))
+	     can_copy(snapshot, chunk) != Answer::good))
 		snapshot.validity = Validity::unsure;
 	if (!snapshot.loose && count(snapshot, true) > room)
 		snapshot.validity = Validity::invalid;
 }
 
-Answer Model::write_snapshot(const SnapshotPtr &snapshot, std::uint64_t sector, Io &io)
+void Model::write_snapshot(const SnapshotPtr &snapshot, std::uint64_t sector, Io &io)
 {
 	const std::uint64_t number = sector / snapshot->chunk;
 	const Chunk chunk = snapshot->chunks[number];
 	const bool merges = snapshot->merges;
 
-	if (snapshot->validity == Validity::invalid)
-		return merges ? write_origin(snapshot->origin, sector, io, snapshot.get(), true)
-			      : Answer::bad;
+	if (snapshot->validity == Validity::invalid) {
+		if (merges)
+			write_origin(snapshot->origin, sector, io, snapshot.get(), true);
+		return;
+	}
 	// What is not in the snapshot any more, or was never, is the origin's when it merges.
 	if (merges && chunk != Chunk::copied) {
 		const std::size_t places = io.places.size();
-		const Answer answer =
-			write_origin(snapshot->origin, sector, io, snapshot.get(), true);
 
+		write_origin(snapshot->origin, sector, io, snapshot.get(), true);
 		if (chunk == Chunk::none)
-			return answer;
+			return;
 		// Perhaps it is in the snapshot still.
 		doubt(places, io);
 		io.places.push_back(&snapshot->contents[sector]);
 		own(snapshot, io);
-		return answer == Answer::good ? Answer::good : Answer::either;
+		return;
 	}
 	if (chunk == Chunk::none)
 		copy(snapshot, number, false, &io);
@@ -231,9 +221,6 @@ Answer Model::write_snapshot(const SnapshotPtr &snapshot, std::uint64_t sector, 
 		need(snapshot, number, false, io);
 	own(snapshot, io);
 	io.places.push_back(&snapshot->contents[sector]);
-	if (snapshot->validity != Validity::valid || health(snapshot->cow) != Answer::good)
-		return Answer::either;
-	return Answer::good;
 }
 
 // NOLINTEND(misc-no-recursion)
@@ -289,32 +276,29 @@ void Model::enter(Io &io)
 {
 	if (!std::exchange(io.begun, true))
 		io.begun_at = time_++;
-	if (io.verb == "flush") {
-		io.answer = health(io.device);
+	if (io.verb == "flush")
 		enter_flush(io);
-	}
 	if (io.verb == "read") {
 		io.allowed.assign(io.count, Values());
-		for (std::uint64_t i = 0; i < io.count; i++) {
-			const Seen seen = look(io.device, io.sector + i);
-
-			io.allowed[i].add(seen.values);
-			io.answer = i == 0 ? seen.answer : both(io.answer, seen.answer);
-		}
+		for (std::uint64_t i = 0; i < io.count; i++)
+			io.allowed[i].add(look(io.device, io.sector + i));
 	}
+	if (io.verb == "flush" || io.verb == "read")
+		io.answer = answer_of(io);
 	if (io.verb != "write" && io.verb != "discard")
 		return;
 	if (io.verb == "discard")
 		discard(io.device, io.sector, io.sector + io.count, io);
 	for (std::uint64_t i = 0; i < io.count && io.verb == "write"; i++) {
 		const std::size_t places = io.places.size();
-		// Snapshots of the device itself are not told.
-		const Answer answer = write_origin(io.device, io.sector + i, io, nullptr, false);
 
+		// Snapshots of the device itself are not told.
+		write_origin(io.device, io.sector + i, io, nullptr, false);
 		for (std::size_t place = places; place < io.places.size(); place++)
 			io.places[place]->add(io.values, kNever);
-		io.answer = i == 0 ? answer : both(io.answer, answer);
 	}
+	if (io.verb == "write")
+		io.answer = answer_of(io);
 	look_again();
 }
 
@@ -323,20 +307,13 @@ void Model::look_again()
 {
 	hydrate();
 	discard_again();
+	weigh_again();
 	for (auto &[number, io] : ios_) {
-		if (!io.begun)
+		if (!io.begun || io.verb == "discard")
 			continue;
-		if (io.verb != "read") {
-			if (io.answer == Answer::good && health(io.device) != Answer::good)
-				io.answer = Answer::either;
-			continue;
-		}
-		for (std::uint64_t i = 0; i < io.count; i++) {
-			const Seen seen = look(io.device, io.sector + i);
-
-			io.allowed[i].add(seen.values);
-			io.answer = both(io.answer, seen.answer);
-		}
+		io.answer = both(io.answer, answer_of(io));
+		for (std::uint64_t i = 0; i < io.count && io.verb == "read"; i++)
+			io.allowed[i].add(look(io.device, io.sector + i));
 	}
 }
 
@@ -421,8 +398,9 @@ Model::Complaint Model::end(std::uint64_t number, bool good, std::span<const std
 					 : describe_sector(sector, io.sector + i)) +
 				    ", not " + io.allowed[i].to_string();
 		}
+	end_copies(io);
 	if (io.verb == "write" && good) {
-		for (const auto &[snapshot, chunk, of_origin, again] : io.copies) {
+		for (const auto &[snapshot, chunk, of_origin, again, fails] : io.copies) {
 			if (snapshot->chunks[chunk] == Chunk::maybe && !io.open &&
 			    !snapshot->merges && snapshot->validity != Validity::invalid &&
 			    (snapshot->validity == Validity::valid ||

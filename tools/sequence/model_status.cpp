@@ -63,9 +63,8 @@ bool Model::can_hydrate(const Target &target) const
 
 	return target.clone && target.clone->active && !target.clone->clone->meta_failed &&
 	       !target.clone->clone->dest_failed &&
-	       std::ranges::all_of(devices, [this](const std::string &each) {
-		       return health(each) == Answer::good && !is_stuck(each);
-	       });
+	       std::ranges::none_of(devices,
+				    [this](const std::string &each) { return is_stuck(each); });
 }
 
 bool Model::can_merge(const Target &target) const
@@ -88,7 +87,7 @@ bool Model::goes_on(const std::string &device, const ShownLines &status) const
 
 		if (can_hydrate(target) && target.clone->hydrates && target.clone->threshold != 0)
 			if (const auto progress = parse_progress(status[i].text);
-			    progress && progress->hydrated != progress->regions)
+			    progress && progress->hydrated < attainable(*target.clone->clone))
 				return true;
 		if (can_merge(target))
 			if (const auto usage = parse_usage(status[i].text);
@@ -170,22 +169,19 @@ std::optional<Progress> parse_progress(const std::string &status)
 Model::Complaint Model::check_usage(const Holder &holder, const std::string &status)
 {
 	SnapshotPtr snapshot = holder.snapshot;
-	std::string store = holder.store;
 
 	// A table that waits shows what it is going to get.
 	if (!snapshot && differences_.waiting_shows_nothing)
 		return std::nullopt;
 	if (!snapshot && !holder.over)
-		if (const HolderPtr from = holder_of(holder.cow, true)) {
+		if (const HolderPtr from = holder_of(holder.cow, true))
 			snapshot = from->snapshot;
-			store = from->store;
-		}
 	if (!snapshot)
 		return status == "Invalid" ? std::nullopt
 					   : Complaint("status is " + status + ", not Invalid");
 	if (status == "Invalid" || status == "Merge failed") {
 		if (snapshot->validity == Validity::valid &&
-		    !(status == "Merge failed" && had_errors_))
+		    !(status == "Merge failed" && snapshot->had_errors))
 			return "status is " + status + ", but nothing has failed";
 		if (status == "Invalid")
 			snapshot->validity = Validity::invalid;
@@ -195,7 +191,8 @@ Model::Complaint Model::check_usage(const Holder &holder, const std::string &sta
 		return "status is " + status + ", not Invalid";
 	// A write to the snapshot has found no room. What was there stays.
 	if (status == "Overflow")
-		return (store == "PO" && snapshot->validity != Validity::valid) || had_errors_
+		return (snapshot->may_overflow && snapshot->validity != Validity::valid) ||
+				       snapshot->had_errors
 			       ? std::nullopt
 			       : Complaint("status is Overflow, not Invalid");
 	if (ios_.empty() && !snapshot->merging && !snapshot->loose)

@@ -25,7 +25,9 @@ namespace dmsc
 //	finish	as well, and merges and hydrations have ended that nothing is in the way of
 //	wipe B	a persistent snapshot, or a clone, whose COW or metadata device it is, is a new one
 //	base B ok|error|slow|suspend|resume
-//		what a device below does from now on
+//	base B bad SECTOR COUNT [reads|writes]
+//		what a device below does from now on; bad: all but I/O, or reads, or writes, of some
+//		sectors
 //	cpu N on|off, memory on|off, threshold N
 class Operation
 {

@@ -70,7 +70,7 @@ void print_operation(const Operation &operation, std::size_t number, Subject sub
 	else if (verb == "wipe")
 		out << "dd if=/dev/zero of=/dev/mapper/" << name << " bs=4k count=2 oflag=direct";
 	else if (verb == "base")
-		out << "base " << name << " " << option;
+		out << operation.to_string();
 	else if (verb == "cpu")
 		out << "echo " << (option == "on" ? 1 : 0) << " > /sys/devices/system/cpu/cpu"
 		    << name << "/online";
@@ -97,9 +97,17 @@ void print_script(const Operations &operations, const std::string &complaint, Su
 	       "get() { dd if=/dev/mapper/$1 bs=512 skip=$2 count=$3 iflag=direct status=none | "
 	       "strings | uniq -c; }\n"
 	       "base() { case $2 in suspend | resume) dmsetup $2 $1 ;; *) dmsetup load $1 --table "
-	       "\"$(below $1 $2)\"; dmsetup resume $1 ;; esac; }\n"
+	       "\"$(below \"$@\")\"; dmsetup resume $1 ;; esac; }\n"
 	       "below() { case $2 in error) echo 0 ${size[$1]} error ;; slow) echo 0 ${size[$1]} "
-	       "delay ${disk[$1]} 0 20 ;; *) echo 0 ${size[$1]} linear ${disk[$1]} 0 ;; esac; }\n"
+	       "delay ${disk[$1]} 0 20 ;; bad) bad \"$@\" ;; *) echo 0 ${size[$1]} linear "
+	       "${disk[$1]} 0 ;; esac; }\n"
+	       "# bad DEVICE bad SECTOR COUNT [reads|writes]: a table in which some sectors are\n"
+	       "bad() { local d=${disk[$1]} e=$(($3 + $4)); (($3 == 0)) || echo 0 $3 linear $d 0; "
+	       "case $5 in reads) echo $3 $4 delay /dev/mapper/bad 0 0 $d $3 0 $d $3 0 ;; writes) "
+	       "echo $3 $4 delay $d $3 0 /dev/mapper/bad 0 0 $d $3 0 ;; *) echo $3 $4 error ;; "
+	       "esac; "
+	       "((e >= ${size[$1]})) || echo $e $((${size[$1]} - e)) linear $d $e; }\n"
+	       "dmsetup create bad --table '0 4096 error'\n"
 	       "declare -A size disk\n";
 	for (const Base &base : kBases)
 		out << "size[" << base.name << "]=" << base.sectors << "; truncate -s "

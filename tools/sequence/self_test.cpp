@@ -452,6 +452,7 @@ bool self_test(std::ostream &out)
 	check("what is compared is counted", counts_what_it_compares());
 	check("a sequence is shrunk", shrinks());
 	check("a seed makes the same sequence again", generates_the_same());
+	self_test_fault(check);
 	self_test_crash(check);
 	return good;
 }

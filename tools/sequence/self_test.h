@@ -13,7 +13,9 @@ bool self_test(std::ostream &out);
 
 // Takes what is checked, and whether it is so.
 using Check = std::function<void(const char *what, bool passed)>;
-// The part about power cuts.
+// The part about devices below that fail.
+void self_test_fault(const Check &check);
+// And about power cuts.
 void self_test_crash(const Check &check);
 
 } // namespace dmsc

@@ -22,6 +22,8 @@ constexpr Tag kOfA = 10;
 constexpr Tag kOfB = 11;
 // And the destination of clones.
 constexpr Tag kOfD = 20;
+// What no story writes otherwise.
+constexpr Tag kUnused = 99;
 
 // A kernel that does all that the model expects of it, and answers reads as it is told.
 class Story
@@ -90,6 +92,24 @@ public:
 			     Operation("read " + device + " " + std::to_string(sector) + " 1"),
 			     kZeroes);
 		return !model_.end(number_, false, {});
+	}
+	// What an I/O answers that ends at once. If it may fail it does.
+	Answer answers(const std::string &line)
+	{
+		model_.begin(++number_, Operation(line), kUnused);
+
+		const Answer answer = model_.answer(number_);
+
+		(void)model_.end(number_, answer == Answer::good, {});
+		return answer;
+	}
+	bool must_fail_to_read(const std::string &device, std::uint64_t sector)
+	{
+		model_.begin(++number_,
+			     Operation("read " + device + " " + std::to_string(sector) + " 1"),
+			     kZeroes);
+		return model_.end(number_, true, std::vector<std::byte>(kSectorBytes)) ==
+		       Model::Complaint("has not failed");
 	}
 	[[nodiscard]] std::optional<Answer> expect(const std::string &line) const
 	{
