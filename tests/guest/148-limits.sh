@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+# shellcheck source=tests/guest/clone.sh
+. "$lib/clone.sh"
+DESCRIPTION="limits are stock's: disks with physical blocks of 4 KiB, with and without an offset of alignment"
+TIMEOUT=120
+KERNELS=stock
+
+requires()
+{
+	modprobe -qn scsi_debug || skip "no scsi_debug here"
+	requires_stock_clone
+}
+
+disk_name()
+{
+	ls /sys/bus/pseudo/drivers/scsi_debug/adapter0/host*/target*/*:*/block/
+}
+
+# disk LOWEST_ALIGNED: sets "disk" to one with eight logical blocks in a physical one
+disk()
+{
+	modprobe sd_mod
+	modprobe scsi_debug dev_size_mb=32 physblk_exp=3 lowest_aligned="$1" opt_blks=64 lbpu=1 ndelay=1
+	wait_for 30 disk_name
+	disk=/dev/$(disk_name)
+	wait_for 30 test -b "$disk"
+}
+
+# limits TABLE: of a device that has it; what it has not cannot be read
+limits()
+{
+	local dir
+
+	dm_create limits "$1"
+	dir=/sys/block/$(dmsetup info -c --noheadings -o blkdevname limits)
+	(cd "$dir" && grep -s . alignment_offset discard_alignment queue/*[a-z]) || true
+	dm_remove limits
+}
+
+# wipe DEVICE: "-" is none
+wipe()
+{
+	[[ $1 == - ]] || dd if=/dev/zero of="$1" bs=64k count=1 oflag=direct status=none
+}
+
+# same META OURS STOCK ARGUMENTS [LINE...]: two targets with the same arguments, new ones on the device META; ours has
+# other values in these lines of its limits
+same()
+{
+	local first=$1 ours=$2 stock=$3 arguments=$4 other
+
+	shift 4
+	wipe "$first"
+	limits "0 32768 $stock $arguments" > /tmp/limits.stock
+	wipe "$first"
+	limits "0 32768 $ours $arguments" > /tmp/limits.ours
+	[[ -s /tmp/limits.stock ]]
+	mapfile -t other < <(grep -vxFf /tmp/limits.stock /tmp/limits.ours)
+	assert_eq "${other[*]}" "$*" "other limits of $ours $arguments"
+}
+
+# all ORIGIN COW: targets of each kind; ORIGIN and COW are a clone's source and destination, too
+all()
+{
+	local lines=(queue/discard_granularity:8192 queue/discard_max_hw_bytes:8192)
+
+	same - origin-scaled snapshot-origin "$1"
+	same - snapshot-scaled snapshot "$1 $2 N 16 1 discard_zeroes_cow" "${lines[@]}"
+	same "$2" merge-scaled snapshot-merge "$1 $2 P 64"
+	same "$meta" clone-scaled clone "$meta $2 $1 64 1 no_hydration"
+	same "$meta" clone-scaled clone "$meta $2 $1 64 2 no_hydration no_discard_passdown" \
+		queue/discard_max_hw_bytes:$(((1 << 32) - 64 * 512))
+}
+
+# Single sectors, and chunks that begin within a physical block.
+writes()
+{
+	put_blocks "$disk" 0 1 2048 a
+	origin_create origin "$disk"
+	cow_clear "$null"
+	snap_create snap origin "$disk" "$null" P
+	put /dev/mapper/origin 15 1 b
+	put /dev/mapper/origin 64 24 b
+	put /dev/mapper/snap 200 1 s
+	assert_holds /dev/mapper/snap 0 200 a
+	assert_holds /dev/mapper/snap 200 1 s
+	assert_holds /dev/mapper/snap 201 500 a
+	assert_holds "$disk" 15 1 b
+	assert_holds "$disk" 16 48 a
+	dm_remove snap origin
+}
+
+run_test()
+{
+	local disk null meta lowest offset
+
+	null=$(nullb_create size=32 discard=1)
+	meta=$(nullb_create size=4)
+	modprobe dm-snapshot
+	for lowest in 0 7; do
+		disk $lowest
+		offset=$((lowest * 512))
+		assert_eq "$(< "/sys/block/${disk#/dev/}/queue/physical_block_size")" 4096
+		assert_eq "$(< "/sys/block/${disk#/dev/}/alignment_offset")" $offset
+		all "$disk" "$null"
+		if ((lowest)); then
+			all "$null" "$disk"
+			writes
+			# Does not begin where a physical block does.
+			dm_create part "0 32776 linear $disk 3"
+			all /dev/mapper/part "$null"
+			dm_remove part
+		fi
+		modprobe -r scsi_debug
+	done
+	modprobe -r dm-snapshot
+}
