@@ -131,9 +131,16 @@ bool snap_invalidate_then(struct dm_snapshot *snap, const char *reason,
 	return false;
 }
 
-void snap_invalidate(struct dm_snapshot *snap, const char *reason)
+void snap_may_wait(struct dm_snapshot *snap)
 {
 	dm_kcopyd_mq_may_wait();
+	RCU_LOCKDEP_WARN(srcu_read_lock_held(&snap->origin->srcu),
+			 "a reader of an origin's snapshots is about to wait for one of them");
+}
+
+void snap_invalidate(struct dm_snapshot *snap, const char *reason)
+{
+	snap_may_wait(snap);
 	if (!snap_invalidate_then(snap, reason, NULL))
 		flush_work(&snap->invalidate);
 }
@@ -163,7 +170,8 @@ void snap_overflow(struct dm_snapshot *snap)
 
 struct dm_snapshot *snap_get(struct dm_snapshot *snap)
 {
-	lockdep_assert_held(&snap_registry_lock);
+	lockdep_assert(lockdep_is_held(&snap_registry_lock) ||
+		       (snap && srcu_read_lock_held(&snap->origin->srcu)));
 
 	if (snap)
 		refcount_inc(&snap->users);

@@ -348,18 +348,36 @@ static int snap_merge_take(struct snap_merge *merge, struct snap_merge_chunk *ch
 	return nr;
 }
 
-/* Other snapshots get what is going to be overwritten. */
-static void snap_merge_copy_out(struct dm_snapshot *snap, const struct snap_merge_chunk *chunks,
+static bool snap_merge_may_run(void *arg)
+{
+	struct snap_merge *merge = arg;
+	bool may;
+
+	spin_lock_irq(&merge->lock);
+	may = merge->wanted && !merge->pauses;
+	spin_unlock_irq(&merge->lock);
+	return may;
+}
+
+/*
+ * Other snapshots get what is going to be overwritten. Returns false if the merge has been
+ * interrupted: their COW devices may be suspended, and who interrupts it is a stranger to them.
+ */
+static bool snap_merge_copy_out(struct snap_merge *merge, const struct snap_merge_chunk *chunks,
 				unsigned int nr)
 {
+	struct dm_snapshot *snap = merge->snap;
 	struct dm_io_region region;
 	unsigned int i, run;
 
 	for (i = 0; i < nr; i += run) {
 		run = snap_merge_run(&chunks[i], nr - i);
 		snap_merge_region(snap, chunks[i].old, run, &region);
-		snap_origin_copy_out(snap->origin, region.sector, region.count);
+		if (!snap_origin_copy_out(snap->origin, region.sector, region.count,
+					  snap_merge_may_run, merge))
+			return false;
 	}
+	return true;
 }
 
 /* The batch has failed, and so do the writes that wait for it. */
@@ -398,7 +416,8 @@ static int snap_merge_next(struct snap_merge *merge)
 	if (nr < 0)
 		return nr;
 
-	snap_merge_copy_out(snap, chunks, nr);
+	if (!snap_merge_copy_out(merge, chunks, nr))
+		return nr;
 	dm_scaled_delay("snap-merge:publish");
 	snap_merge_publish(merge, chunks, nr);
 	dm_scaled_delay("snap-merge:drain");
@@ -428,16 +447,6 @@ static int snap_merge_next(struct snap_merge *merge)
 		if (snap_origin_write(snap->origin, bio, true) == DM_MAPIO_REMAPPED)
 			submit_bio_noacct(bio);
 	return nr;
-}
-
-static bool snap_merge_may_run(struct snap_merge *merge)
-{
-	bool may;
-
-	spin_lock_irq(&merge->lock);
-	may = merge->wanted && !merge->pauses;
-	spin_unlock_irq(&merge->lock);
-	return may;
 }
 
 static void snap_merge_work(struct work_struct *work)
@@ -491,8 +500,12 @@ void snap_merge_start(struct snap_merge *merge, struct dm_snapshot *snap)
 	spin_unlock_irq(&merge->lock);
 }
 
+/* Who waits for copies of other snapshots does not wait any longer. */
 static void snap_merge_wait(struct snap_merge *merge)
 {
+	/* A merge that has been started once has a snapshot. */
+	if (merge->snap)
+		snap_origin_wake(merge->snap->origin);
 	/* That it is not running is seen under the lock, which its last owner then has released. */
 	spin_lock_irq(&merge->lock);
 	wait_event_lock_irq(merge->stopped, !merge->running, merge->lock);

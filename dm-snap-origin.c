@@ -239,12 +239,12 @@ static bool snap_wants_copy(struct dm_snapshot *snap, sector_t sector)
 
 /* Makes the pending exception of a chunk, at the end of @list, unless somebody else has. */
 static enum snap_copy snap_origin_make(struct dm_snapshot *snap, sector_t sector, struct bio *bio,
-				       bool may_wait, struct snap_pending **list)
+				       struct snap_pending **spare, struct snap_pending **list)
 {
 	struct snap_pending *pe;
 	enum snap_copy copy;
 
-	copy = snap_pending_find(snap, snap_chunk(snap, sector), bio, may_wait, &pe);
+	copy = snap_pending_find(snap, snap_chunk(snap, sector), bio, spare, &pe);
 	if (pe)
 		snap_pending_chain(list, pe);
 	return copy;
@@ -275,13 +275,16 @@ static bool snap_origin_join(struct snap_origin *origin, struct bio *bio)
 int snap_origin_write(struct snap_origin *origin, struct bio *bio, bool retry)
 {
 	sector_t sector = bio->bi_iter.bi_sector;
-	struct snap_pending *list = NULL;
-	struct dm_snapshot *snap;
-	bool wait = false, parked = false, throttle = !retry;
+	struct snap_pending *list = NULL, *spare = NULL;
+	struct dm_snapshot *snap, *throttled, *parked_at;
+	bool wait, throttle = !retry;
 	enum snap_copy copy;
 	int idx;
 
 restart:
+	throttled = NULL;
+	parked_at = NULL;
+	wait = false;
 	idx = srcu_read_lock(&origin->srcu);
 	list_for_each_entry_srcu(snap, &origin->snapshots, list,
 				 srcu_read_lock_held(&origin->srcu)) {
@@ -289,81 +292,118 @@ restart:
 			continue;
 
 		if (unlikely(snap_copies_exceeded(snap)) && throttle && !list) {
-			snap_copies_wait(snap);
 			throttle = false;
-			srcu_read_unlock(&origin->srcu, idx);
-			goto restart;
+			throttled = snap_get(snap);
+			break;
 		}
 
 		/* The bio waits for the first that is ours: it cannot end before all are made. */
-		copy = snap_origin_make(snap, sector, list ? NULL : bio, !retry, &list);
+		copy = snap_origin_make(snap, sector, list ? NULL : bio, &spare, &list);
 		if (copy == SNAP_COPY_PENDING)
 			wait = true;
 		if (unlikely(copy == SNAP_COPY_PARK)) {
 			/* A bio that waits is mapped again anyhow. */
-			parked = !list;
-			if (parked)
+			if (list)
+				break;
+			if (retry)
 				snap_park(snap, bio);
+			parked_at = retry ? snap : snap_get(snap);
 			break;
 		}
 	}
 	srcu_read_unlock(&origin->srcu, idx);
 
+	if (unlikely(spare)) {
+		snap_pending_spare_free(spare);
+		spare = NULL;
+	}
+	if (unlikely(throttled)) {
+		snap_copies_wait(throttled);
+		snap_put(throttled);
+		goto restart;
+	}
+	if (unlikely(parked_at && !retry)) {
+		/* Our reference is the spare's now. */
+		spare = snap_pending_wait(parked_at);
+		goto restart;
+	}
+
 	dm_scaled_delay("snap-origin:start-copies");
 	if (list)
 		snap_pending_start(list);
-	if (list || parked)
+	if (list || parked_at)
 		return DM_MAPIO_SUBMITTED;
 	if (wait && snap_origin_join(origin, bio))
 		return DM_MAPIO_SUBMITTED;
 	return DM_MAPIO_REMAPPED;
 }
 
-void snap_origin_copied(struct snap_origin *origin)
+void snap_origin_wake(struct snap_origin *origin)
 {
-	atomic_inc(&origin->copies);
 	wake_up_all(&origin->copied);
 }
 
-/* Starts what is missing of the copies at @sector. Returns false if nothing is. */
-static bool snap_origin_start_copies(struct snap_origin *origin, sector_t sector)
+void snap_origin_copied(struct snap_origin *origin)
 {
+	atomic_inc(&origin->copies);
+	snap_origin_wake(origin);
+}
+
+/* Starts what is missing of the copies at @sector. Returns what is to be done about the worst. */
+static enum snap_copy snap_origin_start_copies(struct snap_origin *origin, sector_t sector)
+{
+	enum snap_copy worst = SNAP_COPY_NOT_NEEDED;
 	struct snap_pending *list = NULL;
 	struct dm_snapshot *snap;
-	bool missing = false;
 	int idx;
 
 	idx = srcu_read_lock(&origin->srcu);
 	list_for_each_entry_srcu(snap, &origin->snapshots, list,
 				 srcu_read_lock_held(&origin->srcu)) {
-		if (snap_wants_copy(snap, sector) &&
-		    snap_origin_make(snap, sector, NULL, true, &list) != SNAP_COPY_NOT_NEEDED)
-			missing = true;
+		if (snap_wants_copy(snap, sector))
+			worst = max(worst, snap_origin_make(snap, sector, NULL, NULL, &list));
 	}
 	srcu_read_unlock(&origin->srcu, idx);
 
 	snap_pending_start(list);
-	return missing;
+	return worst;
 }
 
-void snap_origin_copy_out(struct snap_origin *origin, sector_t sector, sector_t count)
+/* Returns false if @may_go_on(@arg) did. */
+static bool snap_origin_await_copies(struct snap_origin *origin, sector_t sector,
+				     bool (*may_go_on)(void *arg), void *arg)
+{
+	enum snap_copy copy;
+	int copies;
+
+	for (;;) {
+		copies = atomic_read(&origin->copies);
+		copy = snap_origin_start_copies(origin, sector);
+		if (copy == SNAP_COPY_NOT_NEEDED)
+			return true;
+		/* Memory may come from elsewhere. */
+		wait_event_timeout(origin->copied,
+				   atomic_read(&origin->copies) != copies || !may_go_on(arg),
+				   copy == SNAP_COPY_PARK ? SNAP_PARK : MAX_SCHEDULE_TIMEOUT);
+		if (!may_go_on(arg))
+			return false;
+	}
+}
+
+bool snap_origin_copy_out(struct snap_origin *origin, sector_t sector, sector_t count,
+			  bool (*may_go_on)(void *arg), void *arg)
 {
 	unsigned int split = READ_ONCE(origin->split);
 	sector_t begin = sector & ~(sector_t)(split - 1), end = sector + count;
-	int copies;
 
 	if (split == SNAP_NO_SPLIT)
-		return;
+		return true;
 	for (sector = begin; sector < end; sector += split)
 		snap_origin_start_copies(origin, sector);
-
-	for (sector = begin; sector < end; sector += split) {
-		copies = atomic_read(&origin->copies);
-		while (snap_origin_start_copies(origin, sector)) {
-			wait_event(origin->copied, atomic_read(&origin->copies) != copies);
-			copies = atomic_read(&origin->copies);
-		}
-	}
+	for (sector = begin; sector < end; sector += split)
+		if (!snap_origin_await_copies(origin, sector, may_go_on, arg))
+			return false;
+	return true;
 }
 
 /*

@@ -33,8 +33,6 @@
 #define SNAP_DEFAULT_COPIES	2048
 #define SNAP_MIN_COPIES_BATCH	16U
 #define SNAP_MAX_COPIES_BATCH	32U
-/* After so many ticks a parked write is tried again. */
-#define SNAP_PARK		max(1, HZ / 100)
 
 static unsigned int snapshot_cow_threshold = SNAP_DEFAULT_COPIES;
 module_param(snapshot_cow_threshold, uint, 0644);
@@ -143,7 +141,7 @@ void snap_copies_wait(struct dm_snapshot *snap)
 {
 	DEFINE_WAIT(wait);
 
-	dm_kcopyd_mq_may_wait();
+	snap_may_wait(snap);
 	for (;;) {
 		prepare_to_wait_exclusive(&snap->copies_wait, &wait, TASK_UNINTERRUPTIBLE);
 		if (!snap_copies_exceeded_exactly(snap))
@@ -228,42 +226,89 @@ static void snap_pending_clean(void *object)
 	pe->room = NULL;
 }
 
+static void snap_pending_free_memory(struct snap_pending *pe)
+{
+	dm_scaled_cache_free(&snap_pending_cache, &pe->snap->pending_pool, pe);
+}
+
 static void snap_pending_free(struct snap_pending *pe)
 {
 	struct dm_snapshot *snap = pe->snap;
 
-	dm_scaled_cache_free(&snap_pending_cache, &snap->pending_pool, pe);
+	snap_pending_free_memory(pe);
 	percpu_ref_put(&snap->pending_refs);
 }
 
-/* A worker, which may not wait, gets NULL if there is no memory. */
-static struct snap_pending *snap_pending_alloc(struct dm_snapshot *snap, bool may_wait)
+/* Who may not wait gets NULL if there is none. */
+static struct snap_pending *snap_pending_memory(struct dm_snapshot *snap, bool may_wait)
 {
 	struct snap_pending *pe = dm_scaled_cache_try_alloc(&snap_pending_cache);
 
 	if (may_wait)
-		dm_kcopyd_mq_may_wait();
+		snap_may_wait(snap);
 	if (unlikely(!pe)) {
 		pe = mempool_alloc(&snap->pending_pool,
 				   may_wait ? GFP_NOIO : GFP_NOWAIT | __GFP_NOWARN);
 		if (!pe)
 			return NULL;
 	}
-	percpu_ref_get(&snap->pending_refs);
 	pe->snap = snap;
 	/* One that was at hand may still have some. */
 	if (!pe->room)
 		pe->room = snap_exception_room(may_wait);
 	if (unlikely(!pe->room && !may_wait)) {
-		snap_pending_free(pe);
+		snap_pending_free_memory(pe);
 		return NULL;
 	}
+	return pe;
+}
+
+/* Only for readers of the origin's list and the snapshot's own bios: see snap_pending_drain(). */
+static struct snap_pending *snap_pending_reset(struct snap_pending *pe)
+{
+	percpu_ref_get(&pe->snap->pending_refs);
 	pe->next = NULL;
 	bio_list_init(&pe->origin_bios);
 	bio_list_init(&pe->snapshot_bios);
 	pe->readers = 0;
 	pe->copied = false;
 	pe->full_bio = NULL;
+	return pe;
+}
+
+static struct snap_pending *snap_pending_alloc(struct dm_snapshot *snap, bool may_wait)
+{
+	struct snap_pending *pe = snap_pending_memory(snap, may_wait);
+
+	return likely(pe) ? snap_pending_reset(pe) : NULL;
+}
+
+struct snap_pending *snap_pending_wait(struct dm_snapshot *snap)
+{
+	snap_may_wait(snap);
+	flush_work(&snap->invalidate);
+	return snap_pending_memory(snap, true);
+}
+
+void snap_pending_spare_free(struct snap_pending *spare)
+{
+	struct dm_snapshot *snap = spare->snap;
+
+	snap_pending_free_memory(spare);
+	snap_put(snap);
+}
+
+/* If there is one for the snapshot. */
+static struct snap_pending *snap_pending_use_spare(struct dm_snapshot *snap,
+						   struct snap_pending **spare)
+{
+	struct snap_pending *pe = spare ? *spare : NULL;
+
+	if (likely(!pe) || pe->snap != snap)
+		return NULL;
+	*spare = NULL;
+	snap_pending_reset(pe);
+	snap_put(snap);
 	return pe;
 }
 
@@ -657,13 +702,15 @@ static struct snap_pending *snap_bucket_enter(struct dm_snapshot *snap, struct s
 }
 
 enum snap_copy snap_pending_find(struct dm_snapshot *snap, u64 chunk, struct bio *bio,
-				 bool may_wait, struct snap_pending **new_pe)
+				 struct snap_pending **spare, struct snap_pending **new_pe)
 {
 	struct snap_bucket *bucket = snap_bucket_of(snap, chunk);
-	struct snap_pending *fresh = snap_pending_alloc(snap, may_wait), *pe;
+	struct snap_pending *fresh = snap_pending_use_spare(snap, spare), *pe;
 	bool copied;
 	u64 new;
 
+	if (likely(!fresh))
+		fresh = snap_pending_alloc(snap, false);
 	spin_lock_irq(&bucket->lock);
 	pe = snap_bucket_enter(snap, bucket, chunk, fresh, &new, &copied);
 	if (pe && pe == fresh && bio)
@@ -684,9 +731,7 @@ enum snap_copy snap_pending_find(struct dm_snapshot *snap, u64 chunk, struct bio
 		return SNAP_COPY_PENDING;
 	if (copied)
 		return SNAP_COPY_NOT_NEEDED;
-	if (may_wait)
-		snap_invalidate(snap, "the COW device is full");
-	else if (!snap_invalidate_then(snap, "the COW device is full", NULL))
+	if (!snap_invalidate_then(snap, "the COW device is full", NULL))
 		return SNAP_COPY_PARK;
 	return SNAP_COPY_NOT_NEEDED;
 }

@@ -68,7 +68,7 @@ struct snap_pending;
  *                 NULL until the first merging target gets the snapshot, then as long as @store.
  *                 Set under snap_registry_lock
  * @users:         references: one of the target that has it, one for each user that has found it
- *                 through a target which may lose it meanwhile
+ *                 through a target which may lose it meanwhile, or in the origin's list
  * @unused:        completed when @users is gone
  * @copies_wait:   writers held back because there are too many copies
  * @copies:        chunks being copied, approximately; see snap_copy_begin(). Written by a CPU now
@@ -128,7 +128,10 @@ struct dm_snapshot {
  * @snapshots:  active snapshots, largest chunks first; RCU list, read under @srcu
  * @split:      smallest chunk size of @snapshots in sectors: no write may be mapped across a
  *              multiple of it. Shrinks only while the origin is quiet
- * @srcu:       a snapshot that was taken off @snapshots is unused after a grace period
+ * @srcu:       a snapshot that was taken off @snapshots is unused after a grace period. A reader
+ *              waits for no I/O, nor for memory that I/O gives back: removing one snapshot would
+ *              wait for another one's COW device. Who has to wait for a snapshot gets a
+ *              reference to it and ends the read section first
  * @hash:       in the registry
  * @refs:       targets that use it
  * @targets:    snapshot targets, in any state
@@ -279,12 +282,14 @@ static inline void snap_remap(const struct dm_snapshot *snap, struct bio *bio, u
 int snap_buckets_init(struct dm_snapshot *snap);
 void snap_buckets_exit(struct dm_snapshot *snap);
 
+/* After so many ticks is tried again what finds SNAP_COPY_PARK and cannot wait. */
+#define SNAP_PARK	max(1, HZ / 100)
+
 /**
- * enum snap_copy - what a write to the origin has to do about a chunk
+ * enum snap_copy - what a write to the origin has to do about a chunk; the worse, the larger
  * @SNAP_COPY_NOT_NEEDED: nothing: it has been copied, or need not be
  * @SNAP_COPY_PENDING:    wait: it is being, or is going to be copied
- * @SNAP_COPY_PARK:       try again later: a worker has found no memory, or the snapshot is becoming
- *                        invalid
+ * @SNAP_COPY_PARK:       try again later: there is no memory, or the snapshot is becoming invalid
  */
 enum snap_copy {
 	SNAP_COPY_NOT_NEEDED,
@@ -297,23 +302,45 @@ enum snap_copy {
  * @snap:     snapshot
  * @chunk:    chunk of the origin that has to be copied before it is written
  * @bio:      bio that has to wait, or NULL; it is attached if the exception is new
- * @may_wait: the caller is no worker, and may wait for other pending exceptions to end
+ * @spare:    memory from snap_pending_wait(), set to NULL if it was used; may point at NULL, or be
+ *            NULL
  * @pe:       set to a new pending exception, which the caller starts with snap_pending_start(), or
  *            NULL
  *
- * Context: process context.
- * Return: what the write has to do; SNAP_COPY_PARK only without @may_wait.
+ * Context: process context, in a read section of the origin's SRCU; waits for nothing.
+ * Return: what the write has to do.
  */
 enum snap_copy snap_pending_find(struct dm_snapshot *snap, u64 chunk, struct bio *bio,
-				 bool may_wait, struct snap_pending **pe);
+				 struct snap_pending **spare, struct snap_pending **pe);
+
+/**
+ * snap_pending_wait() - wait until snap_pending_find() can do better than SNAP_COPY_PARK
+ * @snap: snapshot, to which the caller has a reference, which the spare has afterwards
+ *
+ * Does not touch @pending_refs of the snapshot, which may be draining.
+ *
+ * Context: process context, but not a worker, and in no read section of the origin's SRCU; the
+ * caller holds no pending exception that is not started.
+ * Return: memory for a pending exception, to be given to snap_pending_find() or to
+ * snap_pending_spare_free().
+ */
+struct snap_pending *snap_pending_wait(struct dm_snapshot *snap);
+
+/**
+ * snap_pending_spare_free() - give up memory that snap_pending_wait() has got, and its reference
+ * @spare: the memory
+ *
+ * Context: any but NMI, does not sleep.
+ */
+void snap_pending_spare_free(struct snap_pending *spare);
 
 /**
  * snap_park() - have a write to the origin mapped again after a while
  * @snap: snapshot that has returned SNAP_COPY_PARK for it
  * @bio:  the write
  *
- * For what a worker would else wait for. That is rare: all pending exceptions of a write are made
- * when it is mapped first, in a task that may wait.
+ * For what a worker would else wait for. That is rare: most pending exceptions of a write are made
+ * when it is mapped first, in a task that waits for the memory of the first one.
  *
  * Context: process context, in a read section of the origin's SRCU.
  */
@@ -385,8 +412,8 @@ void snap_read_done(struct dm_snapshot *snap, struct snap_bio *sb);
  * Called once when snap_copies_exceeded() says so, which may be wrong by a little; this is not.
  *
  * Context: process context, but not a worker of the snapshot's; the caller holds no pending
- * exception that is not started. May be called inside a read section of the origin's SRCU: copies
- * end anyhow.
+ * exception that is not started, has a reference to @snap or is a bio of its target, and is in no
+ * read section of the origin's SRCU.
  */
 void snap_copies_wait(struct dm_snapshot *snap);
 
@@ -407,7 +434,8 @@ void snap_pending_logged(struct snap_log_entry *entry, bool failed);
 
 /**
  * snap_pending_drain() - wait until all pending exceptions of a snapshot have been retired
- * @snap: the snapshot; nobody writes to it, and no new write to its origin sees it
+ * @snap: the snapshot; nobody writes to it, and no write to its origin sees it: a grace period has
+ *        passed, so that nobody gets a reference to @pending_refs meanwhile
  *
  * Context: process context; must hold nothing that a copy or a worker of the engine waits for.
  */
@@ -544,13 +572,25 @@ void snap_origin_copied(struct snap_origin *origin);
 
 /**
  * snap_origin_copy_out() - see to it that a part of an origin has been copied for all snapshots
- * @origin: the origin; to which no snapshot is attached meanwhile
- * @sector: first sector
- * @count:  number of sectors
+ * @origin:    the origin; to which no snapshot is attached meanwhile
+ * @sector:    first sector
+ * @count:     number of sectors
+ * @may_go_on: whether to wait for copies, asked while waiting
+ * @arg:       its argument
  *
- * Context: process context, not in a map function; waits for the copies.
+ * Context: process context, not in a map function; waits for the copies, in no read section.
+ * Return: false if @may_go_on did; copies may still be under way then.
  */
-void snap_origin_copy_out(struct snap_origin *origin, sector_t sector, sector_t count);
+bool snap_origin_copy_out(struct snap_origin *origin, sector_t sector, sector_t count,
+			  bool (*may_go_on)(void *arg), void *arg);
+
+/**
+ * snap_origin_wake() - have @may_go_on of snap_origin_copy_out() asked again
+ * @origin: the origin
+ *
+ * Context: any.
+ */
+void snap_origin_wake(struct snap_origin *origin);
 
 extern struct target_type snap_origin_target_type;
 
@@ -558,9 +598,10 @@ extern struct target_type snap_origin_target_type;
 
 /**
  * snap_get() - get a reference to a snapshot
- * @snap: a snapshot that a target has, or NULL
+ * @snap: a snapshot that a target or an origin's list has, or NULL
  *
- * Context: holds snap_registry_lock, so that the target does not lose it meanwhile.
+ * Context: holds snap_registry_lock, so that the target does not lose it meanwhile, or is in the
+ * read section of the origin's SRCU in which it has found the snapshot.
  * Return: @snap, which stays allocated until snap_put() is called.
  */
 struct dm_snapshot *snap_get(struct dm_snapshot *snap);
@@ -572,6 +613,14 @@ struct dm_snapshot *snap_get(struct dm_snapshot *snap);
  * Context: any.
  */
 void snap_put(struct dm_snapshot *snap);
+
+/**
+ * snap_may_wait() - assert that the caller may wait for a snapshot: see @srcu of struct snap_origin
+ * @snap: the snapshot
+ *
+ * Context: any; complains where the caller may not wait, on a kernel with lockdep.
+ */
+void snap_may_wait(struct dm_snapshot *snap);
 
 /**
  * snap_invalidate() - give a snapshot up

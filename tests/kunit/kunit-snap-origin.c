@@ -390,23 +390,40 @@ static void copies_only_what_is_needed(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, test_disk_nr_records(f->cows[0]), 0);
 }
 
+/* From now on there is no memory for pending exceptions. */
+static void **empty_pool(struct kunit *test, struct dm_snapshot *snap)
+{
+	unsigned int nr = snap->pending_pool.min_nr, i;
+	void **objects = kunit_kcalloc(test, nr, sizeof(*objects), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, objects);
+	dm_scaled_caches_empty_local();
+	ku_allow(0);
+	for (i = 0; i < nr; i++)
+		objects[i] = mempool_alloc(&snap->pending_pool, GFP_NOWAIT);
+	KUNIT_EXPECT_EQ(test, snap->pending_pool.curr_nr, 0);
+	return objects;
+}
+
+static void fill_pool(struct dm_snapshot *snap, void **objects)
+{
+	int i;
+
+	for (i = 0; i < snap->pending_pool.min_nr; i++)
+		if (objects[i])
+			mempool_free(objects[i], &snap->pending_pool);
+}
+
 /* A worker that finds no memory for a pending exception does not wait; the write goes on later. */
 static void worker_parks_a_write(struct kunit *test)
 {
 	struct fixture *f = fixture(test, 1, one_size);
 	struct dm_snapshot *snap = f->snaps[0]->t.snap;
 	struct ku_bio *kb = origin_bio(test, f, CHUNK, CHUNK);
-	unsigned int nr = snap->pending_pool.min_nr, i;
-	void **objects = kunit_kcalloc(test, nr, sizeof(*objects), GFP_KERNEL);
+	void **objects;
 
-	KUNIT_ASSERT_NOT_NULL(test, objects);
 	KUNIT_ASSERT_EQ(test, test_disk_record(f->cows[0], 4), 0);
-	dm_scaled_caches_empty_local();
-	ku_allow(0);
-	for (i = 0; i < nr; i++)
-		objects[i] = mempool_alloc(&snap->pending_pool, GFP_NOWAIT);
-	KUNIT_EXPECT_EQ(test, snap->pending_pool.curr_nr, 0);
-
+	objects = empty_pool(test, snap);
 	KUNIT_EXPECT_EQ(test, snap_origin_write(snap->origin, &kb->bio, true),
 			DM_MAPIO_SUBMITTED);
 	ku_pause();
@@ -414,9 +431,7 @@ static void worker_parks_a_write(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, test_disk_nr_records(f->cows[0]), 0);
 
 	ku_allow(KU_ALL);
-	for (i = 0; i < nr; i++)
-		if (objects[i])
-			mempool_free(objects[i], &snap->pending_pool);
+	fill_pool(snap, objects);
 	KUNIT_ASSERT_TRUE(test, ku_bio_wait(kb));
 	KUNIT_EXPECT_EQ(test, (int)kb->status, (int)BLK_STS_OK);
 	KUNIT_EXPECT_EQ(test, test_disk_nr_records(f->cows[0]), 1);
@@ -557,6 +572,31 @@ static void write_waits_above_the_limit(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, ku_bio_wait(late.kb));
 }
 
+/* A write that waits for memory of one snapshot keeps nobody waiting who removes another one. */
+static void write_waits_for_memory(struct kunit *test)
+{
+	struct fixture *f = fixture(test, 1, one_size);
+	struct dm_snapshot *snap = f->snaps[0]->t.snap;
+	struct late_write late = { .f = f, .kb = origin_bio(test, f, 8, 8) };
+	void **objects = empty_pool(test, snap);
+	struct task_struct *task;
+
+	init_completion(&late.mapped);
+	task = kthread_run(map_late, &late, "kunit-late");
+	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
+	ku_pause();
+	synchronize_srcu(&snap->origin->srcu);
+	KUNIT_EXPECT_FALSE(test, completion_done(&late.mapped));
+	KUNIT_EXPECT_TRUE(test, READ_ONCE(snap->valid));
+
+	ku_allow(KU_ALL);
+	fill_pool(snap, objects);
+	wait_for_completion(&late.mapped);
+	KUNIT_EXPECT_EQ(test, late.result, DM_MAPIO_SUBMITTED);
+	KUNIT_EXPECT_TRUE(test, ku_bio_wait(late.kb));
+	KUNIT_EXPECT_TRUE(test, has_exception(f->snaps[0], 1));
+}
+
 static void origin_exit(struct kunit *test)
 {
 	ku_set_cow_threshold(2048);
@@ -574,6 +614,7 @@ static struct kunit_case origin_cases[] = {
 	KUNIT_CASE(first_write_waits_for_the_copy),
 	KUNIT_CASE(copies_only_what_is_needed),
 	KUNIT_CASE(worker_parks_a_write),
+	KUNIT_CASE(write_waits_for_memory),
 	KUNIT_CASE(write_waits_for_all_snapshots),
 	KUNIT_CASE(write_copies_for_new_snapshots),
 	KUNIT_CASE(overflow_does_not_stop_the_write),

@@ -74,7 +74,8 @@ static struct snap_pending *pending(struct kunit *test, struct dm_snapshot *snap
 {
 	struct snap_pending *pe = NULL;
 
-	KUNIT_ASSERT_TRUE(test, snap_pending_find(snap, chunk, bio, true, &pe));
+	KUNIT_ASSERT_EQ(test, snap_pending_find(snap, chunk, bio, NULL, &pe),
+			SNAP_COPY_PENDING);
 	KUNIT_ASSERT_NOT_NULL(test, pe);
 	return pe;
 }
@@ -139,7 +140,8 @@ static void first_writer_makes_it(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, pe->log.old, 3);
 	KUNIT_EXPECT_FALSE(test, pe->copied);
 	none = pe;
-	KUNIT_EXPECT_TRUE(test, snap_pending_find(f.snap, 3, NULL, true, &none));
+	KUNIT_EXPECT_EQ(test, snap_pending_find(f.snap, 3, NULL, NULL, &none),
+			SNAP_COPY_PENDING);
 	KUNIT_EXPECT_NULL(test, none);
 	other = pending(test, f.snap, 4, NULL);
 	KUNIT_EXPECT_NE(test, other->log.new, pe->log.new);
@@ -151,7 +153,8 @@ static void first_writer_makes_it(struct kunit *test)
 					      has_exception(f.snap, 4)));
 	KUNIT_EXPECT_FALSE(test, is_pending(f.snap, 3));
 	none = pe;
-	KUNIT_EXPECT_FALSE(test, snap_pending_find(f.snap, 3, NULL, true, &none));
+	KUNIT_EXPECT_EQ(test, snap_pending_find(f.snap, 3, NULL, NULL, &none),
+			SNAP_COPY_NOT_NEEDED);
 	KUNIT_EXPECT_NULL(test, none);
 	KUNIT_EXPECT_TRUE(test, f.snap->valid);
 }
@@ -187,7 +190,8 @@ static void bio_is_attached_once(struct kunit *test)
 	struct ku_bio *first = origin_write(test, &f, 3), *second = origin_write(test, &f, 3);
 	struct snap_pending *pe = pending(test, f.snap, 3, &first->bio), *none;
 
-	KUNIT_EXPECT_TRUE(test, snap_pending_find(f.snap, 3, &second->bio, true, &none));
+	KUNIT_EXPECT_EQ(test, snap_pending_find(f.snap, 3, &second->bio, NULL, &none),
+			SNAP_COPY_PENDING);
 	KUNIT_EXPECT_EQ(test, bio_list_size(&pe->origin_bios), 1);
 	KUNIT_EXPECT_PTR_EQ(test, bio_list_peek(&pe->origin_bios), &first->bio);
 	snap_pending_start(pe);
@@ -563,7 +567,7 @@ static void failed_full_write_invalidates(struct kunit *test)
  * Failures.
  */
 
-enum fault { ORIGIN_READ, COW_WRITE, NO_ROOM };
+enum fault { ORIGIN_READ, COW_WRITE };
 
 struct fault_param {
 	const char *name;
@@ -573,7 +577,6 @@ struct fault_param {
 static const struct fault_param faults[] = {
 	{ "the origin cannot be read", ORIGIN_READ },
 	{ "the COW device cannot be written", COW_WRITE },
-	{ "no memory for the exception", NO_ROOM },
 };
 
 static void fault_desc(const struct fault_param *p, char *desc)
@@ -596,10 +599,7 @@ static void failed_copy_invalidates(struct kunit *test)
 		test_disk_fail(f.origin, READS, 3 * CHUNK, 1, BLK_STS_MEDIUM);
 	if (p->fault == COW_WRITE)
 		test_disk_fail(f.cow, WRITES, 0, 1, BLK_STS_MEDIUM);
-	if (p->fault == NO_ROOM)
-		ku_allow(0);
 	pe = pending(test, f.snap, 3, &writer->bio);
-	ku_allow(KU_ALL);
 	KUNIT_EXPECT_EQ(test, snapshot_write(test, &f, 3 * CHUNK, 1, &kb), DM_MAPIO_SUBMITTED);
 	snap_pending_start(pe);
 
@@ -611,6 +611,24 @@ static void failed_copy_invalidates(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, ku_events(), before + 1);
 	KUNIT_EXPECT_FALSE(test, has_exception(f.snap, 3));
 	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f.origin, 3 * CHUNK, CHUNK, 'n'));
+}
+
+/* A write to the snapshot that finds no memory for the exception begins to copy all the same. */
+static void no_room_invalidates(struct kunit *test)
+{
+	struct fixture f = fixture(test, 16);
+	unsigned int before = ku_events();
+	struct ku_bio *kb;
+
+	dm_scaled_caches_empty_local();
+	ku_allow(0);
+	KUNIT_EXPECT_EQ(test, snapshot_write(test, &f, 3 * CHUNK, 1, &kb), DM_MAPIO_SUBMITTED);
+	ku_allow(KU_ALL);
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(kb));
+	KUNIT_EXPECT_EQ(test, (int)kb->status, (int)BLK_STS_IOERR);
+	KUNIT_EXPECT_FALSE(test, READ_ONCE(f.snap->valid));
+	KUNIT_EXPECT_EQ(test, ku_events(), before + 1);
+	KUNIT_EXPECT_FALSE(test, has_exception(f.snap, 3));
 }
 
 /* An invalid snapshot does not hold up the origin for its own readers: they fail anyway. */
@@ -641,7 +659,8 @@ static void overflow_invalidates(struct kunit *test)
 	KUNIT_ASSERT_TRUE(test, ku_bio_wait(kb));
 	KUNIT_EXPECT_TRUE(test, READ_ONCE(f.snap->valid));
 
-	KUNIT_EXPECT_FALSE(test, snap_pending_find(f.snap, 2, NULL, true, &pe));
+	KUNIT_EXPECT_EQ(test, snap_pending_find(f.snap, 2, NULL, NULL, &pe),
+			SNAP_COPY_NOT_NEEDED);
 	KUNIT_EXPECT_NULL(test, pe);
 	KUNIT_EXPECT_FALSE(test, READ_ONCE(f.snap->valid));
 	KUNIT_EXPECT_EQ(test, ku_events(), before + 1);
@@ -858,6 +877,7 @@ static struct kunit_case pending_cases[] = {
 	KUNIT_CASE(partial_write_waits_for_the_copy),
 	KUNIT_CASE(failed_full_write_invalidates),
 	KUNIT_CASE_PARAM(failed_copy_invalidates, fault_gen_params),
+	KUNIT_CASE(no_room_invalidates),
 	KUNIT_CASE(invalid_snapshot_waits_for_no_reader),
 	KUNIT_CASE(overflow_invalidates),
 	KUNIT_CASE(overflow_by_a_snapshot_write),

@@ -275,8 +275,6 @@ void Model::change(const Operation &operation, bool good)
 	time_++;
 	if (verb == "base")
 		set_base(operation);
-	if (verb == "threshold")
-		had_threshold_ = had_threshold_ || operation.number(0) < kThreshold;
 	if (verb == "wipe") {
 		at_rest_.erase(name);
 		garbage_.erase(name);

@@ -375,6 +375,7 @@ private:
 	[[nodiscard]] std::set<std::string> below(const std::string &device) const;
 	[[nodiscard]] Answer health(const std::string &device, bool of_flush = false) const;
 
+	[[nodiscard]] bool has_to_be_quiet(const std::string &device, const Mapped &snapshot) const;
 	[[nodiscard]] bool would_wait(const Operation &operation) const;
 	static bool has_valid_arguments(const Target &target);
 	[[nodiscard]] bool is_merged(const std::string &origin, const HolderPtr &source) const;
@@ -507,8 +508,6 @@ private:
 	Time time_ = 1;
 	Compared compared_;
 	Differences differences_;
-	// Few copies may have been made at a time.
-	bool had_threshold_ = false;
 };
 
 } // namespace dmsc

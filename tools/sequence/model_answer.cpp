@@ -20,6 +20,28 @@ constexpr std::size_t kMostFeatures = 2;
 
 } // namespace
 
+// Whether a device, or one that it stands on, has an origin of which the other one has a snapshot.
+bool Model::has_to_be_quiet(const std::string &device, const Mapped &snapshot) const
+{
+	std::set<std::string> origins;
+	std::set<std::string> all = below(device);
+
+	for (const auto &table : {snapshot.live, snapshot.inactive})
+		for (const Target &target : table.value_or(Table{}))
+			if (target.is_snapshot())
+				origins.insert(target.arguments.at(0));
+	all.insert(device);
+	return std::ranges::any_of(all, [&](const std::string &each) {
+		const Mapped *mapped = find(each);
+
+		return mapped != nullptr && mapped->live &&
+		       std::ranges::any_of(*mapped->live, [&](const Target &target) {
+			       return target.type == "origin" &&
+				      origins.contains(target.arguments.at(0));
+		       });
+	});
+}
+
 // Whether an operation waits for I/O that waits for a device which this sequence is to resume.
 bool Model::would_wait(const Operation &operation) const
 {
@@ -30,14 +52,6 @@ bool Model::would_wait(const Operation &operation) const
 
 	if (verb == "create" || verb == "rename" || verb == "message" || mapped == nullptr)
 		return false;
-	// A write that waits for one of the few copies that may be made at a time keeps its table.
-	if ((verb == "clear" || verb == "load") && had_threshold_ &&
-	    std::ranges::any_of(ios_, [&](const auto &each) {
-		    std::set<std::string> used = below(each.second.device);
-
-		    return each.second.begun && used.erase(device) != 0 && is_any_stopped(used);
-	    }))
-		return true;
 	if (verb == "clear")
 		return false;
 	// Only the constructors of persistent snapshots and clones do I/O.
@@ -85,7 +99,7 @@ bool Model::would_wait(const Operation &operation) const
 		std::set<std::string> used = below(io.device);
 
 		// What the device itself holds up goes on when it is resumed.
-		if (verb == "resume")
+		if (verb == "resume" && !has_to_be_quiet(io.device, *mapped))
 			used.erase(device);
 		return io.begun && !is_stopped(io.device) && is_any_stopped(used) &&
 		       std::ranges::any_of(used,
