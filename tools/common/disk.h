@@ -27,7 +27,10 @@ public:
 
 	[[nodiscard]] Image read(std::uint64_t sector, std::uint64_t count) const;
 	void write(std::uint64_t sector, std::span<const std::byte> data) const;
+	// With FUA, and without a flush.
+	void write_durably(std::uint64_t sector, std::span<const std::byte> data) const;
 	void flush() const;
+	void zero(std::uint64_t sector, std::uint64_t count) const;
 	void discard(std::uint64_t sector, std::uint64_t count) const;
 
 private:

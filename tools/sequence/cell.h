@@ -20,12 +20,22 @@ using Time = std::uint64_t;
 constexpr Time kBegin = 0;
 constexpr Time kNever = std::numeric_limits<Time>::max();
 
+// Names a write of zeroes, with the number of the write in the other bits.
+constexpr Tag kZeroing = Tag{1} << 62;
+
+// What is read where a write with that tag was the last.
+constexpr Tag content_of(Tag tag)
+{
+	return (tag & kZeroing) != 0 ? kZeroes : tag;
+}
+
 // Now it holds what was written last. Of writes that overlap any may have been the last: a write
 // that has ended well replaces what had been written when it began.
 //
 // A power cut leaves what was there when the last successful flush was submitted, or what any write
 // has written that has begun since then. So a value that was replaced stays possible until a flush
-// that was submitted after the replacing write had ended.
+// that was submitted after the replacing write had ended. A write with FUA leaves nothing that had
+// been written when it began.
 class Cell
 {
 public:
@@ -42,7 +52,8 @@ public:
 		Values values;
 
 		for (const Held &held : now_)
-			values.add(held.tag == kAny ? Values::anything() : Values(held.tag));
+			values.add(held.tag == kAny ? Values::anything()
+						    : Values(content_of(held.tag)));
 		return values;
 	}
 	// kAny among them: anything.
@@ -66,14 +77,22 @@ public:
 			found->until = when;
 	}
 	// One has, for sure, that had begun then; perhaps one that comes after copies.
-	void written(Tag tag, Time begun, Time when, bool after_copies)
+	void written(Tag tag, Time begun, Time when, bool after_copies, bool durably)
 	{
 		std::erase_if(now_, [&](const Held &held) {
-			return held.until <= begun || (after_copies && held.copied);
+			const bool is_gone = held.until <= begun || (after_copies && held.copied);
+
+			if (is_gone && durably)
+				std::erase_if(left_, [&](const Left &left) {
+					return left.tag == held.tag;
+				});
+			return is_gone;
 		});
 		hold(tag, when);
 		ended(tag, when);
 		replace(when);
+		if (durably)
+			flushed(begun);
 	}
 	// It has been copied from the other one, since then: what was written meanwhile may have
 	// come later, or is under way.
@@ -95,7 +114,7 @@ public:
 	{
 		const auto may_be_there = [&](Tag tag) {
 			return std::ranges::any_of(other.left_, [&](const Left &left) {
-				return left.tag == tag || left.tag == kAny;
+				return content_of(left.tag) == content_of(tag) || left.tag == kAny;
 			});
 		};
 

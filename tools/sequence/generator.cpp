@@ -14,6 +14,9 @@ namespace
 {
 
 constexpr std::size_t kVolumes = 5;
+// An I/O of more sectors is a long one; so many writes are in a burst at most.
+constexpr std::uint64_t kLong = 64;
+constexpr std::uint64_t kMostAtOnce = 16;
 constexpr std::array<std::string_view, 6> kFeatures{
 	"", "", "", "", " 1 discard_zeroes_cow", " 2 discard_zeroes_cow discard_passdown_origin"};
 // The arguments of a snapshot that are refused.
@@ -436,7 +439,9 @@ Operation Generator::io(const Model &model)
 	// Sectors, blocks, or whole chunks.
 	constexpr std::array<std::uint64_t, 6> units{1, 1, 8, 8, 8, 16};
 	const std::uint64_t unit = random_.one_in(12) ? 64 : random_.pick(units);
-	const std::uint64_t count = unit * (1 + random_.below(random_.one_in(4) ? 64 / unit : 2));
+	const std::uint64_t count =
+		random_.one_in(25) ? kLong + random_.below(kVolume - kLong + 1)
+				   : unit * (1 + random_.below(random_.one_in(4) ? 64 / unit : 2));
 	// Some places are met again and again.
 	const std::uint64_t place =
 		random_.one_in(2) ? random_.below(4) * 64 : random_.below(kVolume);
@@ -447,7 +452,13 @@ Operation Generator::io(const Model &model)
 
 	if (random_.one_in(15))
 		return Operation("discard" + range);
-	return Operation((random_.below(5) < 2 ? "read" : "write") + range);
+	if (random_.below(5) < 2)
+		return Operation("read" + range);
+	if (random_.one_in(6))
+		return Operation("fua" + range);
+	if (random_.one_in(12))
+		return Operation("zero" + range);
+	return Operation((count <= kMostAtOnce && random_.one_in(10) ? "burst" : "write") + range);
 }
 
 Operation Generator::trouble(const Model &)

@@ -48,8 +48,8 @@ int write_file(const std::string &path, const std::string &text)
 
 } // namespace
 
-Kernel::Kernel(Subject subject, std::string pool)
-	: subject_(subject), pool_(std::move(pool)), pool_number_(number_of(pool_))
+Kernel::Kernel(Subject subject, std::string pool, bool logged)
+	: subject_(subject), pool_(std::move(pool)), logged_(logged), pool_number_(number_of(pool_))
 {
 	for (const Base &base : kBases)
 		devices_[std::string(base.name)].name =
@@ -214,10 +214,19 @@ int Kernel::base(const Operation &operation)
 	return error;
 }
 
+// dm-log-writes puts what was not flushed into the log when it is, behind writes with FUA that came
+// later. A flush of the pool, which is none of any device below, does that now.
+void Kernel::order_log() const
+{
+	if (logged_)
+		Disk(pool_).flush();
+}
+
 int Kernel::wipe(const std::string &name) const
 {
 	try {
 		Disk(path(name)).write(0, Image(kHeaderSectors * kSector));
+		order_log();
 	} catch (const std::system_error &error) {
 		return error.code().value();
 	}
@@ -299,6 +308,9 @@ void Kernel::submit(std::uint64_t number, const Operation &operation, Tag tag)
 	std::unique_ptr<Disk> disk;
 	int error = 0;
 
+	if (operation.verb() == "fua")
+		order_log();
+
 	// Now, as it is in use from now on.
 	try {
 		disk = std::make_unique<Disk>(path(operation.word(0)));
@@ -330,6 +342,10 @@ void Kernel::do_io(const Disk &disk, const Operation &operation, Tag tag, Ended 
 			disk.flush();
 		else if (operation.verb() == "write")
 			disk.write(sector, tagged(sector, count, tag));
+		else if (operation.verb() == "fua")
+			disk.write_durably(sector, tagged(sector, count, tag));
+		else if (operation.verb() == "zero")
+			disk.zero(sector, count);
 		else if (operation.verb() == "discard")
 			disk.discard(sector, count);
 		else

@@ -36,8 +36,9 @@ struct Ended {
 class Kernel
 {
 public:
-	// The pool is a device of which the devices below are made; what it holds is lost.
-	Kernel(Subject subject, std::string pool);
+	// The pool is a device of which the devices below are made; what it holds is lost. If it is
+	// logged, what has been written when a write with FUA is submitted is in the log before it.
+	Kernel(Subject subject, std::string pool, bool logged);
 	~Kernel();
 	Kernel(const Kernel &) = delete;
 	Kernel &operator=(const Kernel &) = delete;
@@ -72,6 +73,7 @@ private:
 	int base(const Operation &operation);
 	int make_bad();
 	[[nodiscard]] int wipe(const std::string &name) const;
+	void order_log() const;
 	[[nodiscard]] int cpu(std::uint64_t number, const std::string &what) const;
 	static int memory(const std::string &what);
 	[[nodiscard]] int threshold(std::uint64_t value) const;
@@ -91,6 +93,7 @@ private:
 	Control control_;
 	Subject subject_;
 	std::string pool_;
+	bool logged_;
 	DeviceNumber pool_number_;
 	// Of a device all of whose sectors are bad.
 	DeviceNumber bad_;

@@ -107,7 +107,7 @@ public:
 		  subject_(arguments.subject == "ours" ? dmsc::Subject::ours
 						       : dmsc::Subject::stock),
 		  crash_(make_crash(arguments, subject_)),
-		  kernel_(subject_, crash_ ? crash_->pool() : arguments.pool),
+		  kernel_(subject_, crash_ ? crash_->pool() : arguments.pool, crash_ != nullptr),
 		  runner_(kernel_, arguments.verbose ? &std::cout : nullptr)
 	{
 		if (crash_)

@@ -437,9 +437,11 @@ void Model::resume(const std::string &device, bool good)
 		changed = true;
 		old = std::exchange(mapped.live, std::exchange(mapped.inactive, std::nullopt));
 		mapped.takes_flushes = finds_caches(*mapped.live);
-		for (auto &each : ios_)
+		for (auto &each : ios_) {
 			if (each.second.verb == "flush" && each.second.begun)
 				each.second.open = true;
+			each.second.fua = each.second.fua && !each.second.begun;
+		}
 		if (const SnapshotPtr snapshot = persistent_on(device);
 		    snapshot && !mapped.takes_flushes)
 			snapshot->blind = true;

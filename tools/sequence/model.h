@@ -334,9 +334,10 @@ private:
 		std::string device;
 		std::uint64_t sector = 0;
 		std::uint64_t count = 0;
-		// What is written.
+		// What is written, and whether it is durable when it has ended.
 		Tag tag = kZeroes;
 		Values values;
+		bool fua = false;
 		// It has passed the device, which is not suspended.
 		bool begun = false;
 		// Which way it takes is not known.
@@ -348,6 +349,8 @@ private:
 		std::vector<Place> places;
 		std::vector<Place> chances;
 		std::vector<Copy> copies;
+		// Chunks of persistent snapshots to which it writes.
+		std::vector<std::pair<SnapshotPtr, std::uint64_t>> chunks;
 		// It goes through this clone to its destination.
 		const Clone *through = nullptr;
 		// Of clones, that are hydrated, or durable, when it succeeds.
@@ -457,7 +460,7 @@ private:
 	static void own(const std::shared_ptr<const void> &owner, Io &io);
 	static void chance(Cell &cell, Io &io);
 	static void doubt(std::size_t first, Io &io);
-	void settle(const Io &io, bool good) const;
+	void settle(const Io &io, bool good, bool durably) const;
 	static void need(const SnapshotPtr &snapshot, std::uint64_t chunk, bool of_origin, Io &io);
 	void hydrate();
 	[[nodiscard]] Values look_clone(const CloneLine &line, std::uint64_t sector) const;
@@ -467,7 +470,10 @@ private:
 	void discard(const std::string &device, std::uint64_t begin, std::uint64_t end, Io &io);
 	void discard_again();
 	void enter_flush(Io &io);
-	void end_regions(const Io &io);
+	void keep_copies(const Io &io);
+	void end_regions(const Io &io, bool durably);
+	[[nodiscard]] bool is_durable(const Io &io) const;
+	static bool end_durably(const Io &io);
 	static std::uint64_t count(const Clone &clone, Region at_least);
 	[[nodiscard]] bool can_hydrate(const Target &target) const;
 	[[nodiscard]] bool can_merge(const Target &target) const;

@@ -357,7 +357,8 @@ void Model::write_clone(const CloneLine &line, std::uint64_t sector, Io &io)
 		io.places.push_back(&clone.contents[sector]);
 		own(line.clone, io);
 	}
-	if (clone.regions[region] == Region::maybe &&
+	if ((clone.regions[region] == Region::maybe ||
+	     (io.fua && clone.regions[region] == Region::hydrated)) &&
 	    (io.regions.empty() || io.regions.back() != std::pair(line.clone, region)))
 		io.regions.emplace_back(line.clone, region);
 }
@@ -413,15 +414,15 @@ void Model::enter_flush(Io &io)
 				io.regions.emplace_back(target.clone->clone, region);
 }
 
-// An I/O has succeeded.
-void Model::end_regions(const Io &io)
+// An I/O has succeeded, perhaps one that is durable then.
+void Model::end_regions(const Io &io, bool durably)
 {
 	for (const auto &[clone, region] : io.regions) {
 		if (may_forget(*clone) || io.open)
 			continue;
 		if (io.verb == "write")
 			settle(*clone, region);
-		if (io.verb == "flush" && !clone->meta_failed &&
+		if ((io.verb == "flush" || durably) && !clone->meta_failed &&
 		    clone->regions[region] == Region::hydrated)
 			make_durable(*clone, region);
 	}

@@ -4,6 +4,9 @@
 //	A flush of a device makes durable what had been written to it when it was submitted, also on
 //	the devices that it stands on: of an origin, the origin device; of a snapshot, its COW
 //	device; of a merge, both.
+//	A write with FUA that has ended is durable itself, and so is whatever is needed to find it
+//	after the power cut: the chunk of the snapshot, the region of the clone. It makes nothing
+//	else durable.
 //	A persistent snapshot is there for sure when a flush of it, or a write to its origin that
 //	had to copy a chunk, has ended.
 //	What is written to the origin through its target never shows in a snapshot: the chunk that
@@ -127,6 +130,29 @@ void Model::make_durable(Snapshot &snapshot, std::uint64_t chunk)
 		snapshot.contents[chunk * snapshot.chunk + i].flushed(kBegin);
 }
 
+// Whether a write with FUA was one for all devices that it may have come to: some have no cache as
+// far as the kernel knows.
+bool Model::is_durable(const Io &io) const
+{
+	return io.fua && io.begun && !io.open && !has_failed(io.device, io.begun_at) &&
+	       std::ranges::all_of(below(io.device), [this](const std::string &each) {
+		       const Mapped *mapped = find(each);
+
+		       return mapped == nullptr || (mapped->live && mapped->takes_flushes);
+	       });
+}
+
+// One has ended: the snapshots have its chunks. False if that is not sure.
+bool Model::end_durably(const Io &io)
+{
+	for (const auto &[snapshot, chunk] : io.chunks) {
+		if (snapshot->chunks[chunk] != Chunk::copied || snapshot->merges)
+			return false;
+		make_durable(*snapshot, chunk);
+	}
+	return true;
+}
+
 // The kernel looks for caches below when a table is resumed.
 bool Model::finds_caches(const Table &table) const
 {
@@ -175,14 +201,18 @@ std::vector<Cell::Left> Model::survivors(const std::string &device, std::uint64_
 	const SnapshotPtr snapshot = persistent_on(device);
 	const auto clone = clones_.find(device);
 	std::span<const Cell::Left> left = kAnything;
+	std::vector<Cell::Left> of_clone;
+	std::vector<Cell::Left> all;
 
 	if (clone != clones_.end())
-		return after_cut(*clone->second, sector);
-	if (snapshot)
+		left = of_clone = after_cut(*clone->second, sector);
+	else if (snapshot)
 		left = after_cut(*snapshot, sector);
 	else if (sector < size_of(device))
 		left = after_cut(device, sector);
-	return {left.begin(), left.end()};
+	for (const Cell::Left &each : left)
+		all.push_back({content_of(each.tag), each.replaced});
+	return all;
 }
 
 } // namespace dmsc

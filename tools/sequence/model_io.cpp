@@ -219,6 +219,9 @@ void Model::write_snapshot(const SnapshotPtr &snapshot, std::uint64_t sector, Io
 		copy(snapshot, number, false, &io);
 	else if (chunk == Chunk::maybe && !merges)
 		need(snapshot, number, false, io);
+	if (snapshot->persistent &&
+	    (io.chunks.empty() || io.chunks.back() != std::pair(snapshot, number)))
+		io.chunks.emplace_back(snapshot, number);
 	own(snapshot, io);
 	io.places.push_back(&snapshot->contents[sector]);
 }
@@ -255,18 +258,20 @@ void Model::doubt(std::size_t first, Io &io)
 }
 
 // It has ended.
-void Model::settle(const Io &io, bool good) const
+void Model::settle(const Io &io, bool good, bool durably) const
 {
 	if (!io.begun || (io.verb != "write" && io.verb != "discard"))
 		return;
 
 	const Tag tag = io.verb == "discard" ? kZeroes : io.tag;
+	// One that has gone past a clone, or through it, comes before copies or after them.
+	const bool surely = good && io.verb == "write" && (!io.open || io.regions.empty());
 
 	for (Place place : io.chances)
 		place->ended(tag, time_);
 	for (Place place : io.places) {
-		if (good && io.verb == "write")
-			place->written(tag, io.begun_at, time_, !io.regions.empty());
+		if (surely)
+			place->written(tag, io.begun_at, time_, !io.regions.empty(), durably);
 		else
 			place->ended(tag, time_);
 	}
@@ -353,6 +358,9 @@ void Model::begin(std::uint64_t number, const Operation &operation, Tag tag)
 	Io &io = ios_[number];
 
 	io.verb = operation.verb();
+	io.fua = io.verb == "fua";
+	if (io.verb == "fua" || io.verb == "zero")
+		io.verb = "write";
 	io.device = operation.word(0);
 	io.sector = operation.number(1);
 	io.count = operation.number(2);
@@ -368,6 +376,25 @@ void Model::begin(std::uint64_t number, const Operation &operation, Tag tag)
 bool Model::is_held_up(std::uint64_t number) const
 {
 	return is_any_stopped(below(ios_.at(number).device));
+}
+
+// A write has succeeded.
+void Model::keep_copies(const Io &io)
+{
+	for (const auto &[snapshot, chunk, of_origin, again, fails] : io.copies) {
+		if (snapshot->chunks[chunk] == Chunk::maybe && !io.open && !snapshot->merges &&
+		    snapshot->validity != Validity::invalid &&
+		    (snapshot->validity == Validity::valid || (!snapshot->loose && !again))) {
+			snapshot->chunks[chunk] = Chunk::copied;
+			snapshot->copied[chunk] = time_;
+			if (again)
+				snapshot->durable_chunks[chunk] = false;
+			else if (of_origin && !has_failed(snapshot->cow, io.begun_at))
+				make_durable(*snapshot, chunk);
+		}
+		if (!snapshot->loose && count(*snapshot, true) > capacity(*snapshot))
+			snapshot->validity = Validity::invalid;
+	}
 }
 
 Model::Complaint Model::end(std::uint64_t number, bool good, std::span<const std::byte> data)
@@ -399,26 +426,14 @@ Model::Complaint Model::end(std::uint64_t number, bool good, std::span<const std
 				    ", not " + io.allowed[i].to_string();
 		}
 	end_copies(io);
-	if (io.verb == "write" && good) {
-		for (const auto &[snapshot, chunk, of_origin, again, fails] : io.copies) {
-			if (snapshot->chunks[chunk] == Chunk::maybe && !io.open &&
-			    !snapshot->merges && snapshot->validity != Validity::invalid &&
-			    (snapshot->validity == Validity::valid ||
-			     (!snapshot->loose && !again))) {
-				snapshot->chunks[chunk] = Chunk::copied;
-				snapshot->copied[chunk] = time_;
-				if (again)
-					snapshot->durable_chunks[chunk] = false;
-				else if (of_origin && !has_failed(snapshot->cow, io.begun_at))
-					make_durable(*snapshot, chunk);
-			}
-			if (!snapshot->loose && count(*snapshot, true) > capacity(*snapshot))
-				snapshot->validity = Validity::invalid;
-		}
-	}
-	settle(io, good);
+	if (io.verb == "write" && good)
+		keep_copies(io);
+
+	const bool durably = good && is_durable(io) && end_durably(io);
+
+	settle(io, good, durably);
 	if (good)
-		end_regions(io);
+		end_regions(io, durably);
 	if (io.verb == "flush" && good && io.begun && !io.open)
 		flushed(io.device, io.begun_at);
 	remove_deferred();

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "operation.h"
 
+#include <algorithm>
+#include <array>
 #include <sstream>
 #include <stdexcept>
 
@@ -40,7 +42,10 @@ std::string Operation::rest(std::size_t index) const
 
 bool Operation::is_io() const
 {
-	return verb() == "read" || verb() == "write" || verb() == "flush" || verb() == "discard";
+	constexpr std::array<std::string_view, 7> verbs{"read",    "write", "fua",  "zero",
+							"discard", "flush", "burst"};
+
+	return std::ranges::find(verbs, verb()) != verbs.end();
 }
 
 std::vector<TableLine> table_of(const Operation &load)

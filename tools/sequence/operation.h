@@ -20,7 +20,11 @@ namespace dmsc
 //	load V START LENGTH TYPE ARGUMENTS [; START LENGTH TYPE ARGUMENTS]...
 //	message V WORDS
 //	read V SECTOR COUNT, write V SECTOR COUNT, discard V SECTOR COUNT, flush V
-//		are in flight while what follows is done
+//	fua V SECTOR COUNT, zero V SECTOR COUNT
+//		are in flight while what follows is done; the last two: a write with FUA, one of
+//		zeroes
+//	burst V SECTOR COUNT
+//		so many writes of a sector each, all at once
 //	wait	until all I/O has ended that is not held up by a suspended device
 //	finish	as well, and merges and hydrations have ended that nothing is in the way of
 //	wipe B	a persistent snapshot, or a clone, whose COW or metadata device it is, is a new one

@@ -68,14 +68,25 @@ Runner::Complaint Runner::step_io(const Operation &operation)
 	if (in_flight_.size() >= kMostIos)
 		return std::nullopt;
 
+	if (operation.verb() == "burst") {
+		for (std::uint64_t i = 0; i < operation.number(2); i++)
+			submit(Operation("write " + operation.word(0) + " " +
+					 std::to_string(operation.number(1) + i) + " 1"));
+	} else {
+		submit(operation);
+	}
+	return std::nullopt;
+}
+
+void Runner::submit(const Operation &operation)
+{
 	const std::uint64_t number = serial_++;
-	const Tag tag = kFirstTag + number;
+	const Tag tag = (operation.verb() == "zero" ? kZeroing : 0) + kFirstTag + number;
 
 	in_flight_[number] = operation.to_string() + " (tag " + std::to_string(tag) + ")";
 	model_->begin(number, operation, tag);
 	kernel_.submit(number, operation, tag);
 	counts_.ios++;
-	return std::nullopt;
 }
 
 Runner::Complaint Runner::control(const Operation &operation)

@@ -57,6 +57,7 @@ private:
 	Complaint step(const Operation &operation);
 	Complaint do_step(const Operation &operation);
 	Complaint step_io(const Operation &operation);
+	void submit(const Operation &operation);
 	Complaint control(const Operation &operation);
 	Complaint reap(unsigned int milliseconds);
 	Complaint wait();

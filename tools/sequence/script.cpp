@@ -56,6 +56,15 @@ void print_operation(const Operation &operation, std::size_t number, Subject sub
 	else if (verb == "write")
 		out << "put " << name << " " << option << " " << operation.word(2) << " w" << number
 		    << " &";
+	else if (verb == "fua")
+		out << "put " << name << " " << option << " " << operation.word(2) << " w" << number
+		    << " ,dsync &";
+	else if (verb == "burst")
+		out << "for ((i = 0; i < " << operation.word(2) << "; i++)); do put " << name
+		    << " $((" << option << " + i)) 1 w" << number << ".$i & done";
+	else if (verb == "zero")
+		out << "blkdiscard -z -o $((512 * " << option << ")) -l $((512 * "
+		    << operation.word(2) << ")) /dev/mapper/" << name << " &";
 	else if (verb == "read")
 		out << "get " << name << " " << option << " " << operation.word(2) << " &";
 	else if (verb == "discard")
@@ -93,7 +102,7 @@ void print_script(const Operations &operations, const std::string &complaint, Su
 	    << "\n"
 	       "# put DEVICE SECTOR COUNT MARK: fills sectors; get shows the marks\n"
 	       "put() { yes \"$4\" | head -c $(($3 * 512)) | dd of=/dev/mapper/$1 bs=$(($3 * 512)) "
-	       "seek=$(($2 * 512)) oflag=direct,seek_bytes iflag=fullblock status=none; }\n"
+	       "seek=$(($2 * 512)) oflag=direct,seek_bytes$5 iflag=fullblock status=none; }\n"
 	       "get() { dd if=/dev/mapper/$1 bs=512 skip=$2 count=$3 iflag=direct status=none | "
 	       "strings | uniq -c; }\n"
 	       "base() { case $2 in suspend | resume) dmsetup $2 $1 ;; *) dmsetup load $1 --table "

@@ -453,6 +453,7 @@ bool self_test(std::ostream &out)
 	check("a sequence is shrunk", shrinks());
 	check("a seed makes the same sequence again", generates_the_same());
 	self_test_fault(check);
+	self_test_io(check);
 	self_test_crash(check);
 	return good;
 }

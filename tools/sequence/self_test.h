@@ -17,6 +17,7 @@ using Check = std::function<void(const char *what, bool passed)>;
 void self_test_fault(const Check &check);
 // And about power cuts.
 void self_test_crash(const Check &check);
+void self_test_io(const Check &check);
 
 } // namespace dmsc
 

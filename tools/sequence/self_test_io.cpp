@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Stories of writes that are more than writes: with FUA, or of zeroes.
+#include "self_test.h"
+
+#include "story.h"
+
+namespace dmsc
+{
+
+namespace
+{
+
+Story linear()
+{
+	Story story;
+
+	story("create v0")("load v0 0 1024 linear a 0")("resume v0");
+	return story;
+}
+
+// It is durable without a flush, and makes nothing else durable.
+bool is_durable_itself()
+{
+	Story story = linear();
+	bool good = true;
+
+	story.write("v0 0 8", 100).write("v0 0 8", 101).begin("fua v0 0 4", 102);
+	good = story.may_survive("a", 0, kOfA) && story.may_survive("a", 0, 102);
+	story.end(true);
+	good = good && story.survives("a", 0, 102) && story.may_survive("a", 4, kOfA) &&
+	       story.may_survive("a", 4, 101);
+	// What was written meanwhile may have come later.
+	story.begin("write v0 0 1", 103).begin("fua v0 0 1", 104).end(103, true).end(104, true);
+	return good && story.is_good() && story.may_survive("a", 0, 103) &&
+	       story.may_survive("a", 0, 104) && !story.may_survive("a", 0, 101);
+}
+
+// So is what is needed to find it.
+bool is_found_again()
+{
+	Story snapshot = snapshot_of("a0 P 8");
+	Story clone = clone_of(" 1 no_hydration");
+	bool good = true;
+
+	snapshot.write("v1 8 8", 100).begin("fua v1 0 4", 101).end(true);
+	good = snapshot.is_good() && snapshot.survives("a0", 0, 101) &&
+	       snapshot.survives("a0", 4, kOfA) && snapshot.may_survive("a0", 8, kOfA) &&
+	       snapshot.model().survival("a0") == Model::Survival{true, true, false};
+	// Also if another write had made the chunk.
+	snapshot.begin("fua v1 8 1", 102).end(true);
+	good = good && snapshot.survives("a0", 8, 102) && snapshot.may_survive("a0", 9, 100) &&
+	       snapshot.may_survive("a0", 9, kOfA);
+	clone.write("v0 16 4", 100).begin("fua v0 0 8", 101).end(true);
+	good = good && clone.is_good() && clone.survives("m", 0, 101) &&
+	       clone.survives("m", 8, kOfA) && clone.may_survive("m", 16, kOfA) &&
+	       clone.model().clone_left("m").durable == 1;
+	clone.begin("fua v0 16 4", 102).end(true);
+	return good && clone.survives("m", 16, 102) && clone.model().clone_left("m").durable == 2;
+}
+
+// The origin has it, the snapshot what was there before.
+bool is_not_the_snapshots()
+{
+	Story story = snapshot_of("a0 P 8");
+
+	story.begin("fua v0 0 8", 100).end(true);
+	return story.is_good() && story.survives("a", 0, 100) && story.survives("a0", 0, kOfA);
+}
+
+// The block layer drops FUA if the device has no cache as far as it knows.
+bool is_nothing_without_a_cache()
+{
+	Story story;
+	bool good = true;
+
+	story("base a error")("create v0")("load v0 0 1024 linear a 0")("resume v0");
+	story("base a ok").begin("fua v0 0 8", 100).end(true);
+	good = story.may_survive("a", 0, kOfA) && story.may_survive("a", 0, 100);
+	story("load v0 0 1024 linear a 0").begin("fua v0 8 8", 101)("resume v0").end(true);
+	good = good && story.may_survive("a", 8, kOfA);
+	story.begin("fua v0 8 8", 102)("base a error")("base a ok").end(true);
+	good = good && story.may_survive("a", 8, kOfA);
+	story.begin("fua v0 8 8", 103).end(true);
+	return good && story.survives("a", 8, 103);
+}
+
+// Each is a write of its own, although all of them write the same.
+bool zeroes()
+{
+	Story story = linear();
+	bool good = true;
+
+	story.begin("zero v0 0 8", kZeroing | 100).begin("zero v0 0 8", kZeroing | 101);
+	good = story.may_hold("v0", 0, kZeroes) && story.may_hold("v0", 0, kOfA);
+	story.end(kZeroing | 100, true);
+	good = good && !story.may_hold("v0", 0, kOfA) && !story.may_hold("v0", 8, kZeroes);
+	story.write("v0 0 8", 102);
+	good = good && story.may_hold("v0", 0, 102) && story.may_hold("v0", 0, kZeroes);
+	story.end(kZeroing | 101, true).begin("fua v0 0 1", 103).end(true);
+	return good && story.is_good() && !story.may_hold("v0", 0, kZeroes) &&
+	       story.may_hold("v0", 1, kZeroes) && story.may_survive("a", 1, kZeroes) &&
+	       story.survives("a", 0, 103);
+}
+
+// A snapshot shows what was there before, and its chunk what was written to it.
+bool zeroes_copy()
+{
+	Story story = snapshot_of("a0 N 8");
+
+	story.begin("zero v0 0 8", kZeroing | 100).end(true);
+	story.begin("zero v1 16 4", kZeroing | 101).end(true);
+	return story.is_good() && story.may_hold("v1", 0, kOfA) &&
+	       !story.may_hold("v1", 0, kZeroes) && story.may_hold("v1", 16, kZeroes) &&
+	       !story.may_hold("v1", 16, kOfA) && story.may_hold("v1", 20, kOfA) &&
+	       !story.may_hold("v0", 16, kZeroes);
+}
+
+} // namespace
+
+void self_test_io(const Check &check)
+{
+	check("a write with FUA is durable, and nothing else", is_durable_itself());
+	check("so is its chunk, or its region", is_found_again());
+	check("one to the origin leaves the snapshot alone", is_not_the_snapshots());
+	check("it is a write like others if there is no cache", is_nothing_without_a_cache());
+	check("writes of zeroes are told from each other", zeroes());
+	check("they make snapshots copy", zeroes_copy());
+}
+
+} // namespace dmsc
