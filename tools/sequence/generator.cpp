@@ -223,6 +223,12 @@ std::string Generator::table(std::size_t device, const Model &model)
 	return target(device, 0, kVolume);
 }
 
+// How a device is loaded, sometimes for reading only. COW devices are for writing.
+std::string Generator::load(const std::string &device)
+{
+	return "load " + device + (device != kGrowing && random_.one_in(12) ? " readonly " : " ");
+}
+
 void Generator::ensure(const Model &model, const std::string &device)
 {
 	if (!model.exists(device))
@@ -279,14 +285,14 @@ void Generator::plan(const Model &model)
 		// A snapshot is taken.
 		add("load " + origin + " " + whole("origin " + chosen.origin));
 		add("resume " + origin);
-		add("load " + snap + " " + part("snapshot " + line + options));
+		add(load(snap) + part("snapshot " + line + options));
 		add("suspend " + origin);
 		add("resume " + snap);
 		add("resume " + origin);
 		break;
 	case 2:
 		// A merge begins.
-		add("load " + origin + " " + part("merge " + line + "P " + chosen.chunk));
+		add(load(origin) + part("merge " + line + "P " + chosen.chunk));
 		add("suspend " + snap);
 		add("suspend " + origin);
 		add("resume " + origin);
@@ -295,7 +301,7 @@ void Generator::plan(const Model &model)
 		break;
 	case 3:
 		// A table is loaded again.
-		add("load " + snap + " " + part("snapshot " + line + options));
+		add(load(snap) + part("snapshot " + line + options));
 		add("suspend " + snap);
 		add("resume " + snap);
 		break;
@@ -315,7 +321,7 @@ void Generator::plan(const Model &model)
 		    (chosen.origin.starts_with('v') && chosen.origin >= other))
 			break;
 		ensure(model, other);
-		add("load " + other + " " + part("snapshot " + line + options));
+		add(load(other) + part("snapshot " + line + options));
 		add("suspend " + snap);
 		add("resume " + other);
 		add((random_.one_in(2) ? "resume " : "remove ") + snap);
@@ -344,7 +350,7 @@ void Generator::plan_clone(const Model &model)
 	case 0:
 	case 1:
 		// One begins, or goes on with another table.
-		add("load " + device + " " + whole(clone(chosen)));
+		add(load(device) + whole(clone(chosen)));
 		add("suspend " + device);
 		add("resume " + device);
 		break;
@@ -358,7 +364,7 @@ void Generator::plan_clone(const Model &model)
 		add("wait");
 		add("remove " + device);
 		add("create " + device);
-		add("load " + device + " " + whole(clone(chosen)));
+		add(load(device) + whole(clone(chosen)));
 		add("resume " + device);
 		break;
 	case 4:
@@ -374,7 +380,7 @@ void Generator::plan_clone(const Model &model)
 		add("remove " + device);
 		add("wipe " + chosen.meta);
 		add("create " + device);
-		add("load " + device + " " + whole(clone(chosen)));
+		add(load(device) + whole(clone(chosen)));
 		add("resume " + device);
 		break;
 	}
@@ -523,7 +529,7 @@ Operation Generator::anything(const Model &model)
 	case 15:
 		return Operation(message(device));
 	default:
-		return Operation("load " + device + " " + table(number, model));
+		return Operation(load(device) + table(number, model));
 	}
 }
 

@@ -77,6 +77,7 @@ private:
 	[[nodiscard]] std::string clone(const Clone &chosen);
 	[[nodiscard]] std::string message(const std::string &device);
 	[[nodiscard]] Snapshot snapshot(std::size_t device);
+	[[nodiscard]] std::string load(const std::string &device);
 	void ensure(const Model &model, const std::string &device);
 
 	Random random_;

@@ -140,6 +140,7 @@ int Kernel::load(const Operation &operation)
 {
 	Table table;
 
+	table.read_only = dmsc::is_read_only(operation);
 	for (const TableLine &line : table_of(operation)) {
 		Target target{line.start, line.length, type_of(subject_, line.type), ""};
 
@@ -385,6 +386,15 @@ ShownLines Kernel::show(const std::string &device, bool inactive, bool table, bo
 	for (const Target &target : shown.targets)
 		lines.push_back(translate(target));
 	return lines;
+}
+
+bool Kernel::is_read_only(const std::string &device, bool inactive) const
+{
+	Buffer buffer = make_buffer(devices_.at(device).name,
+				    inactive ? DM_QUERY_INACTIVE_TABLE_FLAG : 0, 0);
+
+	return control_.call(DM_DEV_STATUS, buffer) == 0 &&
+	       (header(buffer).flags & DM_READONLY_FLAG) != 0;
 }
 
 // First its name is gone, then its tables, which keep other devices open, then its disk.

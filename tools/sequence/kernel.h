@@ -59,6 +59,7 @@ public:
 	// A clone commits before it shows its status, unless it is told not to.
 	[[nodiscard]] ShownLines show(const std::string &device, bool inactive, bool table,
 				      bool commit) const;
+	[[nodiscard]] bool is_read_only(const std::string &device, bool inactive) const;
 	// Whether a device that is to vanish by itself has done so, and uses no others any more.
 	[[nodiscard]] bool vanishes(const std::string &device);
 

@@ -92,6 +92,13 @@ bool Model::has_inactive(const std::string &device) const
 	return mapped_.at(device).inactive.has_value();
 }
 
+bool Model::is_read_only(const std::string &device, bool inactive) const
+{
+	const Mapped &mapped = mapped_.at(device);
+
+	return inactive ? mapped.inactive_read_only : mapped.read_only;
+}
+
 bool Model::is_stuck(const std::string &device) const
 {
 	return is_any_stopped(below(device));
@@ -155,7 +162,7 @@ bool Model::is_used(const std::string &device) const
 bool Model::holds_io_back(const std::string &device) const
 {
 	return std::ranges::any_of(ios_, [&](const auto &each) {
-		return each.second.device == device && !each.second.begun;
+		return each.second.device == device && !each.second.begun && !each.second.refused;
 	});
 }
 
@@ -411,6 +418,7 @@ void Model::load(const Operation &operation)
 	}
 	drop(mapped.inactive);
 	mapped.inactive = std::move(table);
+	mapped.inactive_read_only = dmsc::is_read_only(operation);
 	mapped.cleared = false;
 }
 
@@ -437,6 +445,9 @@ void Model::resume(const std::string &device, bool good)
 		changed = true;
 		old = std::exchange(mapped.live, std::exchange(mapped.inactive, std::nullopt));
 		mapped.takes_flushes = finds_caches(*mapped.live);
+		if (mapped.read_only != mapped.inactive_read_only)
+			change_mode(device, mapped.inactive_read_only);
+		mapped.read_only = mapped.inactive_read_only;
 		for (auto &each : ios_) {
 			if (each.second.verb == "flush" && each.second.begun)
 				each.second.open = true;
@@ -464,7 +475,8 @@ void Model::resume(const std::string &device, bool good)
 	}
 	if (good)
 		for (auto &each : ios_)
-			if (!each.second.begun && each.second.device == device)
+			if (!each.second.begun && !each.second.refused &&
+			    each.second.device == device)
 				enter(each.second);
 	look_again();
 	remove_deferred();

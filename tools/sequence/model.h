@@ -2,7 +2,8 @@
 // What device-mapper's snapshots and clones are, as its documentation says, and nothing about how
 // they are made.
 //
-//	A mapped device has a live and an inactive table. Suspended, it holds all I/O back.
+//	A mapped device has a live and an inactive table. Suspended, it holds all I/O back. With a
+//	read-only table it refuses writes at once, and is what it would be otherwise.
 //	A snapshot shows what its origin was when it became active: writes through an origin target,
 //	or by a merge, leave it alone; writes that go past these targets show where nothing was
 //	copied.
@@ -117,6 +118,8 @@ public:
 	[[nodiscard]] bool may_be_gone(const std::string &device) const;
 	[[nodiscard]] bool is_suspended(const std::string &device) const;
 	[[nodiscard]] bool has_inactive(const std::string &device) const;
+	// Whether it must say that it is read-only, or that its inactive table is.
+	[[nodiscard]] bool is_read_only(const std::string &device, bool inactive) const;
 	[[nodiscard]] bool can_do_io(const std::string &device) const;
 	// Something below is suspended. A clone's status commits, unless it is told not to.
 	[[nodiscard]] bool is_stuck(const std::string &device) const;
@@ -294,6 +297,9 @@ private:
 		bool suspended = false;
 		bool deferred = false;
 		bool takes_flushes = false;
+		// Of the live table, and of the inactive one.
+		bool read_only = false;
+		bool inactive_read_only = false;
 		// An inactive table was cleared, and none loaded since.
 		bool cleared = false;
 		std::optional<Table> live;
@@ -340,6 +346,9 @@ private:
 		bool fua = false;
 		// It has passed the device, which is not suspended.
 		bool begun = false;
+		// It is a write, and the device is read-only; that has changed since.
+		bool refused = false;
+		bool mode_changed = false;
 		// Which way it takes is not known.
 		bool open = false;
 		Time begun_at = 0;
@@ -461,6 +470,7 @@ private:
 	static void chance(Cell &cell, Io &io);
 	static void doubt(std::size_t first, Io &io);
 	void settle(const Io &io, bool good, bool durably) const;
+	void change_mode(const std::string &device, bool read_only);
 	static void need(const SnapshotPtr &snapshot, std::uint64_t chunk, bool of_origin, Io &io);
 	void hydrate();
 	[[nodiscard]] Values look_clone(const CloneLine &line, std::uint64_t sector) const;

@@ -117,8 +117,9 @@ std::optional<Answer> Model::expect(const Operation &operation) const
 		const bool used = std::ranges::any_of(
 			holders_, [&](const HolderPtr &holder) { return holder->cow == name; });
 
-		if (used || is_below(name) || is_any_stopped(below(name)) ||
-		    health(name) != Answer::good || would_wait(operation))
+		if (used || (mapped_.contains(name) && mapped_.at(name).read_only) ||
+		    is_below(name) || is_any_stopped(below(name)) || health(name) != Answer::good ||
+		    would_wait(operation))
 			return std::nullopt;
 		return Answer::good;
 	}

@@ -369,8 +369,21 @@ void Model::begin(std::uint64_t number, const Operation &operation, Tag tag)
 	// Many devices cannot discard, or not while another one stands on them.
 	if (io.verb == "discard")
 		io.answer = Answer::either;
-	if (!is_stopped(io.device))
+	if (const Mapped *mapped = find(io.device); mapped != nullptr && mapped->read_only)
+		io.refused = io.verb == "write" || io.verb == "discard";
+	if (!is_stopped(io.device) && !io.refused)
 		enter(io);
+}
+
+// Writes that are on their way to a device meet it as it was, or as it becomes.
+void Model::change_mode(const std::string &device, bool read_only)
+{
+	for (auto &[number, io] : ios_) {
+		if (io.device != device || (io.verb != "write" && io.verb != "discard"))
+			continue;
+		io.mode_changed = true;
+		io.refused = io.refused && read_only;
+	}
 }
 
 bool Model::is_held_up(std::uint64_t number) const
@@ -404,9 +417,14 @@ Model::Complaint Model::end(std::uint64_t number, bool good, std::span<const std
 
 	ios_.erase(number);
 	time_++;
+	if (io.refused || io.mode_changed)
+		io.answer = io.mode_changed ? both(io.answer, Answer::bad) : Answer::bad;
+
+	const bool is_refused = !good && (io.refused || io.mode_changed);
+
 	// The block layer ends a flush that a device without a cache does not need, and a discard
 	// that a device cannot do.
-	if (!io.begun && io.verb != "flush" && (io.verb != "discard" || good))
+	if (!io.begun && !is_refused && io.verb != "flush" && (io.verb != "discard" || good))
 		complaint = "has ended, although " + io.device + " is suspended";
 	else if (good ? io.answer == Answer::bad : io.answer == Answer::good)
 		complaint = good ? "has not failed" : "has failed";

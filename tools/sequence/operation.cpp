@@ -48,9 +48,14 @@ bool Operation::is_io() const
 	return std::ranges::find(verbs, verb()) != verbs.end();
 }
 
+bool is_read_only(const Operation &load)
+{
+	return load.word(1) == "readonly";
+}
+
 std::vector<TableLine> table_of(const Operation &load)
 {
-	std::istringstream in(load.rest(1));
+	std::istringstream in(load.rest(is_read_only(load) ? 2 : 1));
 	std::vector<TableLine> table;
 
 	for (TableLine line; in >> line.start >> line.length >> line.type; line = {}) {

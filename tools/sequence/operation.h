@@ -17,7 +17,7 @@ namespace dmsc
 //
 //	create V, remove V, remove V deferred, clear V, resume V, rename V
 //	suspend V [noflush]
-//	load V START LENGTH TYPE ARGUMENTS [; START LENGTH TYPE ARGUMENTS]...
+//	load V [readonly] START LENGTH TYPE ARGUMENTS [; START LENGTH TYPE ARGUMENTS]...
 //	message V WORDS
 //	read V SECTOR COUNT, write V SECTOR COUNT, discard V SECTOR COUNT, flush V
 //	fua V SECTOR COUNT, zero V SECTOR COUNT
@@ -64,7 +64,8 @@ struct TableLine {
 	std::vector<std::string> arguments;
 };
 
-// What "load" loads.
+// Whether "load" loads a read-only table, and what it loads.
+bool is_read_only(const Operation &load);
 std::vector<TableLine> table_of(const Operation &load);
 
 Operations read_operations(std::istream &in);

@@ -148,6 +148,12 @@ Runner::Complaint Runner::check()
 
 			if (Complaint complaint = model_->check(device, inactive, table, status))
 				return device + (inactive ? " (inactive): " : ": ") + *complaint;
+			if (kernel_.is_read_only(device, inactive) !=
+			    model_->is_read_only(device, inactive))
+				return device + (inactive ? " (inactive)" : "") +
+				       (model_->is_read_only(device, inactive)
+						? ": is not read-only"
+						: ": is read-only");
 		}
 	}
 	return std::nullopt;

@@ -45,8 +45,8 @@ void print_operation(const Operation &operation, std::size_t number, Subject sub
 	if (verb == "create")
 		out << "dmsetup create " << name << " --notable";
 	else if (verb == "load")
-		out << "dmsetup load " << name << " --table \"" << table(operation, subject)
-		    << "\"";
+		out << "dmsetup load " << name << (is_read_only(operation) ? " --readonly" : "")
+		    << " --table \"" << table(operation, subject) << "\"";
 	else if (verb == "suspend")
 		out << "dmsetup suspend " << name << (option.empty() ? "" : " --noflush");
 	else if (verb == "remove")

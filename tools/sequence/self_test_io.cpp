@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Stories of writes that are more than writes: with FUA, or of zeroes.
+// Stories of writes that are more than writes, with FUA or of zeroes, or less: to read-only
+// devices.
 #include "self_test.h"
 
 #include "story.h"
@@ -115,6 +116,46 @@ bool zeroes_copy()
 	       !story.may_hold("v0", 16, kZeroes);
 }
 
+// A read-only snapshot refuses writes, also while it is suspended, and keeps what its origin was.
+bool refuses_writes()
+{
+	Story story;
+
+	story("create v0")("load v0 0 1024 origin a")("resume v0")("create v1");
+	story("load v1 readonly 0 1024 snapshot a a0 P 16");
+	if (story.model().is_read_only("v1", false) || !story.model().is_read_only("v1", true))
+		return false;
+	story("resume v1")
+		.begin("write v1 0 8", 100)
+		.end(false)
+		.begin("fua v1 0 8", 101)
+		.end(false);
+	story("suspend v1").begin("zero v1 0 8", kZeroing | 102);
+	// Nobody waits for it.
+	const bool may_end = story.expect("remove v1") == Answer::either;
+
+	story.end(false)("resume v1").write("v0 0 8", 103);
+	return may_end && story.is_good() && story.model().is_read_only("v1", false) &&
+	       story.may_hold("v1", 0, kOfA) && !story.may_hold("v1", 0, 103) &&
+	       !story.may_hold("v1", 0, 100) &&
+	       !story.begin("write v1 0 8", 104).end(true).is_good();
+}
+
+// A write that is on its way when that changes may be refused or not.
+bool may_refuse()
+{
+	Story story;
+	bool good = true;
+
+	story("create v0")("load v0 0 1024 linear a 0")("resume v0").begin("write v0 0 8", 100);
+	story("load v0 readonly 0 1024 linear a 0")("resume v0").end(false);
+	good = story.is_good() && story.may_hold("v0", 0, 100) && story.may_hold("v0", 0, kOfA);
+	story.begin("write v0 0 8", 101)("load v0 0 1024 linear a 0")("resume v0").end(true);
+	good = good && story.is_good() && story.may_hold("v0", 0, 101);
+	story.begin("write v0 0 8", 102).end(false);
+	return good && !story.is_good();
+}
+
 } // namespace
 
 void self_test_io(const Check &check)
@@ -125,6 +166,8 @@ void self_test_io(const Check &check)
 	check("it is a write like others if there is no cache", is_nothing_without_a_cache());
 	check("writes of zeroes are told from each other", zeroes());
 	check("they make snapshots copy", zeroes_copy());
+	check("a read-only device refuses writes", refuses_writes());
+	check("a write on its way when that changes may be refused", may_refuse());
 }
 
 } // namespace dmsc
