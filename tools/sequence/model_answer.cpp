@@ -20,7 +20,8 @@ constexpr std::size_t kMostFeatures = 2;
 
 } // namespace
 
-// Whether a device, or one that it stands on, has an origin of which the other one has a snapshot.
+// Whether a device, or one that it stands on, has an origin, or merges to it, of which the other
+// one has a snapshot.
 bool Model::has_to_be_quiet(const std::string &device, const Mapped &snapshot) const
 {
 	std::set<std::string> origins;
@@ -36,7 +37,7 @@ bool Model::has_to_be_quiet(const std::string &device, const Mapped &snapshot) c
 
 		return mapped != nullptr && mapped->live &&
 		       std::ranges::any_of(*mapped->live, [&](const Target &target) {
-			       return target.type == "origin" &&
+			       return (target.type == "origin" || target.type == "merge") &&
 				      origins.contains(target.arguments.at(0));
 		       });
 	});

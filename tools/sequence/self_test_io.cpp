@@ -156,6 +156,19 @@ bool may_refuse()
 	return good && !story.is_good();
 }
 
+// A device with a snapshot waits for I/O to the origin, which may wait for that very device.
+bool waits_for_what_it_holds_up()
+{
+	Story story = linear();
+
+	story("create v1")("load v1 0 256 linear v0 0 ; 256 768 merge a a0 P 16")("resume v1");
+	story("load v0 0 512 linear b 0 ; 512 512 snapshot a a1 N 8")("suspend v0");
+	if (story.expect("resume v0") != Answer::good)
+		return false;
+	story.begin("read v1 0 8", kZeroes);
+	return !story.expect("resume v0");
+}
+
 } // namespace
 
 void self_test_io(const Check &check)
@@ -168,6 +181,8 @@ void self_test_io(const Check &check)
 	check("they make snapshots copy", zeroes_copy());
 	check("a read-only device refuses writes", refuses_writes());
 	check("a write on its way when that changes may be refused", may_refuse());
+	check("a snapshot is not resumed while it holds up I/O to its origin",
+	      waits_for_what_it_holds_up());
 }
 
 } // namespace dmsc
