@@ -44,11 +44,12 @@ unmounts()
 	mkdir -p /mnt/data /mnt/full
 	mount /dev/vg/data /mnt/data
 	mount -o ro,noload /dev/vg/full /mnt/full
-	put_blocks /dev/vg/data 32768 8 2048 x
+	put_blocks /mnt/data/file 0 10 2048 x
 	assert_eq "$(snap_usage vg-full)" Invalid
 	wait_for 40 is_unmounted /mnt/full
 	findmnt /mnt/data > /dev/null
 	umount /mnt/data
+	e2fsck -fn /dev/vg/data
 	lv lvremove -y vg/data
 }
 
