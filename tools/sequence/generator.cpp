@@ -279,7 +279,7 @@ void Generator::plan(const Model &model)
 		add("base " +
 		    (random_.one_in(2) && !chosen.cow.starts_with('w') ? chosen.cow : "a") +
 		    " slow");
-	switch (random_.below(8)) {
+	switch (random_.below(9)) {
 	case 0:
 	case 1:
 		// A snapshot is taken.
@@ -326,6 +326,16 @@ void Generator::plan(const Model &model)
 		add("resume " + other);
 		add((random_.one_in(2) ? "resume " : "remove ") + snap);
 		kept.volume = next;
+		break;
+	case 7:
+		// It is removed by force, and comes back.
+		add("load " + snap + " " + whole("error"));
+		add("suspend " + snap + " noflush");
+		add("resume " + snap);
+		add("remove " + snap + (random_.one_in(2) ? " deferred" : ""));
+		add("create " + snap);
+		add("load " + snap + " " + part("snapshot " + line + options));
+		add("resume " + snap);
 		break;
 	default:
 		// The COW device grows.
@@ -480,7 +490,8 @@ Operation Generator::trouble(const Model &)
 		return Operation("cpu " + std::to_string(1 + random_.below(kCpus)) +
 				 (random_.one_in(2) ? " off" : " on"));
 	case 1:
-		return Operation(random_.one_in(2) ? "memory off" : "memory on");
+		return Operation(std::string(random_.one_in(2) ? "memory " : "pressure ") +
+				 (random_.one_in(2) ? "off" : "on"));
 	case 2:
 		return Operation("threshold " +
 				 std::to_string(random_.one_in(2) ? kThreshold : random_.below(5)));

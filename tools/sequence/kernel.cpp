@@ -247,6 +247,15 @@ int Kernel::memory(const std::string &what)
 	return 0;
 }
 
+int Kernel::pressure(const std::string &what)
+{
+	if (what == "on")
+		pressure_.begin();
+	else
+		pressure_.end();
+	return 0;
+}
+
 int Kernel::threshold(std::uint64_t value) const
 {
 	return write_file("/sys/module/" + module_of(subject_) +
@@ -268,6 +277,8 @@ int Kernel::perform(const Operation &operation)
 		return cpu(operation.number(0), option);
 	if (verb == "memory")
 		return memory(name);
+	if (verb == "pressure")
+		return pressure(name);
 	if (verb == "threshold")
 		return threshold(operation.number(0));
 	if (verb == "create")
@@ -498,6 +509,7 @@ bool Kernel::reset()
 		devices_.at(std::string(name)).name = std::string(kPrefix) + std::string(name);
 	fill();
 	(void)memory("on");
+	(void)pressure("off");
 	(void)threshold(kThreshold);
 	for (std::uint64_t number = 1; number <= kCpus; number++)
 		(void)cpu(number, "on");

@@ -8,6 +8,7 @@
 #include "../common/disk.h"
 #include "model.h"
 #include "operation.h"
+#include "pressure.h"
 #include "subject.h"
 
 #include <condition_variable>
@@ -77,6 +78,7 @@ private:
 	void order_log() const;
 	[[nodiscard]] int cpu(std::uint64_t number, const std::string &what) const;
 	static int memory(const std::string &what);
+	int pressure(const std::string &what);
 	[[nodiscard]] int threshold(std::uint64_t value) const;
 	[[nodiscard]] bool exists(const std::string &device) const;
 	[[nodiscard]] bool is_suspended(const std::string &name) const;
@@ -101,6 +103,8 @@ private:
 	std::map<std::string, Named> devices_;
 	// Devices below that may not be as they were at first.
 	std::set<std::string> disturbed_;
+
+	Pressure pressure_;
 
 	std::mutex mutex_;
 	std::condition_variable ended_;

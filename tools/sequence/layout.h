@@ -14,6 +14,8 @@ namespace dmsc
 constexpr std::uint64_t kVolume = 1024;
 // Room for the whole of an origin, in any chunks, and the metadata of a persistent snapshot.
 constexpr std::uint64_t kRoomy = 2600;
+// Little more than the whole of an origin needs, in chunks of 4, 8 or 16; too little in others.
+constexpr std::uint64_t kTight = 1056;
 
 // For the metadata of a clone, with room for stock's.
 constexpr std::uint64_t kMetadata = 1024;
@@ -30,7 +32,7 @@ constexpr std::array<Base, 13> kBases{{
 	{"a", kVolume, false},
 	{"b", kVolume, false},
 	{"a0", kRoomy, true},
-	{"a1", kRoomy, true},
+	{"a1", kTight, true},
 	{"a2", 500, true},
 	{"b0", kRoomy, true},
 	{"z", kRoomy, true},

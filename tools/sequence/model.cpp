@@ -383,7 +383,7 @@ void Model::load(const Operation &operation)
 			if (persistent && at_rest_.contains(cow)) {
 				holder.snapshot = at_rest_.at(cow);
 				change_origin(*holder.snapshot, target.arguments.at(0));
-				holder.snapshot->holes = kMostHoles;
+				holder.snapshot->holes = most_holes(*holder.snapshot);
 				holder.chunk = holder.snapshot->chunk;
 				at_rest_.erase(cow);
 			} else {
@@ -420,6 +420,18 @@ void Model::load(const Operation &operation)
 	mapped.inactive = std::move(table);
 	mapped.inactive_read_only = dmsc::is_read_only(operation);
 	mapped.cleared = false;
+}
+
+// Where a COW device has hardly more room than is needed for all of the origin, hardly any is lost.
+std::uint64_t Model::most_holes(const Snapshot &snapshot) const
+{
+	const std::uint64_t room = capacity(snapshot);
+	const std::uint64_t needed = snapshot.chunks.size();
+
+	if (snapshot.loose || snapshot.had_errors || !below_.contains(snapshot.cow) ||
+	    room + 1 < needed)
+		return kMostHoles;
+	return std::min(kMostHoles, room - std::min(room, needed));
 }
 
 // A persistent snapshot is loaded for another origin than before.

@@ -395,6 +395,7 @@ private:
 	[[nodiscard]] bool has_lost_cow(const Table &table) const;
 	[[nodiscard]] bool merges_twice(const Table &table) const;
 	[[nodiscard]] static bool has_cow_again(const Table &table);
+	[[nodiscard]] static bool has_merge_again(const Table &table);
 	[[nodiscard]] static bool has_origin_again(const Table &table);
 	[[nodiscard]] Answer expect_load(const Operation &operation) const;
 	[[nodiscard]] Answer expect_holder(const Target &target) const;
@@ -410,6 +411,7 @@ private:
 
 	void change(const Operation &operation, bool good);
 	void load(const Operation &operation);
+	[[nodiscard]] std::uint64_t most_holes(const Snapshot &snapshot) const;
 	void change_origin(Snapshot &snapshot, const std::string &origin);
 	void resume(const std::string &device, bool good);
 	void activate(const HolderPtr &holder);

@@ -241,8 +241,18 @@ bool Model::has_lost_cow(const Table &table) const
 // Whether a table has a merge to an origin to which another one merges.
 bool Model::merges_twice(const Table &table) const
 {
+	return has_merge_again(table) || std::ranges::any_of(table, [&](const Target &target) {
+		       return target.type == "merge" && is_merged(target.arguments.at(0), nullptr);
+	       });
+}
+
+// Whether two lines of a table merge to the same origin.
+bool Model::has_merge_again(const Table &table)
+{
+	std::set<std::string> origins;
+
 	return std::ranges::any_of(table, [&](const Target &target) {
-		return target.type == "merge" && is_merged(target.arguments.at(0), nullptr);
+		return target.type == "merge" && !origins.insert(target.arguments.at(0)).second;
 	});
 }
 
@@ -280,7 +290,7 @@ Answer Model::expect_load(const Operation &operation) const
 	if (!std::ranges::all_of(table, has_valid_arguments))
 		return Answer::bad;
 	// One of them has the snapshot, and only an active one gives it away.
-	if (is_taken(operation) || has_cow_again(table))
+	if (is_taken(operation) || has_cow_again(table) || has_merge_again(table))
 		return Answer::bad;
 	for (const Target &target : table) {
 		for (const std::string &device : target.devices()) {

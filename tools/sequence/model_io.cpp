@@ -182,10 +182,10 @@ void Model::need(const SnapshotPtr &snapshot, std::uint64_t chunk, bool of_origi
 void Model::weigh(Snapshot &snapshot, std::uint64_t chunk)
 {
 	const std::uint64_t room = capacity(snapshot);
+	const std::uint64_t most = snapshot.loose ? snapshot.chunks.size() : count(snapshot, false);
 
 	if (snapshot.validity == Validity::valid &&
-	    (count(snapshot, false) + snapshot.holes > room || snapshot.loose ||
-	     can_copy(snapshot, chunk) != Answer::good))
+	    (most + snapshot.holes > room || can_copy(snapshot, chunk) != Answer::good))
 		snapshot.validity = Validity::unsure;
 	if (!snapshot.loose && count(snapshot, true) > room)
 		snapshot.validity = Validity::invalid;

@@ -195,7 +195,7 @@ Model::Complaint Model::check_usage(const Holder &holder, const std::string &sta
 				       snapshot->had_errors
 			       ? std::nullopt
 			       : Complaint("status is Overflow, not Invalid");
-	if (ios_.empty() && !snapshot->merging && !snapshot->loose)
+	if (ios_.empty() && !snapshot->merging)
 		snapshot->validity = Validity::valid;
 
 	const std::optional<Usage> shown = parse_usage(status);

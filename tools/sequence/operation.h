@@ -33,6 +33,7 @@ namespace dmsc
 //		what a device below does from now on; bad: all but I/O, or reads, or writes, of some
 //		sectors
 //	cpu N on|off, memory on|off, threshold N
+//	pressure on|off	memory is short
 class Operation
 {
 public:

@@ -298,7 +298,8 @@ Runner::Complaint Runner::take_down()
 			return operation.verb() == what && operation.word(0) == name;
 		});
 	};
-	std::vector<std::string> steps{"memory on", "threshold " + std::to_string(kThreshold)};
+	std::vector<std::string> steps{"memory on", "pressure off",
+				       "threshold " + std::to_string(kThreshold)};
 
 	is_taken_down_ = true;
 	for (std::uint64_t number = 1; number <= kCpus; number++)

@@ -83,6 +83,12 @@ void print_operation(const Operation &operation, std::size_t number, Subject sub
 	else if (verb == "cpu")
 		out << "echo " << (option == "on" ? 1 : 0) << " > /sys/devices/system/cpu/cpu"
 		    << name << "/online";
+	else if (verb == "pressure" && name == "on")
+		out << "kept=$(< /proc/sys/vm/min_free_kbytes); awk '/MemFree/ { print $2 - 8192 "
+		       "}' /proc/meminfo > /proc/sys/vm/min_free_kbytes; echo 2 > "
+		       "/proc/sys/vm/drop_caches";
+	else if (verb == "pressure")
+		out << "[ -z \"$kept\" ] || echo $kept > /proc/sys/vm/min_free_kbytes";
 	else if (verb == "threshold")
 		out << "echo " << name << " > /sys/module/" << module_of(subject)
 		    << "/parameters/snapshot_cow_threshold";

@@ -78,6 +78,29 @@ bool overflows()
 	return story.is_good() && story.fails_to_read("v1", 0) && story.may_hold("v0", 1000, 200);
 }
 
+// A COW device with room for all of the origin never fills up, whatever is lost when it is loaded,
+// and however little is known of what is copied.
+bool has_room()
+{
+	Story story = snapshot_of("a1 P 16");
+	Story part;
+	bool good = true;
+
+	story.write("v0 0 1", 100)("remove v1")("create v1");
+	story("load v1 0 1024 snapshot a a1 P 16")("resume v1");
+	// 66 chunks, of which two are metadata.
+	good = story.may_show("v1", "snapshot", "a a1 P 16", "48/1056 32") &&
+	       !story.may_show("v1", "snapshot", "a a1 P 16", "64/1056 32");
+	for (std::uint64_t i = 1; i < 64; i++)
+		story.write("v0 " + std::to_string(i * 16) + " 1", 100 + i);
+	good = good && story.is_good() && story.may_hold("v1", 1000, kOfA) &&
+	       !story.fails_to_read("v1", 1000);
+	part("create v0")("load v0 0 1024 origin a")("resume v0")("create v1");
+	part("load v1 0 512 linear a 0 ; 512 512 snapshot a a0 P 16")("resume v1");
+	part.write("v0 512 1", 100).write("v0 0 1", 101);
+	return good && part.is_good() && !part.fails_to_read("v1", 512);
+}
+
 bool refuses_snapshots()
 {
 	Story story = snapshot_of("a0 PO 16");
@@ -89,6 +112,8 @@ bool refuses_snapshots()
 	      "origin a b", "origin a0"})
 		if (story.expect("load v2 0 1024 " + std::string(line)) != Answer::bad)
 			return false;
+	if (story.expect("load v2 0 512 merge a a1 P 8 ; 512 512 merge a a2 P 8") != Answer::bad)
+		return false;
 	return story.expect("load v2 0 1024 snapshot a a1 PO 8 1 discard_zeroes_cow") ==
 	       Answer::good;
 }
@@ -429,6 +454,7 @@ bool self_test(std::ostream &out)
 	check("it is not told of writes past the origin target", is_not_told());
 	check("a write that a suspended origin holds back comes after it", waits_in_front());
 	check("a full COW device makes it invalid", overflows());
+	check("a COW device with room for all never fills up", has_room());
 	check("wrong table lines are refused", refuses_snapshots());
 	check("it is handed over from a suspended device only", hands_over());
 	check("a persistent one comes back", comes_back());
