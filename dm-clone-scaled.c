@@ -224,7 +224,7 @@ static int clone_get_device(struct clone *clone, const char *path, bool write, s
 {
 	int r;
 
-	r = write ? dm_get_device(clone->ti, path, DM_SCALED_MODE_ALL, dev) :
+	r = write ? dm_scaled_get_device_to_write(clone->ti, path, dev) :
 		    dm_scaled_get_device_to_read(clone->ti, path, dev);
 	if (r) {
 		*dev = NULL;

@@ -85,6 +85,20 @@ int dm_scaled_get_device_to_read(struct dm_target *ti, const char *path, struct 
 	return dm_get_device(ti, path, DM_SCALED_MODE_READ, dev);
 }
 
+int dm_scaled_get_device_to_write(struct dm_target *ti, const char *path, struct dm_dev **dev)
+{
+	int r;
+
+	r = dm_get_device(ti, path, dm_table_get_mode(ti->table), dev);
+	if (r)
+		return r;
+	if (bdev_read_only((*dev)->bdev)) {
+		dm_put_device(ti, *dev);
+		return -EACCES;
+	}
+	return 0;
+}
+
 int dm_scaled_devices_use(struct dm_target *ti, struct dm_scaled_use *uses, unsigned int nr)
 {
 	const struct dm_scaled_use *old;

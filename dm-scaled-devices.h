@@ -83,6 +83,21 @@ struct dm_scaled_use {
 int dm_scaled_get_device_to_read(struct dm_target *ti, const char *path, struct dm_dev **dev);
 
 /**
+ * dm_scaled_get_device_to_write() - open a device that a target writes in any table
+ * @ti:   the target
+ * @path: of the device
+ * @dev:  set to the device, for dm_put_device()
+ *
+ * A clone with a read-only table copies to its destination all the same. The device is opened as the
+ * other targets of the table open it, see dm_scaled_get_device_to_read(); device-mapper does not
+ * look at the mode of an open device when it writes.
+ *
+ * Context: a target's constructor.
+ * Return: 0, -EACCES if the device is read-only, or another negative error.
+ */
+int dm_scaled_get_device_to_write(struct dm_target *ti, const char *path, struct dm_dev **dev);
+
+/**
  * dm_scaled_devices_use() - enter all devices of a target, or none
  * @ti:   the target
  * @uses: its devices; when this fails they need not be released
