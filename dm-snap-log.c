@@ -98,6 +98,7 @@ struct snap_log_cpu {
  * @late:       starts a write that has waited too long
  * @zero_ticket: for zeroing the next area, which a worker starts
  * @header:     for snap_log_invalidate()
+ * @unmarked:   that has failed, and is tried again at the end
  * @wq:         for @late and what snap_log_queue_work() is given
  *
  * The first fields are read by all CPUs for each exception. Those from @copying on are written by
@@ -139,6 +140,7 @@ struct snap_log {
 	struct delayed_work late;
 	struct dm_kcopyd_mq_ticket zero_ticket;
 	void *header;
+	bool unmarked;
 	struct workqueue_struct *wq;
 };
 
@@ -598,8 +600,12 @@ void snap_log_abort(struct snap_log *log, struct snap_log_entry *entry)
 
 int snap_log_invalidate(struct snap_log *log)
 {
+	int r;
+
 	dm_kcopyd_mq_may_wait();
-	return snap_disk_write_header(log->store->cow, log->store->chunk_size, false, log->header);
+	r = snap_disk_write_header(log->store->cow, log->store->chunk_size, false, log->header);
+	log->unmarked = r;
+	return r;
 }
 
 void snap_log_queue_work(struct snap_log *log, struct work_struct *work)
@@ -767,6 +773,9 @@ void snap_log_destroy(struct snap_log *log)
 {
 	if (log->wq)
 		destroy_workqueue(log->wq);
+	/* The device may work again; as a valid one it would show what was not copied. */
+	if (log->unmarked && snap_log_invalidate(log))
+		DMERR("A snapshot that is not marked as invalid on its COW device is gone");
 	free_percpu(log->cpus);
 	if (log->window)
 		free_pages_exact(log->window, snap_log_window_bytes(log));
