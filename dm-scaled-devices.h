@@ -88,9 +88,9 @@ int dm_scaled_get_device_to_read(struct dm_target *ti, const char *path, struct 
  * @path: of the device
  * @dev:  set to the device, for dm_put_device()
  *
- * A clone with a read-only table copies to its destination all the same. The device is opened as the
- * other targets of the table open it, see dm_scaled_get_device_to_read(); device-mapper does not
- * look at the mode of an open device when it writes.
+ * A clone with a read-only table copies to its destination all the same. The device is opened as
+ * the other targets of the table open it, see dm_scaled_get_device_to_read(); device-mapper does
+ * not look at the mode of an open device when it writes.
  *
  * Context: a target's constructor.
  * Return: 0, -EACCES if the device is read-only, or another negative error.

@@ -392,7 +392,8 @@ static void snap_merge_give_up(struct snap_merge *merge, bool unsure)
 }
 
 /*
- * Merges a batch. Returns 0 if there is nothing left to merge, else a positive number or an error.
+ * Merges a batch, unless that is interrupted before it has begun. Returns 0 if there is nothing left
+ * to merge, else a positive number or an error.
  */
 static int snap_merge_next(struct snap_merge *merge)
 {
@@ -493,7 +494,7 @@ void snap_merge_start(struct snap_merge *merge, struct dm_snapshot *snap)
 	if (!ready)
 		DMERR("Chunks of the snapshot are still being copied: cannot merge");
 	spin_lock_irq(&merge->lock);
-	merge->snap = snap;
+	WRITE_ONCE(merge->snap, snap);
 	merge->wanted = ready;
 	merge->failed = !ready;
 	snap_merge_run_if_wanted(merge);
@@ -503,9 +504,11 @@ void snap_merge_start(struct snap_merge *merge, struct dm_snapshot *snap)
 /* Who waits for copies of other snapshots does not wait any longer. */
 static void snap_merge_wait(struct snap_merge *merge)
 {
-	/* A merge that has been started once has a snapshot. */
-	if (merge->snap)
-		snap_origin_wake(merge->snap->origin);
+	/* A merge that has been started once has a snapshot, as long as its target has. */
+	struct dm_snapshot *snap = READ_ONCE(merge->snap);
+
+	if (snap)
+		snap_origin_wake(snap->origin);
 	/* That it is not running is seen under the lock, which its last owner then has released. */
 	spin_lock_irq(&merge->lock);
 	wait_event_lock_irq(merge->stopped, !merge->running, merge->lock);

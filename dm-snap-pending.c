@@ -42,7 +42,7 @@ MODULE_PARM_DESC(snapshot_cow_threshold, "Chunks of a snapshot that may be copie
  * struct snap_pending - a chunk that is being copied
  * @node:       in snap_bucket.pending
  * @log:        the exception; if the snapshot is persistent, on its way to the log
- * @snap:       snapshot; @snap->pending_refs is held
+ * @snap:       snapshot; @snap->pending_refs is held, or for a spare @snap->users
  * @next:       pending exception of another snapshot for the same origin write
  * @origin_bios:   origin writes that wait
  * @snapshot_bios: snapshot writes that wait, already pointing at the COW device
@@ -287,7 +287,10 @@ struct snap_pending *snap_pending_wait(struct dm_snapshot *snap)
 {
 	snap_may_wait(snap);
 	flush_work(&snap->invalidate);
-	return snap_pending_memory(snap, true);
+	if (READ_ONCE(snap->valid))
+		return snap_pending_memory(snap, true);
+	snap_put(snap);
+	return NULL;
 }
 
 void snap_pending_spare_free(struct snap_pending *spare)

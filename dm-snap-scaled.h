@@ -138,7 +138,7 @@ struct dm_snapshot {
  * @origins:    origin targets that are not suspended
  * @merging:    snapshot whose target merges it, from the target's resumption to its end, or NULL
  * @copies:     chunks that were copied while there was one
- * @copied:     woken up when @copies changes
+ * @copied:     woken up when @copies changes, or who waits for that has to look again
  *
  * All but @snapshots, @split, @copies and @copied is protected by snap_registry_lock.
  */
@@ -315,14 +315,14 @@ enum snap_copy snap_pending_find(struct dm_snapshot *snap, u64 chunk, struct bio
 
 /**
  * snap_pending_wait() - wait until snap_pending_find() can do better than SNAP_COPY_PARK
- * @snap: snapshot, to which the caller has a reference, which the spare has afterwards
+ * @snap: snapshot; the caller's reference to it is the spare's afterwards, or released
  *
  * Does not touch @pending_refs of the snapshot, which may be draining.
  *
  * Context: process context, but not a worker, and in no read section of the origin's SRCU; the
  * caller holds no pending exception that is not started.
  * Return: memory for a pending exception, to be given to snap_pending_find() or to
- * snap_pending_spare_free().
+ * snap_pending_spare_free(); NULL if the snapshot is invalid.
  */
 struct snap_pending *snap_pending_wait(struct dm_snapshot *snap);
 

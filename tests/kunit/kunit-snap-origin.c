@@ -531,6 +531,7 @@ struct late_write {
 	struct fixture *f;
 	struct ku_bio *kb;
 	struct completion mapped;
+	bool begun;
 	int result;
 };
 
@@ -538,6 +539,7 @@ static int map_late(void *arg)
 {
 	struct late_write *late = arg;
 
+	WRITE_ONCE(late->begun, true);
 	late->result = snap_origin_map(&late->f->ot->ti, &late->kb->bio);
 	complete(&late->mapped);
 	return 0;
@@ -578,13 +580,18 @@ static void write_waits_for_memory(struct kunit *test)
 	struct fixture *f = fixture(test, 1, one_size);
 	struct dm_snapshot *snap = f->snaps[0]->t.snap;
 	struct late_write late = { .f = f, .kb = origin_bio(test, f, 8, 8) };
-	void **objects = empty_pool(test, snap);
 	struct task_struct *task;
+	void **objects;
 
+	ku_stay_here();
+	objects = empty_pool(test, snap);
 	init_completion(&late.mapped);
-	task = kthread_run(map_late, &late, "kunit-late");
+	/* Other CPUs may have memory at hand. */
+	task = kthread_create_on_cpu(map_late, &late, raw_smp_processor_id(), "kunit-late/%u");
 	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
+	wake_up_process(task);
 	ku_pause();
+	KUNIT_EXPECT_TRUE(test, READ_ONCE(late.begun));
 	synchronize_srcu(&snap->origin->srcu);
 	KUNIT_EXPECT_FALSE(test, completion_done(&late.mapped));
 	KUNIT_EXPECT_TRUE(test, READ_ONCE(snap->valid));

@@ -631,6 +631,45 @@ static void no_room_invalidates(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, has_exception(f.snap, 3));
 }
 
+static struct snap_pending *spare_of(struct dm_snapshot *snap)
+{
+	int idx = srcu_read_lock(&snap->origin->srcu);
+
+	snap_get(snap);
+	srcu_read_unlock(&snap->origin->srcu, idx);
+	return snap_pending_wait(snap);
+}
+
+/* Memory that a write has waited for becomes its pending exception, and its reference goes. */
+static void spare_is_used_once(struct kunit *test)
+{
+	struct fixture f = fixture(test, 16);
+	struct snap_pending *spare = spare_of(f.snap), *first = spare, *pe;
+
+	KUNIT_ASSERT_NOT_NULL(test, spare);
+	KUNIT_EXPECT_EQ(test, refcount_read(&f.snap->users), 2);
+	KUNIT_EXPECT_TRUE(test, snap_pending_none(f.snap));
+	KUNIT_EXPECT_EQ(test, snap_pending_find(f.snap, 3, NULL, &spare, &pe), SNAP_COPY_PENDING);
+	KUNIT_EXPECT_PTR_EQ(test, pe, first);
+	KUNIT_EXPECT_NULL(test, spare);
+	KUNIT_EXPECT_EQ(test, refcount_read(&f.snap->users), 1);
+	snap_pending_start(pe);
+
+	/* Somebody else makes it meanwhile. */
+	spare = spare_of(f.snap);
+	KUNIT_EXPECT_EQ(test, snap_pending_find(f.snap, 3, NULL, &spare, &pe), SNAP_COPY_PENDING);
+	KUNIT_EXPECT_NULL(test, pe);
+	KUNIT_EXPECT_NULL(test, spare);
+	KUNIT_EXPECT_EQ(test, refcount_read(&f.snap->users), 1);
+
+	snap_pending_spare_free(spare_of(f.snap));
+	KUNIT_EXPECT_EQ(test, refcount_read(&f.snap->users), 1);
+
+	snap_invalidate(f.snap, "of a test");
+	KUNIT_EXPECT_NULL(test, spare_of(f.snap));
+	KUNIT_EXPECT_EQ(test, refcount_read(&f.snap->users), 1);
+}
+
 /* An invalid snapshot does not hold up the origin for its own readers: they fail anyway. */
 static void invalid_snapshot_waits_for_no_reader(struct kunit *test)
 {
@@ -878,6 +917,7 @@ static struct kunit_case pending_cases[] = {
 	KUNIT_CASE(failed_full_write_invalidates),
 	KUNIT_CASE_PARAM(failed_copy_invalidates, fault_gen_params),
 	KUNIT_CASE(no_room_invalidates),
+	KUNIT_CASE(spare_is_used_once),
 	KUNIT_CASE(invalid_snapshot_waits_for_no_reader),
 	KUNIT_CASE(overflow_invalidates),
 	KUNIT_CASE(overflow_by_a_snapshot_write),
