@@ -392,8 +392,8 @@ static void snap_merge_give_up(struct snap_merge *merge, bool unsure)
 }
 
 /*
- * Merges a batch, unless that is interrupted before it has begun. Returns 0 if there is nothing left
- * to merge, else a positive number or an error.
+ * Merges a batch, unless that is interrupted before it has begun. Returns 0 if there is nothing
+ * left to merge, else a positive number or an error.
  */
 static int snap_merge_next(struct snap_merge *merge)
 {
