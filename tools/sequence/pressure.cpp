@@ -15,8 +15,8 @@ namespace
 
 constexpr const char *kKeptFree = "/proc/sys/vm/min_free_kbytes";
 constexpr const char *kDropCaches = "/proc/sys/vm/drop_caches";
-// Until then allocations succeed.
-constexpr std::uint64_t kLeft = 8 * 1024;
+// Until then allocations succeed; in KiB.
+constexpr std::uint64_t kLeft = 8192;
 constexpr auto kTick = std::chrono::milliseconds(10);
 // Each so many ticks all that modules keep is taken back, as who reclaims soon gives up where there
 // is nothing else.
