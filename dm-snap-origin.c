@@ -276,15 +276,16 @@ int snap_origin_write(struct snap_origin *origin, struct bio *bio, bool retry)
 {
 	sector_t sector = bio->bi_iter.bi_sector;
 	struct snap_pending *list = NULL, *spare = NULL;
-	struct dm_snapshot *snap, *throttled, *parked_at;
-	bool wait, throttle = !retry;
+	struct dm_snapshot *snap, *throttled, *starved;
+	bool wait, parked, throttle = !retry;
 	enum snap_copy copy;
 	int idx;
 
 restart:
 	throttled = NULL;
-	parked_at = NULL;
+	starved = NULL;
 	wait = false;
+	parked = false;
 	idx = srcu_read_lock(&origin->srcu);
 	list_for_each_entry_srcu(snap, &origin->snapshots, list,
 				 srcu_read_lock_held(&origin->srcu)) {
@@ -305,9 +306,11 @@ restart:
 			/* A bio that waits is mapped again anyhow. */
 			if (list)
 				break;
-			if (retry)
+			parked = retry;
+			if (parked)
 				snap_park(snap, bio);
-			parked_at = retry ? snap : snap_get(snap);
+			else
+				starved = snap_get(snap);
 			break;
 		}
 	}
@@ -322,16 +325,16 @@ restart:
 		snap_put(throttled);
 		goto restart;
 	}
-	if (unlikely(parked_at && !retry)) {
+	if (unlikely(starved)) {
 		/* Our reference is the spare's now. */
-		spare = snap_pending_wait(parked_at);
+		spare = snap_pending_wait(starved);
 		goto restart;
 	}
 
 	dm_scaled_delay("snap-origin:start-copies");
 	if (list)
 		snap_pending_start(list);
-	if (list || parked_at)
+	if (list || parked)
 		return DM_MAPIO_SUBMITTED;
 	if (wait && snap_origin_join(origin, bio))
 		return DM_MAPIO_SUBMITTED;
