@@ -562,6 +562,9 @@ void Model::activate(const HolderPtr &holder)
 	snapshot.blind = snapshot.blind || holder->begin > 0 || holder->end < kVolume;
 	snapshot.active = true;
 	snapshot.merges = holder->merges;
+	// Another table of the same device may have merged it until now, without a suspend of its
+	// own.
+	snapshot.merging = false;
 	enter_again({snapshot.origin});
 	if (holder->merges)
 		start_merge(snapshot);

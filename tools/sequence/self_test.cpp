@@ -387,9 +387,12 @@ bool knows_what_goes_on()
 	good = good && !clone.model().goes_on("v0", some) && clone.model().starters("v0").empty();
 	merge.write("v1 0 8", 100);
 	merge("load v0 0 1024 merge a a0 P 16")("suspend v1")("suspend v0")("resume v0");
-	return good && merge.model().goes_on("v0", status("merge", "64/2600 32")) &&
+	good = good && merge.model().goes_on("v0", status("merge", "64/2600 32")) &&
 	       !merge.model().goes_on("v0", status("merge", "32/2600 32")) &&
 	       !merge.model().goes_on("v0", status("merge", "Merge failed"));
+	// A snapshot again, in the same device.
+	merge("load v0 0 1024 snapshot a a0 P 16")("resume v0");
+	return good && !merge.model().goes_on("v0", status("snapshot", "64/2600 32"));
 }
 
 bool counts_what_it_compares()
