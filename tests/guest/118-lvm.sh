@@ -8,7 +8,8 @@ DESCRIPTION="LVM's snapshots by takeover of the stock names: create, extend, ove
 TIMEOUT=600
 KERNELS=stock
 
-takeover()
+# What takeover= refuses.
+refusals()
 {
 	unload_module
 	# Not beside stock.
@@ -21,8 +22,7 @@ takeover()
 	log_mark
 	assert_fails load_module takeover=everything
 	assert_match "$(log_since)" "takeover=everything: must be snapshot"
-	load_module takeover=snapshot
-	have_target snapshot && have_target snapshot-origin && have_target snapshot-merge
+	load_module
 }
 
 snapshots()
@@ -84,7 +84,7 @@ snapshots()
 	lv lvconvert --merge -i 1 --config global/use_lvmpolld=0 vg/s2
 	exec 9<&-
 	lv lvchange -an vg/base
-	lv lvchange -ay --config global/use_lvmpolld=0 vg/base
+	lv lvchange -ay --config 'global/use_lvmpolld=0 activation/polling_interval=1' vg/base
 	wait_for 60 merge_is_over base
 	assert_eq "$(sum base)" "$s2" "the origin after the second merge"
 	lv lvremove -y vg/base
@@ -137,16 +137,16 @@ with_file_system()
 	lv lvremove -y vg/data
 }
 
-run_test()
+tests()
 {
-	local pv1 pv2
-
-	takeover
-	volume_group
+	have_target snapshot && have_target snapshot-origin && have_target snapshot-merge
 	snapshots
 	overflow
 	with_file_system
-	lv vgremove vg
-	unload_module
-	load_module
+}
+
+run_test()
+{
+	refusals
+	by_takeover tests
 }

@@ -41,7 +41,7 @@ is_merging()
 
 waits_for_mount()
 {
-	local no_poll=(--config 'global/use_lvmpolld=0')
+	local no_poll=(--config 'global/use_lvmpolld=0 activation/polling_interval=1')
 
 	lv lvcreate -y -n data -L 32m vg
 	mkfs.ext4 -q /dev/vg/data

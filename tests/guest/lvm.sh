@@ -36,6 +36,12 @@ volume_group()
 	lv vgcreate -s 4m vg "$pv1" "$pv2"
 }
 
+# A command that has begun a merge leaves a process that looks whether it has ended, and opens all devices for that.
+no_poller()
+{
+	! pgrep -f '^\(lvm2\) ' > /dev/null
+}
+
 # by_takeover COMMAND...: with the module serving stock's names, and "vg" there
 by_takeover()
 {
@@ -46,6 +52,7 @@ by_takeover()
 	load_module takeover=snapshot
 	volume_group
 	"$@"
+	wait_for 30 no_poller
 	lv vgremove vg
 	unload_module
 	load_module
