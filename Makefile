@@ -22,7 +22,7 @@ INSTALL_MOD_DIR ?= extra
 moddir := $(O)/$(KVER)/module
 testdir := $(moddir)/tests/modules
 kunitdir := $(moddir)/tests/kunit
-links := $(addprefix $(moddir)/,$(wildcard Kbuild *.c *.h \
+links := $(addprefix $(moddir)/,$(wildcard Kbuild *.c *.h $(addprefix probes/,Kbuild.include *.c *.sh) \
 	$(foreach d,modules kunit,tests/$(d)/Kbuild tests/$(d)/*.[ch])))
 
 # What is given on the command line is passed to every sub-make, and O= means something else to the
@@ -52,8 +52,8 @@ test-modules: module
 	@[ $(testdir)/Module.symvers -nt $(moddir)/Module.symvers ] || rm -f $(testdir)/Module.symvers
 	$(kbuild) M=$(testdir) KBUILD_EXTRA_SYMBOLS=$(moddir)/Module.symvers modules
 
-# Nothing is built for a kernel without KUnit.
-kunit-modules: headers $(links)
+# Nothing is built for a kernel without KUnit. The module's build has asked what the kernel has.
+kunit-modules: module
 	$(kbuild) M=$(kunitdir) modules
 
 tools:

@@ -3,6 +3,11 @@
  * Every difference between kernel versions that this module meets, and what differs when the unit
  * tests compile its sources; nothing else. The sources are written for the newest kernel; what an
  * older one lacks is supplied here.
+ *
+ * Stable kernels and distributions backport, so the compiler is asked what a kernel has, not its
+ * version: each file in probes/ is a question, and says in which kernels the answer is yes.
+ * compat-probes.h defines DM_SCALED_HAVE_NAME as 1 or 0. A kernel that lacks what has no substitute
+ * (probes/need-*.c) is refused when that header is made.
  */
 #ifndef DM_SCALED_COMPAT_H
 #define DM_SCALED_COMPAT_H
@@ -20,8 +25,13 @@
 #include <linux/version.h>
 #include <linux/workqueue.h>
 
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0)
-#error "dm-scaled needs Linux 6.1 or later"
+#include "compat-declared.h"
+#include "compat-probes.h"
+
+#if DM_SCALED_HAVE_LINUX_UNALIGNED
+#include <linux/unaligned.h>
+#else
+#include <asm/unaligned.h>
 #endif
 
 /*
@@ -53,8 +63,7 @@ static inline void dm_scaled_assert_irqs_off(void)
 #else
 #define DM_SCALED_UNIQUE_NAME(name)	name
 
-/* 6.13: the namespace became a string literal. */
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 13, 0)
+#if DM_SCALED_HAVE_BARE_NAMESPACE
 #define EXPORT_SYMBOL_DM_SCALED(sym)	EXPORT_SYMBOL_NS_GPL(sym, DM_SCALED)
 #define DM_SCALED_IMPORT_NS()		MODULE_IMPORT_NS(DM_SCALED)
 #else
@@ -63,8 +72,7 @@ static inline void dm_scaled_assert_irqs_off(void)
 #endif
 #endif
 
-/* 6.17: bound workqueues have to say so. */
-#ifndef WQ_PERCPU
+#if !DM_SCALED_HAVE_WQ_PERCPU
 #define WQ_PERCPU			0
 #endif
 
@@ -74,27 +82,26 @@ static inline struct workqueue_struct *dm_scaled_alloc_percpu_wq(const char *nam
 	return alloc_workqueue("%s", WQ_MEM_RECLAIM | WQ_PERCPU | flags, 0, name);
 }
 
-/* 6.8: host-aware devices are gone, a zoned device is host-managed. */
+/* Without the models, there are no host-aware devices: a zoned device is host-managed. */
 static inline bool dm_scaled_bdev_writes_in_order(struct block_device *bdev)
 {
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)
+#if DM_SCALED_HAVE_BDEV_ZONED_MODEL
 	return bdev_zoned_model(bdev) == BLK_ZONED_HM;
 #else
 	return bdev_is_zoned(bdev);
 #endif
 }
 
-/* 6.14: the library's function got the name of the one that went by way of the crypto API. */
+/* The library's; it later got the name of the one that went by way of the crypto API. */
 static inline u32 dm_scaled_crc32c(u32 crc, const void *data, size_t bytes)
 {
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 14, 0)
+#if DM_SCALED_HAVE_CRC32C_LE
 	return __crc32c_le(crc, data, bytes);
 #else
 	return crc32c(crc, data, bytes);
 #endif
 }
 
-/* 6.7: shrinkers are allocated by the kernel. */
 static inline struct shrinker *
 dm_scaled_shrinker_create(const char *name,
 			  unsigned long (*count)(struct shrinker *s, struct shrink_control *sc),
@@ -102,49 +109,47 @@ dm_scaled_shrinker_create(const char *name,
 {
 	struct shrinker *s;
 
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 7, 0)
-	s = kzalloc(sizeof(*s), GFP_KERNEL);
-#else
+#if DM_SCALED_HAVE_SHRINKER_ALLOC
 	s = shrinker_alloc(0, "%s", name);
+#else
+	s = kzalloc(sizeof(*s), GFP_KERNEL);
 #endif
 	if (!s)
 		return NULL;
 	s->count_objects = count;
 	s->scan_objects = scan;
 	s->seeks = DEFAULT_SEEKS;
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 7, 0)
+#if DM_SCALED_HAVE_SHRINKER_ALLOC
+	shrinker_register(s);
+#else
 	if (register_shrinker(s, "%s", name)) {
 		kfree(s);
 		return NULL;
 	}
-#else
-	shrinker_register(s);
 #endif
 	return s;
 }
 
 static inline void dm_scaled_shrinker_destroy(struct shrinker *s)
 {
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 7, 0)
+#if DM_SCALED_HAVE_SHRINKER_ALLOC
+	shrinker_free(s);
+#else
 	unregister_shrinker(s);
 	kfree(s);
-#else
-	shrinker_free(s);
 #endif
 }
 
-/* 6.2: timers got a name space. */
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)
+#if !DM_SCALED_HAVE_TIMER_DELETE_SYNC
 #define timer_delete_sync		del_timer_sync
 #endif
 
-/* 6.5: how a device is opened is no longer told by fmode_t. */
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)
-#define DM_SCALED_MODE_READ		FMODE_READ
-#define DM_SCALED_MODE_ALL		(FMODE_READ | FMODE_WRITE)
-#else
+#if DM_SCALED_HAVE_BLK_MODE_T
 #define DM_SCALED_MODE_READ		BLK_OPEN_READ
 #define DM_SCALED_MODE_ALL		(BLK_OPEN_READ | BLK_OPEN_WRITE)
+#else
+#define DM_SCALED_MODE_READ		FMODE_READ
+#define DM_SCALED_MODE_ALL		(FMODE_READ | FMODE_WRITE)
 #endif
 
 /* What a driver does when user space calls ioctl(); @arg is the task's own memory. */
@@ -154,29 +159,35 @@ static inline int dm_scaled_bdev_ioctl(struct block_device *bdev, unsigned int c
 	return bdev->bd_disk->fops->ioctl(bdev, DM_SCALED_MODE_ALL, cmd, arg);
 }
 
-/* 7.0: the end of a request is told which batch it is in, and a request knows its queue. */
-#if LINUX_VERSION_CODE < KERNEL_VERSION(7, 0, 0)
-#define DM_SCALED_END_IO_ARGS		struct request *rq, blk_status_t status
-#define dm_scaled_rq_map_kern(rq, buf, size, gfp)	\
-	blk_rq_map_kern((rq)->q, rq, buf, size, gfp)
-#else
+#if DM_SCALED_HAVE_END_IO_BATCH
 #define DM_SCALED_END_IO_ARGS		struct request *rq, blk_status_t status, \
 					const struct io_comp_batch *iob
+#else
+#define DM_SCALED_END_IO_ARGS		struct request *rq, blk_status_t status
+#endif
+
+#if DM_SCALED_HAVE_MAP_KERN_RQ
 #define dm_scaled_rq_map_kern(rq, buf, size, gfp)	blk_rq_map_kern(rq, buf, size, gfp)
+#else
+#define dm_scaled_rq_map_kern(rq, buf, size, gfp)	\
+	blk_rq_map_kern((rq)->q, rq, buf, size, gfp)
 #endif
 
 /*
- * 6.2: with the batches of completions that the NVMe driver makes, the end of a passthrough request
- * may be told that the request succeeded though it failed. Seen from 6.12 to 7.3; 6.1 does not.
+ * With the batches of completions that the NVMe driver makes, the end of a passthrough request may
+ * be told that the request succeeded though it failed. Seen from 6.12 to 7.3; 6.1 does not. No
+ * header shows that, so that the version has to tell. An older one is a distribution's, which may
+ * have a newer driver.
  */
-#define DM_SCALED_END_IO_HIDES_STATUS	(LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0))
+#define DM_SCALED_END_IO_HIDES_STATUS	(LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0) || \
+					 LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0))
 
-/* 6.9: drivers set the hardware limit, and max_discard_sectors is derived from it. */
+/* Drivers set the hardware limit; later max_discard_sectors is derived from it. */
 static inline void dm_scaled_set_max_discard_sectors(struct queue_limits *limits,
 						     unsigned int sectors)
 {
 	limits->max_hw_discard_sectors = sectors;
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 9, 0)
+#if !DM_SCALED_HAVE_MAX_USER_DISCARD
 	limits->max_discard_sectors = sectors;
 #endif
 }
@@ -192,31 +203,9 @@ static inline void dm_scaled_inherit_discard_limits(struct queue_limits *limits,
 	limits->discard_granularity = from->discard_granularity;
 	limits->discard_alignment = from->discard_alignment;
 	limits->max_discard_segments = from->max_discard_segments;
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 11, 0)
+#if DM_SCALED_HAVE_DISCARD_MISALIGNED
 	limits->discard_misaligned = from->discard_misaligned;
 #endif
 }
-
-/*
- * For target_type.status: do not write anything. It is named in a header that only device-mapper's
- * own directory sees.
- */
-#define DM_SCALED_STATUS_NOFLUSH	BIT(0)
-
-/* Exported by the NVMe driver, but declared in a header that only its own directory sees. */
-struct nvme_command;
-
-typedef void dm_scaled_nvme_init_fn(struct request *rq, struct nvme_command *cmd);
-typedef int dm_scaled_nvme_sync_fn(struct request_queue *q, struct nvme_command *cmd, void *buffer,
-				   unsigned int size);
-dm_scaled_nvme_init_fn nvme_init_request;
-dm_scaled_nvme_sync_fn nvme_submit_sync_cmd;
-
-/*
- * Exported by device-mapper, but declared in a header that only its own directory sees. The first
- * returns with the device's suspend lock held, the second releases it.
- */
-void dm_internal_suspend_fast(struct mapped_device *md);
-void dm_internal_resume_fast(struct mapped_device *md);
 
 #endif /* DM_SCALED_COMPAT_H */

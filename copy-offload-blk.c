@@ -4,12 +4,12 @@
  *
  * No released kernel has; the interface is that of the patches which add REQ_OP_COPY_DST and
  * REQ_OP_COPY_SRC: blkdev_copy_offload() copies one range inside a device, and
- * bdev_max_copy_sectors() says how long it may be. Kbuild looks for them in the kernel's headers.
+ * bdev_max_copy_sectors() says how long it may be. See probes/blkdev-copy-offload.c.
  */
 #include "compat.h"
 #include "copy-offload.h"
 
-#ifdef DM_SCALED_BLK_COPY
+#if DM_SCALED_HAVE_BLKDEV_COPY_OFFLOAD
 
 /**
  * struct copy_blk_range - the only source range of a request
@@ -79,4 +79,4 @@ const struct copy_offload_ops copy_offload_blk = {
 	.range_bytes = sizeof(struct copy_blk_range),
 };
 
-#endif /* DM_SCALED_BLK_COPY */
+#endif /* DM_SCALED_HAVE_BLKDEV_COPY_OFFLOAD */

@@ -62,7 +62,7 @@ static const unsigned int copy_offload_weights[COPY_OFFLOAD_WHYS] = {
 };
 
 static const struct copy_offload_ops *const copy_offload_providers[] = {
-#ifdef DM_SCALED_BLK_COPY
+#if DM_SCALED_HAVE_BLKDEV_COPY_OFFLOAD
 	&copy_offload_blk,
 #endif
 	&copy_offload_nvme,

@@ -586,8 +586,8 @@ static void clone_io_hints(struct dm_target *ti, struct queue_limits *limits)
 	unsigned int region = to_bytes(clone_region_size(clone));
 
 	if (limits->io_opt < region || limits->io_opt % region) {
-		blk_limits_io_min(limits, region);
-		blk_limits_io_opt(limits, region);
+		limits->io_min = max(region, limits->physical_block_size);
+		limits->io_opt = region;
 	}
 
 	clone_check_passdown(clone);

@@ -31,6 +31,14 @@ make KVER="$kver" O="$dir/out" C=1 module > "$dir/log" 2>&1
 grep -q 'CC \[M\].*dm-snap-pending.o' "$dir/log" || fail "not rebuilt after a change"
 grep -q '^  CHECK' "$dir/log" || fail "C=1 was not passed on"
 
+# What the kernel has is asked once, and again if a question changes; the same answers change nothing.
+make KVER="$kver" O="$dir/out" module > "$dir/log" 2>&1
+! grep -E '^  (PROBE|CC) ' "$dir/log" || fail "probed or compiled anew though nothing changed"
+touch probes/wq-percpu.c
+make KVER="$kver" O="$dir/out" module > "$dir/log" 2>&1
+grep -q '^  PROBE ' "$dir/log" || fail "not probed anew after a change"
+! grep '^  CC ' "$dir/log" || fail "compiled anew though the probes give the same answers"
+
 make KVER="$kver" O="$dir/out" INSTALL_MOD_PATH="$dir/root" install
 installed=$dir/root/lib/modules/$kver/extra/dm-scaled.ko
 [[ -r $installed ]] || fail "not installed"

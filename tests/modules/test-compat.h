@@ -10,7 +10,6 @@
 #include <linux/file.h>
 #include <linux/hrtimer.h>
 #include <linux/module.h>
-#include <linux/version.h>
 
 #include "compat.h"
 
@@ -18,10 +17,10 @@
 struct test_bdev {
 	struct block_device *bdev;
 	struct file *file;
+	struct bdev_handle *handle;
 };
 
-/* 6.9: an open block device is a file. */
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)
+#if !DM_SCALED_HAVE_BLK_MODE_T
 static inline int test_bdev_open(struct test_bdev *tb, const char *path)
 {
 	tb->bdev = blkdev_get_by_path(path, FMODE_READ | FMODE_WRITE, NULL);
@@ -33,7 +32,7 @@ static inline void test_bdev_close(struct test_bdev *tb)
 {
 	blkdev_put(tb->bdev, FMODE_READ | FMODE_WRITE);
 }
-#elif LINUX_VERSION_CODE >= KERNEL_VERSION(6, 9, 0)
+#elif DM_SCALED_HAVE_BDEV_FILE
 static inline int test_bdev_open(struct test_bdev *tb, const char *path)
 {
 	tb->file = bdev_file_open_by_path(path, BLK_OPEN_READ | BLK_OPEN_WRITE, NULL, NULL);
@@ -48,14 +47,38 @@ static inline void test_bdev_close(struct test_bdev *tb)
 {
 	fput(tb->file);
 }
+#elif DM_SCALED_HAVE_BDEV_HANDLE
+static inline int test_bdev_open(struct test_bdev *tb, const char *path)
+{
+	tb->handle = bdev_open_by_path(path, BLK_OPEN_READ | BLK_OPEN_WRITE, NULL, NULL);
+	if (IS_ERR(tb->handle))
+		return PTR_ERR(tb->handle);
+
+	tb->bdev = tb->handle->bdev;
+	return 0;
+}
+
+static inline void test_bdev_close(struct test_bdev *tb)
+{
+	bdev_release(tb->handle);
+}
 #else
-#error "the test modules do not know how this kernel opens a block device"
+static inline int test_bdev_open(struct test_bdev *tb, const char *path)
+{
+	tb->bdev = blkdev_get_by_path(path, BLK_OPEN_READ | BLK_OPEN_WRITE, NULL, NULL);
+
+	return PTR_ERR_OR_ZERO(tb->bdev);
+}
+
+static inline void test_bdev_close(struct test_bdev *tb)
+{
+	blkdev_put(tb->bdev, NULL);
+}
 #endif
 
-/* 6.9: queue limits are given when the disk is allocated. */
 static inline struct gendisk *test_alloc_disk(unsigned int max_write_zeroes_sectors)
 {
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 9, 0)
+#if !DM_SCALED_HAVE_ALLOC_DISK_LIMITS
 	struct gendisk *disk = blk_alloc_disk(NUMA_NO_NODE);
 
 	if (!disk)
@@ -70,18 +93,16 @@ static inline struct gendisk *test_alloc_disk(unsigned int max_write_zeroes_sect
 #endif
 }
 
-/* 6.10: one memory-allocation argument less. */
 static inline int test_zone_reset_all(struct block_device *bdev)
 {
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 10, 0)
+#if DM_SCALED_HAVE_ZONE_MGMT_GFP
 	return blkdev_zone_mgmt(bdev, REQ_OP_ZONE_RESET, 0, bdev_nr_sectors(bdev), GFP_KERNEL);
 #else
 	return blkdev_zone_mgmt(bdev, REQ_OP_ZONE_RESET, 0, bdev_nr_sectors(bdev));
 #endif
 }
 
-/* 6.13: a timer's function is set when it is initialised. */
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 13, 0)
+#if !DM_SCALED_HAVE_HRTIMER_SETUP
 static inline void hrtimer_setup(struct hrtimer *timer,
 				 enum hrtimer_restart (*function)(struct hrtimer *),
 				 clockid_t clock_id, enum hrtimer_mode mode)
@@ -99,15 +120,26 @@ static inline void hrtimer_setup_on_stack(struct hrtimer *timer,
 }
 #endif
 
-/* 6.4: a module's parts are in a table. */
 static inline void test_module_text(const struct module *mod, u64 *start, u64 *end)
 {
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 4, 0)
-	*start = (unsigned long)mod->core_layout.base;
-	*end = *start + mod->core_layout.text_size;
-#else
+#if DM_SCALED_HAVE_MODULE_MEM
 	*start = (unsigned long)mod->mem[MOD_TEXT].base;
 	*end = *start + mod->mem[MOD_TEXT].size;
+#else
+	*start = (unsigned long)mod->core_layout.base;
+	*end = *start + mod->core_layout.text_size;
+#endif
+}
+
+static inline void test_set_read_only(struct block_device *bdev, bool read_only)
+{
+#if DM_SCALED_HAVE_BD_READ_ONLY
+	bdev->bd_read_only = read_only;
+#else
+	if (read_only)
+		bdev_set_flag(bdev, BD_READ_ONLY);
+	else
+		bdev_clear_flag(bdev, BD_READ_ONLY);
 #endif
 }
 
