@@ -76,6 +76,10 @@ static inline void dm_scaled_assert_irqs_off(void)
 #define WQ_PERCPU			0
 #endif
 
+#if !DM_SCALED_HAVE_SYSTEM_PERCPU_WQ
+#define system_percpu_wq		system_wq
+#endif
+
 static inline struct workqueue_struct *dm_scaled_alloc_percpu_wq(const char *name,
 								 unsigned int flags)
 {

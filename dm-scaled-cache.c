@@ -165,7 +165,7 @@ static void dm_scaled_rest_work(struct work_struct *work)
 			return;
 	}
 	WRITE_ONCE(rest->used, false);
-	queue_delayed_work_on(rest->cpu, system_wq, &rest->work, HZ);
+	queue_delayed_work_on(rest->cpu, system_percpu_wq, &rest->work, HZ);
 }
 
 void __dm_scaled_rest_used(void)
@@ -174,7 +174,7 @@ void __dm_scaled_rest_used(void)
 
 	WRITE_ONCE(rest->used, true);
 	if (!xchg(&rest->armed, true))
-		queue_delayed_work_on(rest->cpu, system_wq, &rest->work, HZ);
+		queue_delayed_work_on(rest->cpu, system_percpu_wq, &rest->work, HZ);
 }
 
 void dm_scaled_rest_now(unsigned int cpu)
@@ -184,7 +184,7 @@ void dm_scaled_rest_now(unsigned int cpu)
 	/* Where it is not armed there is nothing, or it is being emptied. */
 	WRITE_ONCE(rest->used, false);
 	if (READ_ONCE(rest->armed))
-		mod_delayed_work_on(cpu, system_wq, &rest->work, 0);
+		mod_delayed_work_on(cpu, system_percpu_wq, &rest->work, 0);
 }
 
 void dm_scaled_rest_init(void (*empty)(void))
