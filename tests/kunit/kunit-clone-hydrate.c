@@ -23,6 +23,13 @@ static void *hydrate_alloc(mempool_t *pool, gfp_t gfp);
 static u64 hydrate_ns(void);
 static void hydrate_urgent(struct dm_kcopyd_mq_client *kc, int change);
 
+/* It is a macro already where the kernel accounts allocations to their callers. */
+static void *hydrate_kernels_alloc(mempool_t *pool, gfp_t gfp)
+{
+	return mempool_alloc(pool, gfp);
+}
+
+#undef mempool_alloc
 #define dm_kcopyd_mq_reserve(kcopyd, ticket)	hydrate_reserve(kcopyd, ticket)
 #define clone_copy(clone, kcopyd, ticket, region, nr, fn, context) \
 	hydrate_copy(clone, kcopyd, ticket, region, nr, fn, context)
@@ -148,7 +155,7 @@ static void hydrate_mod(struct clone *clone, unsigned long delay)
 
 static void *hydrate_alloc(mempool_t *pool, gfp_t gfp)
 {
-	return ku_may_allocate() ? mempool_alloc(pool, gfp) : NULL;
+	return ku_may_allocate() ? hydrate_kernels_alloc(pool, gfp) : NULL;
 }
 
 static u64 hydrate_ns(void)

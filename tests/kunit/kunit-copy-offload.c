@@ -5,11 +5,13 @@
 #include <linux/kthread.h>
 
 #include "kunit-copier.h"
+#include "test-compat.h"
 
 /* The only provider is the one below. */
 extern const struct copy_offload_ops copy_offload_copier;
 #define copy_offload_nvme	copy_offload_copier
-#undef DM_SCALED_BLK_COPY
+#undef DM_SCALED_HAVE_BLKDEV_COPY_OFFLOAD
+#define DM_SCALED_HAVE_BLKDEV_COPY_OFFLOAD	0
 
 #include "copy-offload.c"
 
@@ -237,9 +239,9 @@ static void says_why_not(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, copy_offload_usable(co, td->bdev, ~0ULL, td->bdev, 0, 8));
 	KUNIT_EXPECT_EQ(test, not_copied(COPY_OFFLOAD_BEYOND), 4);
 
-	td->bdev->bd_read_only = true;
+	test_set_read_only(td->bdev, true);
 	KUNIT_EXPECT_FALSE(test, copy_offload_usable(co, td->bdev, 0, td->bdev, 128, 8));
-	td->bdev->bd_read_only = false;
+	test_set_read_only(td->bdev, false);
 	KUNIT_EXPECT_EQ(test, not_copied(COPY_OFFLOAD_READ_ONLY), 1);
 
 	copy_offload_switch(co, false);
@@ -323,9 +325,9 @@ static void looks_again_before_it_issues(struct kunit *test)
 	req = copy_offload_alloc(co, 1);
 	KUNIT_ASSERT_NOT_NULL(test, req);
 	copy_offload_add(req, td->bdev, 0, 8);
-	td->bdev->bd_read_only = true;
+	test_set_read_only(td->bdev, true);
 	copy_offload_submit(req, td->bdev, 128, request_ended, &result);
-	td->bdev->bd_read_only = false;
+	test_set_read_only(td->bdev, false);
 	KUNIT_EXPECT_EQ(test, result, COPY_OFFLOAD_REFUSED);
 	KUNIT_EXPECT_EQ(test, copier.nr, 0);
 	KUNIT_EXPECT_EQ(test, not_copied(COPY_OFFLOAD_READ_ONLY), 1);
@@ -572,7 +574,7 @@ static void slow_disk_holds_up_no_other(struct kunit *test)
 
 static void tells_in_one_line(struct kunit *test)
 {
-	char line[COPY_OFFLOAD_LINE], want[64], cut[20];
+	char line[COPY_OFFLOAD_LINE], want[DISK_NAME_LEN + 64], cut[20];
 
 	offload_setup(test);
 	offload_copy(test, 0, 128, 20);

@@ -172,8 +172,8 @@ struct ku_bio *ku_bio(struct kunit *test, struct test_disk *td, blk_opf_t op, se
 		kb->data = kunit_kmalloc(test, count << SECTOR_SHIFT, GFP_KERNEL);
 		KUNIT_ASSERT_NOT_NULL(test, kb->data);
 		memset(kb->data, byte, count << SECTOR_SHIFT);
-		bio_add_page(&kb->bio, virt_to_page(kb->data), count << SECTOR_SHIFT,
-			     offset_in_page(kb->data));
+		__bio_add_page(&kb->bio, virt_to_page(kb->data), count << SECTOR_SHIFT,
+			       offset_in_page(kb->data));
 	}
 	return kb;
 }

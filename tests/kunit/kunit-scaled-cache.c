@@ -12,6 +12,8 @@ static void *cache_slab_alloc(struct kmem_cache *slab, gfp_t gfp)
 	return ku_may_allocate() ? kmem_cache_alloc(slab, gfp) : NULL;
 }
 
+/* It is a macro already where the kernel accounts allocations to their callers. */
+#undef kmem_cache_alloc
 #define kmem_cache_alloc(slab, gfp)	cache_slab_alloc(slab, gfp)
 
 #include "dm-scaled-cache.c"
