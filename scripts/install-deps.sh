@@ -11,7 +11,7 @@ packages=(
 	dmsetup dmeventd lvm2 initramfs-tools-core fio blktrace nvme-cli nbd-server nbd-client e2fsprogs xfsprogs util-linux
 	mawk procps diffutils
 	clang-format clang-tidy coccinelle cppcheck shellcheck sparse perl xz-utils linux-source-6.1
-	bc bison flex libelf-dev libssl-dev zstd
+	bc bison flex libelf-dev libssl-dev pahole zstd
 	"$@"
 )
 

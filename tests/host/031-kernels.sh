@@ -1,0 +1,112 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# The modules and the unit tests compile without a warning at W=1 for each kernel whose headers are in the cache;
+# those of 6.12 and 7.3 are fetched if there are none. The probes' answers about 6.1, 6.12 and 7.3 are right, and a
+# kernel or a compiler that they cannot tell anything about is refused. 030 compiles for the kernel of the other tests,
+# 170 for PREEMPT_RT and 32 bits.
+set -euo pipefail
+# shellcheck source=tests/host/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+# With delay points, so that all files are compiled.
+export DM_SCALED_DELAYS=1
+mkdir -p "$out/static" "$cache/headers"
+
+# What each of those kernels has; it has none of the others.
+declare -A has=(
+	[6.1]='BARE_NAMESPACE BDEV_ZONED_MODEL BD_READ_ONLY CRC32C_LE DISCARD_MISALIGNED TIMER_DELETE_SYNC ZONE_MGMT_GFP'
+	[6.12]='ALLOC_DISK_LIMITS BARE_NAMESPACE BDEV_FILE BLK_MODE_T CRC32C_LE LINUX_UNALIGNED MAX_USER_DISCARD
+		MODULE_MEM SHRINKER_ALLOC SYSTEM_PERCPU_WQ TIMER_DELETE_SYNC WQ_PERCPU'
+	[7.3]='ALLOC_DISK_LIMITS BDEV_FILE BLK_MODE_T END_IO_BATCH HRTIMER_SETUP LINUX_UNALIGNED MAP_KERN_RQ
+		MAX_USER_DISCARD MODULE_MEM SHRINKER_ALLOC SYSTEM_PERCPU_WQ TIMER_DELETE_SYNC WQ_PERCPU'
+)
+
+# check_answers KVER
+check_answers()
+{
+	local series answers=$out/static/$1/module/compat-probes.h
+
+	series=$(cut -d. -f1,2 <<< "$1")
+	[[ ${has[$series]:-} ]] || return 0
+	diff <(tr -s ' \t' '\n' <<< "${has[$series]}" | sort) \
+		<(sed -n 's/^#define DM_SCALED_HAVE_\(.*\) 1$/\1/p' "$answers" | sort) ||
+		fail "the probes are wrong about $1: < what it has, > what they say"
+	for file in probes/*.c; do
+		case $file in
+		probes/control-*|probes/need-*) continue ;;
+		esac
+		grep -qx "#define DM_SCALED_HAVE_$(basename "$file" .c | tr a-z- A-Z_) [01]" "$answers" ||
+			fail "$answers has no answer to $file"
+	done
+}
+
+# compile KVER
+compile()
+{
+	local log=$out/static/$1.log
+
+	echo "# $1"
+	make KVER="$1" O="$out/static" W=1 KCFLAGS=-Werror module test-modules 2>&1 | tee "$log"
+	# Debian's kernels have no KUnit: no module can be linked, but all can be compiled.
+	make -C "$(kernel_headers "$1")" M="$out/static/$1/module/tests/kunit" W=1 CONFIG_KUNIT=m \
+		KCFLAGS='-Werror -DCONFIG_KUNIT_MODULE' dm-scaled-kunit.o 2>&1 | tee -a "$log"
+	! grep -iE '(^|[: ])(warning|error):' "$log" || fail "there are warnings for $1"
+	check_answers "$1"
+}
+
+# refuses TEXT VERSION PATCHLEVEL: probes/header.sh fails and says so, for answers in $answers
+refuses()
+{
+	! sh probes/header.sh probes "$answers" "$2" "$3" 1.2.3-test > "$answers/h" 2> "$answers/err" ||
+		fail "not refused: $1"
+	grep -qF -e "$1" "$answers/err" || fail "no '$1': $(< "$answers/err")"
+}
+
+check_header()
+{
+	local answers file
+
+	answers=$(mktemp -d)
+	for file in probes/*.c; do
+		echo 1 > "$answers/$(basename "$file" .c).probe"
+	done
+	refuses "takes what is wrong (control-fail-name)" 7 3
+	for file in probes/control-fail-*.c; do
+		echo 0 > "$answers/$(basename "$file" .c).probe"
+	done
+	sh probes/header.sh probes "$answers" 7 3 7.3.0-test > "$answers/h" 2> "$answers/err"
+	[[ ! -s $answers/err ]] || fail "of a known kernel it says: $(< "$answers/err")"
+	sh probes/header.sh probes "$answers" 7 4 7.4.0-test > "$answers/h" 2> "$answers/err"
+	grep -q '^warning: dm-scaled: Linux 7.4.0-test is newer than 7.3' "$answers/err" || fail "no warning for 7.4"
+	echo 0 > "$answers/need-opf-type.probe"
+	refuses "- a type for the operation and flags of a bio (Linux 6.0): see $answers/need-opf-type.log" 5 14
+	echo 0 > "$answers/control-pass.probe"
+	refuses "nothing compiles with the headers of Linux 1.2.3-test: see $answers/control-pass.log" 6 1
+	rm -r "$answers"
+}
+
+# Through Kbuild: a compiler that takes nothing.
+check_broken()
+{
+	local log=$out/static/broken.log
+
+	rm -rf "$out/static-broken"
+	if make KVER="$kver" O="$out/static-broken" KCFLAGS=-fno-such-option module > "$log" 2>&1; then
+		fail "built with an option that the compiler does not know"
+	fi
+	grep -q '^dm-scaled: nothing compiles with the headers of Linux' "$log" || fail "no plain message: $log"
+	grep -q fno-such-option "$out/static-broken/$kver/module/probes/control-pass.log" || fail "its log has no cause"
+	rm -rf "$out/static-broken"
+}
+
+check_header
+check_broken
+make KVER="$kver" O="$out/static" W=1 KCFLAGS=-Werror module > /dev/null
+check_answers "$kver"
+tests/vm/fetch-headers 6.12 7.3
+mapfile -t kvers < <(find "$cache/headers" -mindepth 1 -maxdepth 1 ! -name '*.tmp' -printf '%f\n' |
+	grep -v -e '-rt-' -e '-686-pae$' | sort -V)
+for version in "${kvers[@]}"; do
+	compile "$version"
+done
+echo "compiled for: ${kvers[*]}"
