@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What the kernel exports, but declares in headers that only the drivers' own directories see. The
- * headers that distributions package lack those, so that the compiler finds a difference only where
- * the whole source tree is there: see probes/need-prototypes.c.
+ * headers that most distributions package lack those, so that the compiler finds a difference only
+ * where the whole source tree is there: see probes/need-prototypes.c.
  */
 #ifndef DM_SCALED_COMPAT_DECLARED_H
 #define DM_SCALED_COMPAT_DECLARED_H

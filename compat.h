@@ -179,11 +179,13 @@ static inline int dm_scaled_bdev_ioctl(struct block_device *bdev, unsigned int c
 
 /*
  * With the batches of completions that the NVMe driver makes, the end of a passthrough request may
- * be told that the request succeeded though it failed. Seen from 6.12 to 7.3; 6.1 does not. No
- * header shows that, so that the version has to tell. An older one is a distribution's, which may
- * have a newer driver.
+ * be told that the request succeeded though it failed. Seen from 6.12 to 7.3; 6.1 does not. Where a
+ * batch is told only whether a request has failed, that does not count for passthrough. Before, the
+ * header does not show it, so that the version has to tell. An older one is a distribution's, which
+ * may have a newer driver.
  */
-#define DM_SCALED_END_IO_HIDES_STATUS	(LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0) || \
+#define DM_SCALED_END_IO_HIDES_STATUS	(DM_SCALED_HAVE_BATCH_IS_ERROR || \
+					 LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0) || \
 					 LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0))
 
 /* Drivers set the hardware limit; later max_discard_sectors is derived from it. */

@@ -2,13 +2,5 @@
 /* 6.5 and later: blk_mode_t tells how a block device is opened, not fmode_t. */
 #include <linux/blkdev.h>
 
+/* For the compiler both are unsigned int, so that it cannot tell in which one a function takes. */
 static_assert(sizeof(blk_mode_t) && BLK_OPEN_READ && BLK_OPEN_WRITE);
-
-static int __maybe_unused probe(struct block_device *bdev, blk_mode_t mode)
-{
-	const struct block_device_operations ops = { };
-	int (*ioctl)(struct block_device *bdev, blk_mode_t mode, unsigned int cmd,
-		     unsigned long arg) = ops.ioctl;
-
-	return ioctl(bdev, mode, 0, 0);
-}

@@ -6,8 +6,9 @@
 #include "compat-declared.h"
 
 /*
- * Only a whole source tree has these headers. Without it, as with the headers that distributions
- * package, nothing is checked here; modpost still checks that the functions are exported.
+ * Without these headers, which those that most distributions package lack, nothing is checked here.
+ * Device-mapper's functions are looked for when the module is linked, the NVMe driver's when it asks
+ * for them; neither checks what they take.
  */
 #if __has_include("../drivers/nvme/host/nvme.h")
 #include "../drivers/nvme/host/nvme.h"

@@ -15,9 +15,9 @@ mkdir -p "$out/static" "$cache/headers"
 # What each of those kernels has; it has none of the others.
 declare -A has=(
 	[6.1]='BARE_NAMESPACE BDEV_ZONED_MODEL BD_READ_ONLY CRC32C_LE DISCARD_MISALIGNED TIMER_DELETE_SYNC ZONE_MGMT_GFP'
-	[6.12]='ALLOC_DISK_LIMITS BARE_NAMESPACE BDEV_FILE BLK_MODE_T CRC32C_LE LINUX_UNALIGNED MAX_USER_DISCARD
+	[6.12]='ALLOC_DISK_LIMITS BARE_NAMESPACE BATCH_IS_ERROR BDEV_FILE BLK_MODE_T CRC32C_LE LINUX_UNALIGNED MAX_USER_DISCARD
 		MODULE_MEM SHRINKER_ALLOC SYSTEM_PERCPU_WQ TIMER_DELETE_SYNC WQ_PERCPU'
-	[7.3]='ALLOC_DISK_LIMITS BDEV_FILE BLK_MODE_T END_IO_BATCH HRTIMER_SETUP LINUX_UNALIGNED MAP_KERN_RQ
+	[7.3]='ALLOC_DISK_LIMITS BATCH_IS_ERROR BDEV_FILE BLK_MODE_T END_IO_BATCH HRTIMER_SETUP LINUX_UNALIGNED MAP_KERN_RQ
 		MAX_USER_DISCARD MODULE_MEM SHRINKER_ALLOC SYSTEM_PERCPU_WQ TIMER_DELETE_SYNC WQ_PERCPU'
 )
 
@@ -50,34 +50,44 @@ compile()
 	# Debian's kernels have no KUnit: no module can be linked, but all can be compiled.
 	make -C "$(kernel_headers "$1")" M="$out/static/$1/module/tests/kunit" W=1 CONFIG_KUNIT=m \
 		KCFLAGS='-Werror -DCONFIG_KUNIT_MODULE' dm-scaled-kunit.o 2>&1 | tee -a "$log"
-	! grep -iE '(^|[: ])(warning|error):' "$log" || fail "there are warnings for $1"
+	! grep -v '^warning: dm-scaled: Linux .* is newer than' "$log" | grep -iE '(^|[: ])(warning|error):' || fail "there are warnings for $1"
 	check_answers "$1"
+}
+
+# header VERSION PATCHLEVEL RELEASE: of the answers in $answers
+header()
+{
+	sh probes/header.sh probes "$answers" "$@" "${names[@]}" > "$answers/h" 2> "$answers/err"
 }
 
 # refuses TEXT VERSION PATCHLEVEL: probes/header.sh fails and says so, for answers in $answers
 refuses()
 {
-	! sh probes/header.sh probes "$answers" "$2" "$3" 1.2.3-test > "$answers/h" 2> "$answers/err" ||
+	! header "$2" "$3" 1.2.3-test ||
 		fail "not refused: $1"
 	grep -qF -e "$1" "$answers/err" || fail "no '$1': $(< "$answers/err")"
 }
 
 check_header()
 {
-	local answers file
+	local answers file names
 
 	answers=$(mktemp -d)
-	for file in probes/*.c; do
-		echo 1 > "$answers/$(basename "$file" .c).probe"
+	mapfile -t names < <(basename -s .c probes/*.c)
+	for file in "${names[@]}"; do
+		echo 1 > "$answers/$file.probe"
 	done
 	refuses "takes what is wrong (control-fail-name)" 7 3
 	for file in probes/control-fail-*.c; do
 		echo 0 > "$answers/$(basename "$file" .c).probe"
 	done
-	sh probes/header.sh probes "$answers" 7 3 7.3.0-test > "$answers/h" 2> "$answers/err"
+	header 7 3 7.3.0-test
 	[[ ! -s $answers/err ]] || fail "of a known kernel it says: $(< "$answers/err")"
-	sh probes/header.sh probes "$answers" 7 4 7.4.0-test > "$answers/h" 2> "$answers/err"
+	header 7 4 7.4.0-test
 	grep -q '^warning: dm-scaled: Linux 7.4.0-test is newer than 7.3' "$answers/err" || fail "no warning for 7.4"
+	: > "$answers/crc32c-le.probe"
+	refuses "$answers/crc32c-le.probe holds neither 0 nor 1" 6 1
+	echo 0 > "$answers/crc32c-le.probe"
 	echo 0 > "$answers/need-opf-type.probe"
 	refuses "- a type for the operation and flags of a bio (Linux 6.0): see $answers/need-opf-type.log" 5 14
 	echo 0 > "$answers/control-pass.probe"
@@ -85,18 +95,31 @@ check_header()
 	rm -r "$answers"
 }
 
-# Through Kbuild: a compiler that takes nothing.
+# Through Kbuild: a compiler that takes nothing, headers that cannot be compiled, a compiler that is killed.
 check_broken()
 {
-	local log=$out/static/broken.log
+	local dir=$out/static-broken log=$out/static/broken.log text
 
-	rm -rf "$out/static-broken"
-	if make KVER="$kver" O="$out/static-broken" KCFLAGS=-fno-such-option module > "$log" 2>&1; then
-		fail "built with an option that the compiler does not know"
-	fi
-	grep -q '^dm-scaled: nothing compiles with the headers of Linux' "$log" || fail "no plain message: $log"
-	grep -q fno-such-option "$out/static-broken/$kver/module/probes/control-pass.log" || fail "its log has no cause"
-	rm -rf "$out/static-broken"
+	mkdir -p "$out/static"
+	cat > "$out/static/killed-gcc" <<-'END'
+		#!/bin/sh
+		case "$*" in
+		*wq-percpu*) echo "gcc: fatal error: Killed signal terminated program cc1" >&2; exit 1 ;;
+		esac
+		exec gcc "$@"
+	END
+	chmod +x "$out/static/killed-gcc"
+	echo "#error broken" > "$out/static/broken.h"
+	for text in "KCFLAGS=-fno-such-option has failed (exit code 1) instead of telling" \
+		"KCFLAGS=-include$out/static/broken.h nothing compiles with the headers of Linux" \
+		"CC=$out/static/killed-gcc has failed (exit code 1) instead of telling"; do
+		rm -rf "$dir"
+		! make KVER="$kver" O="$dir" "${text%% *}" module > "$log" 2>&1 || fail "built with ${text%% *}"
+		grep -qF "${text#* }" "$log" || fail "no '${text#* }': $log"
+	done
+	# That was no answer: it is asked again.
+	[[ ! -e $dir/$kver/module/probes/wq-percpu.probe ]] || fail "a compiler that was killed has answered"
+	rm -rf "$dir"
 }
 
 check_header

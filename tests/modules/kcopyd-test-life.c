@@ -45,7 +45,7 @@ static void later_arm(void *arg)
 static void later_start(struct later *l, unsigned int cpu, unsigned int us,
 			void (*fn)(void *arg), void *arg)
 {
-	hrtimer_setup_on_stack(&l->timer, later_timer, CLOCK_MONOTONIC,
+	test_hrtimer_setup_on_stack(&l->timer, later_timer, CLOCK_MONOTONIC,
 			       HRTIMER_MODE_REL_PINNED_HARD);
 	init_completion(&l->done);
 	l->fn = fn;

@@ -102,23 +102,30 @@ static inline int test_zone_reset_all(struct block_device *bdev)
 #endif
 }
 
-#if !DM_SCALED_HAVE_HRTIMER_SETUP
-static inline void hrtimer_setup(struct hrtimer *timer,
-				 enum hrtimer_restart (*function)(struct hrtimer *),
-				 clockid_t clock_id, enum hrtimer_mode mode)
+static inline void test_hrtimer_setup(struct hrtimer *timer,
+				      enum hrtimer_restart (*function)(struct hrtimer *timer),
+				      clockid_t clock_id, enum hrtimer_mode mode)
 {
+#if DM_SCALED_HAVE_HRTIMER_SETUP
+	hrtimer_setup(timer, function, clock_id, mode);
+#else
 	hrtimer_init(timer, clock_id, mode);
 	timer->function = function;
+#endif
 }
 
-static inline void hrtimer_setup_on_stack(struct hrtimer *timer,
-					  enum hrtimer_restart (*function)(struct hrtimer *),
-					  clockid_t clock_id, enum hrtimer_mode mode)
+static inline void
+test_hrtimer_setup_on_stack(struct hrtimer *timer,
+			    enum hrtimer_restart (*function)(struct hrtimer *timer),
+			    clockid_t clock_id, enum hrtimer_mode mode)
 {
+#if DM_SCALED_HAVE_HRTIMER_SETUP
+	hrtimer_setup_on_stack(timer, function, clock_id, mode);
+#else
 	hrtimer_init_on_stack(timer, clock_id, mode);
 	timer->function = function;
-}
 #endif
+}
 
 static inline void test_module_text(const struct module *mod, u64 *start, u64 *end)
 {

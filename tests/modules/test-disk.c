@@ -500,7 +500,7 @@ struct test_disk *test_disk_create(const char *name, const struct test_disk_para
 	spin_lock_init(&td->lock);
 	prandom_seed_state(&td->rnd, get_random_u32());
 	bio_list_init(&td->pending);
-	hrtimer_setup(&td->timer, test_disk_timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL_HARD);
+	test_hrtimer_setup(&td->timer, test_disk_timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL_HARD);
 	INIT_WORK(&td->work, test_disk_work);
 
 	td->wq = alloc_workqueue("%s", WQ_UNBOUND | WQ_MEM_RECLAIM, 0, name);
