@@ -6,9 +6,9 @@
 #include "compat-declared.h"
 
 /*
- * Without these headers, which those that most distributions package lack, nothing is checked here.
- * Device-mapper's functions are looked for when the module is linked, the NVMe driver's when it asks
- * for them; neither checks what they take.
+ * Nothing is checked without these headers, which most distributions do not package.
+ * Device-mapper's functions are looked for when the module is linked, the NVMe driver's when it
+ * asks for them; neither checks what they take.
  */
 #if __has_include("../drivers/nvme/host/nvme.h")
 #include "../drivers/nvme/host/nvme.h"

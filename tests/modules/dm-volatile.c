@@ -43,7 +43,7 @@ static int volatile_map(struct dm_target *ti, struct bio *bio)
 	if (bio->bi_opf & REQ_PREFLUSH) {
 		vf = dm_per_bio_data(bio, sizeof(*vf));
 		test_hrtimer_setup(&vf->timer, volatile_flushed, CLOCK_MONOTONIC,
-			      HRTIMER_MODE_REL_SOFT);
+				   HRTIMER_MODE_REL_SOFT);
 		hrtimer_start(&vf->timer, vt->flush, HRTIMER_MODE_REL_SOFT);
 		return DM_MAPIO_SUBMITTED;
 	}

@@ -46,7 +46,7 @@ static void later_start(struct later *l, unsigned int cpu, unsigned int us,
 			void (*fn)(void *arg), void *arg)
 {
 	test_hrtimer_setup_on_stack(&l->timer, later_timer, CLOCK_MONOTONIC,
-			       HRTIMER_MODE_REL_PINNED_HARD);
+				    HRTIMER_MODE_REL_PINNED_HARD);
 	init_completion(&l->done);
 	l->fn = fn;
 	l->arg = arg;
