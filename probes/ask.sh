@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# ask.sh PROBE RESULT DEPFILE COMPILER...: writes 1 to RESULT if PROBE compiles, and 0 if the compiler says what is wrong
-# with it. A compiler that fails otherwise, because it was killed or the disk is full, has not answered: RESULT is
+# ask.sh PROBE RESULT DEPFILE COMPILER...: writes 1 to RESULT if PROBE compiles, and 0 if the compiler says what is
+# wrong with it. A compiler that fails otherwise, because it was killed or the disk is full, has not answered: RESULT is
 # removed, and the build stops.
 set -eu
 export LC_ALL=C
