@@ -35,6 +35,8 @@ struct Differences {
 	bool batch_fails_together = false;
 	// The kernel crashes if a later line of a table with a snapshot has the snapshot's origin.
 	bool origin_again_crashes = false;
+	// Where a target begins does not count when it is asked whether its origin is long enough.
+	bool only_lengths_are_checked = false;
 	// So it may if a COW device is in two lines of a table.
 	bool cow_again_crashes = false;
 };

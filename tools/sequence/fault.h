@@ -30,7 +30,8 @@ struct Fault {
 	friend bool operator==(const Fault &, const Fault &) = default;
 };
 
-// Of "base B error", "base B bad SECTOR COUNT [reads|writes]"; others do all.
+// Of "base B error", "base B bad SECTOR COUNT [reads|writes]", "base B resize COUNT"; others do
+// all.
 inline Fault fault_of(const Operation &base)
 {
 	const std::uint64_t sectors = sectors_of(base.word(0));
@@ -39,6 +40,8 @@ inline Fault fault_of(const Operation &base)
 
 	if (what == "error")
 		return {0, sectors, true, true};
+	if (what == "resize")
+		return {std::min(base.number(2), sectors), sectors, true, true};
 	if (what != "bad")
 		return {};
 	return {std::min(base.number(2), sectors),

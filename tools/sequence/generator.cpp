@@ -34,6 +34,8 @@ constexpr std::array<std::string_view, 12> kWrong{
 	"P 8 3 discard_zeroes_cow discard_zeroes_cow discard_zeroes_cow",
 	"N 8 1 discard_zeroes_cow more",
 };
+// Of tables, and of devices below, that are shorter than others.
+constexpr std::array<std::uint64_t, 4> kLengths{256, 512, 700, 1000};
 constexpr std::array<std::string_view, 6> kChunks{"8", "8", "16", "16", "4", "64"};
 
 std::string volume(std::size_t number)
@@ -41,9 +43,14 @@ std::string volume(std::size_t number)
 	return std::string(kMapped.at(number));
 }
 
+std::string first(std::uint64_t length, const std::string &target)
+{
+	return "0 " + std::to_string(length) + " " + target;
+}
+
 std::string whole(const std::string &target)
 {
-	return "0 " + std::to_string(kVolume) + " " + target;
+	return first(kVolume, target);
 }
 
 } // namespace
@@ -215,6 +222,8 @@ std::string Generator::table(std::size_t device, const Model &model)
 			size = kRoomy;
 		return "0 " + std::to_string(size) + " linear z 0";
 	}
+	if (random_.one_in(12))
+		return target(device, 0, random_.pick(kLengths));
 	if (random_.one_in(6)) {
 		const std::uint64_t first = 256 * (1 + random_.below(3));
 
@@ -279,7 +288,7 @@ void Generator::plan(const Model &model)
 		add("base " +
 		    (random_.one_in(2) && !chosen.cow.starts_with('w') ? chosen.cow : "a") +
 		    " slow");
-	switch (random_.below(9)) {
+	switch (random_.below(habits_.rare ? 10 : 9)) {
 	case 0:
 	case 1:
 		// A snapshot is taken.
@@ -337,6 +346,21 @@ void Generator::plan(const Model &model)
 		add("load " + snap + " " + part("snapshot " + line + options));
 		add("resume " + snap);
 		break;
+	case 9: {
+		// The origin becomes shorter or longer, and so do those that have it.
+		const std::uint64_t length = random_.one_in(2) ? kVolume : random_.pick(kLengths);
+
+		if (chosen.origin.starts_with('v'))
+			break;
+		add("suspend " + snap);
+		add("suspend " + origin);
+		add("base " + chosen.origin + " resize " + std::to_string(length));
+		add("load " + origin + " " + first(length, "origin " + chosen.origin));
+		add("load " + snap + " " + first(length, "snapshot " + line + options));
+		add("resume " + snap);
+		add("resume " + origin);
+		break;
+	}
 	default:
 		// The COW device grows.
 		add("load w0 0 " + std::to_string(kRoomy) + " linear z 0");
@@ -355,12 +379,15 @@ void Generator::plan_clone(const Model &model)
 	const std::string &device = chosen.volume;
 	const auto add = [this](const std::string &text) { planned_.push_back(text); };
 
+	// The metadata device tells of one length.
+	const std::uint64_t length = random_.one_in(10) ? random_.pick(kLengths) : kVolume;
+
 	ensure(model, device);
 	switch (random_.below(6)) {
 	case 0:
 	case 1:
 		// One begins, or goes on with another table.
-		add(load(device) + whole(clone(chosen)));
+		add(load(device) + first(length, clone(chosen)));
 		add("suspend " + device);
 		add("resume " + device);
 		break;
@@ -374,7 +401,7 @@ void Generator::plan_clone(const Model &model)
 		add("wait");
 		add("remove " + device);
 		add("create " + device);
-		add(load(device) + whole(clone(chosen)));
+		add(load(device) + first(length, clone(chosen)));
 		add("resume " + device);
 		break;
 	case 4:
@@ -390,7 +417,7 @@ void Generator::plan_clone(const Model &model)
 		add("remove " + device);
 		add("wipe " + chosen.meta);
 		add("create " + device);
-		add(load(device) + whole(clone(chosen)));
+		add(load(device) + first(length, clone(chosen)));
 		add("resume " + device);
 		break;
 	}
@@ -485,7 +512,11 @@ Operation Generator::trouble(const Model &)
 
 	if (random_.one_in(6))
 		return Operation(bad(base));
-	switch (random_.below(8)) {
+	switch (random_.below(habits_.rare ? 9 : 8)) {
+	case 8:
+		return Operation(
+			"base " + std::string(random_.one_in(2) ? "a" : "b") + " resize " +
+			std::to_string(random_.one_in(3) ? kVolume : random_.pick(kLengths)));
 	case 0:
 		return Operation("cpu " + std::to_string(1 + random_.below(kCpus)) +
 				 (random_.one_in(2) ? " off" : " on"));

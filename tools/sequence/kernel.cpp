@@ -164,6 +164,8 @@ Table Kernel::below_table(const Operation &base) const
 
 	if (base.word(1) == "slow")
 		return {{{0, end, "delay", place(0) + " 20"}}, false};
+	if (base.word(1) == "resize")
+		return {{{0, base.number(2), "linear", place(0)}}, false};
 	if (fault.begin > 0 || !fault.is_any())
 		table.targets.push_back(
 			{0, fault.is_any() ? fault.begin : end, "linear", place(0)});

@@ -27,6 +27,7 @@ Model::Model(Subject subject) : differences_(differences_of(subject))
 
 		below.contents.assign(base.sectors,
 				      Cell(base.for_cow ? Values::anything() : Values(tag)));
+		below.size = base.sectors;
 		tag++;
 	}
 	for (const std::string_view name : kMapped)
@@ -120,7 +121,7 @@ std::uint64_t Model::size_of(const std::string &device) const
 	const Mapped *mapped = find(device);
 
 	if (mapped == nullptr)
-		return below_.at(device).contents.size();
+		return below_.at(device).size;
 	return mapped->live ? mapped->live->back().start + mapped->live->back().length : 0;
 }
 
@@ -324,14 +325,7 @@ void Model::change(const Operation &operation, bool good)
 		drop(mapped.inactive);
 		remove_deferred();
 	} else if (verb == "suspend") {
-		const bool was_suspended = std::exchange(mapped.suspended, true);
-
-		for (const Target &target : mapped.live.value_or(Table{})) {
-			if (target.holder && target.holder->snapshot)
-				target.holder->snapshot->merging = false;
-			if (target.clone && target.clone->active && !was_suspended)
-				commit(*target.clone->clone);
-		}
+		suspend(mapped);
 	} else if (verb == "message") {
 		message(operation);
 	} else if (verb == "load") {
@@ -352,6 +346,18 @@ void Model::remove_deferred()
 			mapped = {};
 			again = true;
 		}
+	}
+}
+
+void Model::suspend(Mapped &mapped)
+{
+	const bool was_suspended = std::exchange(mapped.suspended, true);
+
+	for (const Target &target : mapped.live.value_or(Table{})) {
+		if (target.holder && target.holder->snapshot)
+			target.holder->snapshot->merging = false;
+		if (target.clone && target.clone->active && !was_suspended)
+			commit(*target.clone->clone);
 	}
 }
 
@@ -418,6 +424,7 @@ void Model::load(const Operation &operation)
 	}
 	drop(mapped.inactive);
 	mapped.inactive = std::move(table);
+	mapped.was_loaded = true;
 	mapped.inactive_read_only = dmsc::is_read_only(operation);
 	mapped.cleared = false;
 }
@@ -452,14 +459,22 @@ void Model::resume(const std::string &device, bool good)
 
 	if (!mapped.exists)
 		return;
+	// The kernel finds that out when the old table is suspended, and forgets the new one.
+	if (mapped.inactive && !fits(*mapped.inactive)) {
+		suspend(mapped);
+		drop(mapped.inactive);
+		remove_deferred();
+		return;
+	}
 	if (mapped.inactive) {
+		const std::uint64_t old_size = size_of(device);
+
 		mapped.suspended = true;
 		changed = true;
 		old = std::exchange(mapped.live, std::exchange(mapped.inactive, std::nullopt));
 		mapped.takes_flushes = finds_caches(*mapped.live);
-		if (mapped.read_only != mapped.inactive_read_only)
-			change_mode(device, mapped.inactive_read_only);
-		mapped.read_only = mapped.inactive_read_only;
+		change_mode(device, std::exchange(mapped.read_only, mapped.inactive_read_only),
+			    old_size);
 		for (auto &each : ios_) {
 			if (each.second.verb == "flush" && each.second.begun)
 				each.second.open = true;
@@ -576,6 +591,11 @@ void Model::start_merge(Snapshot &snapshot)
 		return;
 	snapshot.merging = true;
 	snapshot.loose = true;
+	may_merge(snapshot);
+}
+
+void Model::may_merge(Snapshot &snapshot)
+{
 	for (std::uint64_t chunk = 0; chunk < snapshot.chunks.size(); chunk++) {
 		if (snapshot.chunks[chunk] == Chunk::none)
 			continue;
@@ -666,6 +686,50 @@ void Model::drop(const HolderPtr &holder)
 	// A write that is on its way may find that it is gone.
 	if (was_active)
 		enter_again({snapshot.origin});
+}
+
+// A device below ends somewhere else.
+void Model::resize(const std::string &name, std::uint64_t size)
+{
+	Below &base = below_.at(name);
+	const std::uint64_t old = std::exchange(base.size, size);
+
+	if (old == size)
+		return;
+	// A chunk that is copied just now may end before.
+	for (const SnapshotPtr &snapshot : snapshots_of(name)) {
+		for (std::uint64_t sector = std::min(old, size); sector < kVolume; sector++)
+			if (snapshot->chunks[sector / snapshot->chunk] == Chunk::maybe &&
+			    !snapshot->merges)
+				snapshot->contents[sector].add(Values::anything(), kBegin);
+	}
+	for (const HolderPtr &holder : holders_)
+		if (holder->snapshot && holder->snapshot->merging)
+			may_merge(*holder->snapshot);
+}
+
+// Whether all devices of a table are as long as it says. Of one that has no table yet nobody knows.
+bool Model::fits(const Table &table) const
+{
+	return std::ranges::all_of(table, [this](const Target &target) {
+		const auto is_long = [&](const std::string &device, std::uint64_t sectors) {
+			const std::uint64_t size = size_of(device);
+
+			return size == 0 || sectors <= size;
+		};
+		const bool from_start = target.is_clone() || differences_.only_lengths_are_checked;
+		const std::uint64_t end = (from_start ? 0 : target.start) + target.length;
+
+		if (target.type == "linear")
+			return is_long(target.arguments.at(0),
+				       std::stoull(target.arguments.at(1)) + target.length);
+		if (target.is_clone())
+			return is_long(target.arguments.at(1), end) &&
+			       is_long(target.arguments.at(2), end);
+		if (target.type == "origin" || target.is_snapshot())
+			return is_long(target.arguments.at(0), end);
+		return true;
+	});
 }
 
 } // namespace dmsc

@@ -297,6 +297,8 @@ private:
 		bool suspended = false;
 		bool deferred = false;
 		bool takes_flushes = false;
+		// It has got a first table, live or not.
+		bool was_loaded = false;
 		// Of the live table, and of the inactive one.
 		bool read_only = false;
 		bool inactive_read_only = false;
@@ -308,6 +310,8 @@ private:
 
 	struct Below {
 		Cells contents;
+		// It ends there, before the end of its contents, perhaps.
+		std::uint64_t size = 0;
 		Fault fault;
 		// It has failed as a whole until then.
 		Time failed = kBegin;
@@ -346,7 +350,9 @@ private:
 		bool fua = false;
 		// It has passed the device, which is not suspended.
 		bool begun = false;
-		// It is a write, and the device is read-only; that has changed since.
+		// The kernel has to refuse all of it if it is behind the end of the device.
+		bool whole = false;
+		// It is refused: the device is read-only, or ends before. That has changed since.
 		bool refused = false;
 		bool mode_changed = false;
 		// Which way it takes is not known.
@@ -413,15 +419,19 @@ private:
 	void load(const Operation &operation);
 	[[nodiscard]] std::uint64_t most_holes(const Snapshot &snapshot) const;
 	void change_origin(Snapshot &snapshot, const std::string &origin);
+	void suspend(Mapped &mapped);
 	void resume(const std::string &device, bool good);
 	void activate(const HolderPtr &holder);
 	[[nodiscard]] bool is_origin_told(const std::string &origin) const;
 	void start_merge(Snapshot &snapshot);
+	void may_merge(Snapshot &snapshot);
 	void finish_merge(Snapshot &snapshot);
 	void drop(std::optional<Table> &table);
 	void drop(const HolderPtr &holder);
 	void remove_deferred();
 	void set_base(const Operation &operation);
+	void resize(const std::string &base, std::uint64_t size);
+	[[nodiscard]] bool fits(const Table &table) const;
 	void origin_changes(const std::string &device);
 
 	static Answer all_of(Answer one, Answer other);
@@ -465,6 +475,7 @@ private:
 	void drop_clone(const CloneLine &line);
 	[[nodiscard]] bool may_forget(const Clone &clone) const;
 	[[nodiscard]] bool is_live(const Clone &clone) const;
+	[[nodiscard]] Values look_source(const Clone &clone, std::uint64_t sector) const;
 	void put(const Clone &clone, std::uint64_t sector, bool surely);
 	void fill(Clone &clone, std::uint64_t region);
 	void settle(Clone &clone, std::uint64_t region);
@@ -472,7 +483,8 @@ private:
 	static void chance(Cell &cell, Io &io);
 	static void doubt(std::size_t first, Io &io);
 	void settle(const Io &io, bool good, bool durably) const;
-	void change_mode(const std::string &device, bool read_only);
+	[[nodiscard]] bool is_refused(const Io &io) const;
+	void change_mode(const std::string &device, bool was_read_only, std::uint64_t old_size);
 	static void need(const SnapshotPtr &snapshot, std::uint64_t chunk, bool of_origin, Io &io);
 	void hydrate();
 	[[nodiscard]] Values look_clone(const CloneLine &line, std::uint64_t sector) const;

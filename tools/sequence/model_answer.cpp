@@ -289,6 +289,9 @@ Answer Model::expect_load(const Operation &operation) const
 
 	if (!std::ranges::all_of(table, has_valid_arguments))
 		return Answer::bad;
+	// Only with the first one; later that is found when it is resumed.
+	if (!mapped_.at(operation.word(0)).was_loaded && !fits(table))
+		return Answer::bad;
 	// One of them has the snapshot, and only an active one gives it away.
 	if (is_taken(operation) || has_cow_again(table) || has_merge_again(table))
 		return Answer::bad;
@@ -426,7 +429,7 @@ Answer Model::expect_resume(const Mapped &mapped) const
 
 	if (!mapped.inactive && !mapped.suspended)
 		return Answer::good;
-	if (!table)
+	if (!table || (mapped.inactive && !fits(*table)))
 		return Answer::bad;
 	for (const Target &target : *table) {
 		// It has to know which regions are hydrated.

@@ -259,6 +259,17 @@ void Model::put(const Clone &clone, std::uint64_t sector, bool surely)
 	}
 }
 
+// What is copied. Nothing is if that fails.
+Values Model::look_source(const Clone &clone, std::uint64_t sector) const
+{
+	const Values values = look(clone.source, sector);
+
+	if (values.is_anything() &&
+	    answer_of(Way::read, clone.source, sector, sector + 1) == Answer::bad)
+		return {};
+	return values;
+}
+
 // The region is being copied, or may be.
 void Model::fill(Clone &clone, std::uint64_t region)
 {
@@ -267,7 +278,7 @@ void Model::fill(Clone &clone, std::uint64_t region)
 	clone.regions[region] = Region::maybe;
 	clone.filled[region] = time_;
 	for (std::uint64_t sector = region * clone.region; sector < end; sector++) {
-		clone.contents[sector] = Cell(look(clone.source, sector));
+		clone.contents[sector] = Cell(look_source(clone, sector));
 		put(clone, sector, false);
 	}
 }
@@ -309,7 +320,7 @@ void Model::hydrate()
 			for (std::uint64_t sector = 0; sector < clone.length; sector++) {
 				if (clone.regions[sector / clone.region] != Region::maybe)
 					continue;
-				clone.contents[sector].add(look(clone.source, sector), kBegin);
+				clone.contents[sector].add(look_source(clone, sector), kBegin);
 				put(clone, sector, false);
 			}
 		}

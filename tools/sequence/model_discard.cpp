@@ -45,7 +45,8 @@ void Model::discard(const std::string &device, std::uint64_t begin, std::uint64_
 					Cell(Values(kZeroes)).after_cut());
 		}
 	if (mapped == nullptr) {
-		for (std::uint64_t sector = begin; sector < end; sector++) {
+		for (std::uint64_t sector = begin; sector < std::min(end, size_of(device));
+		     sector++) {
 			io.places.push_back(&below_.at(device).contents.at(sector));
 			io.places.back()->add(Values(kZeroes), kNever);
 			// Past the clone whose destination it is.

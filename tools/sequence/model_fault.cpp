@@ -249,8 +249,10 @@ void Model::set_base(const Operation &operation)
 	const Fault before = base.fault;
 
 	base.suspended = what == "suspend";
-	if (what != "suspend" && what != "resume")
+	if (what != "suspend" && what != "resume") {
 		base.fault = fault_of(operation);
+		resize(name, what == "resize" ? operation.number(2) : base.contents.size());
+	}
 	if (base.is_whole(before) || base.is_failing())
 		base.failed = time_;
 	if (before == base.fault)

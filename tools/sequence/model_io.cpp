@@ -20,12 +20,16 @@ namespace dmsc
 // Empty: nothing, as it fails.
 Values Model::look(const std::string &device, std::uint64_t sector) const
 {
+	// Behind the end, whoever copies that copies something.
 	if (const auto base = below_.find(device); base != below_.end())
-		return base->second.contents.at(sector).now();
+		return sector < base->second.size ? base->second.contents.at(sector).now()
+						  : Values::anything();
 
 	const Target *target = target_at(device, sector);
 
-	if (target == nullptr || target->type == "error")
+	if (target == nullptr)
+		return Values::anything();
+	if (target->type == "error")
 		return {};
 	if (target->type == "zero")
 		return Values(kZeroes);
@@ -66,6 +70,8 @@ void Model::write(const std::string &device, std::uint64_t sector, Io &io)
 		const std::size_t places = io.places.size();
 		bool may_be_copied = false;
 
+		if (sector >= base->second.size)
+			return;
 		io.places.push_back(&base->second.contents.at(sector));
 		// Past the clone whose destination it is, which may copy after that.
 		for (const auto &[meta, clone] : clones_) {
@@ -369,20 +375,40 @@ void Model::begin(std::uint64_t number, const Operation &operation, Tag tag)
 	// Many devices cannot discard, or not while another one stands on them.
 	if (io.verb == "discard")
 		io.answer = Answer::either;
-	if (const Mapped *mapped = find(io.device); mapped != nullptr && mapped->read_only)
-		io.refused = io.verb == "write" || io.verb == "discard";
+	io.whole = operation.verb() == "zero" || io.verb == "discard";
+	io.refused = is_refused(io);
 	if (!is_stopped(io.device) && !io.refused)
 		enter(io);
 }
 
-// Writes that are on their way to a device meet it as it was, or as it becomes.
-void Model::change_mode(const std::string &device, bool read_only)
+// Also if the device is suspended.
+bool Model::is_refused(const Io &io) const
 {
+	const Mapped *mapped = find(io.device);
+	const bool writes = io.verb == "write" || io.verb == "discard";
+
+	if (mapped == nullptr || io.verb == "flush")
+		return false;
+
+	const std::uint64_t size = size_of(io.device);
+
+	return (writes && mapped->read_only) || io.sector >= size ||
+	       (io.whole && io.sector + io.count > size);
+}
+
+// I/O that is on its way to a device meets it as it was, or as it has become.
+void Model::change_mode(const std::string &device, bool was_read_only, std::uint64_t old_size)
+{
+	const std::uint64_t size = size_of(device);
+
 	for (auto &[number, io] : ios_) {
-		if (io.device != device || (io.verb != "write" && io.verb != "discard"))
+		if (io.device != device || io.verb == "flush")
 			continue;
-		io.mode_changed = true;
-		io.refused = io.refused && read_only;
+		io.mode_changed =
+			io.mode_changed ||
+			(io.verb != "read" && was_read_only != mapped_.at(device).read_only) ||
+			(old_size != size && io.sector + io.count > std::min(old_size, size));
+		io.refused = io.refused && is_refused(io);
 	}
 }
 

@@ -32,6 +32,8 @@ namespace dmsc
 //	base B bad SECTOR COUNT [reads|writes]
 //		what a device below does from now on; bad: all but I/O, or reads, or writes, of some
 //		sectors
+//	base B resize COUNT
+//		it ends there; "ok" and others make it whole again
 //	cpu N on|off, memory on|off, threshold N
 //	pressure on|off	memory is short
 class Operation

@@ -152,8 +152,65 @@ bool may_refuse()
 	good = story.is_good() && story.may_hold("v0", 0, 100) && story.may_hold("v0", 0, kOfA);
 	story.begin("write v0 0 8", 101)("load v0 0 1024 linear a 0")("resume v0").end(true);
 	good = good && story.is_good() && story.may_hold("v0", 0, 101);
-	story.begin("write v0 0 8", 102).end(false);
+	// It waits for the old table, and comes to the new one.
+	story("suspend v0").begin("write v0 0 8", 102)("load v0 readonly 0 1024 linear a 0");
+	story("resume v0").end(true)("load v0 0 1024 linear a 0")("resume v0");
+	good = good && story.is_good() && story.may_hold("v0", 0, 102);
+	story.begin("write v0 0 8", 103).end(false);
 	return good && !story.is_good();
+}
+
+// What is behind the end is there again when the device is as long as before.
+bool ends_earlier()
+{
+	Story story = linear();
+
+	story.write("v0 0 8", 100).write("v0 1000 8", 101)("base a resize 512");
+	if (!story.is_good() || !story.fails_to_read("v0", 1000) || story.fails_to_read("v0", 0) ||
+	    !story.may_hold("v0", 0, 100))
+		return false;
+	story.begin("write v0 512 8", 102).end(false)("base a ok");
+	return story.is_good() && story.may_hold("v0", 1000, 101) &&
+	       !story.may_hold("v0", 1000, kOfA) && !story.may_hold("v0", 512, 102);
+}
+
+// A table that is too long is refused when it is the first one, later when it is resumed: the
+// device is suspended then, and has the old one.
+bool refuses_long_tables()
+{
+	Story story = linear();
+
+	story("base a resize 512")("create v1");
+	if (story.expect("load v1 0 1024 linear a 0") != Answer::bad ||
+	    story.expect("load v1 0 512 linear a 0") != Answer::good ||
+	    story.expect("load v0 0 1024 origin a") != Answer::good)
+		return false;
+	story("load v0 0 1024 origin a");
+	if (story.expect("resume v0") != Answer::bad)
+		return false;
+	story("resume v0");
+	if (!story.model().is_suspended("v0") || story.model().has_inactive("v0"))
+		return false;
+	if (story.expect("resume v0") != Answer::good)
+		return false;
+	// What is behind the end is refused by a suspended device, too.
+	story("load v0 0 512 linear a 0")("resume v0")("suspend v0")
+		.begin("read v0 512 8", kZeroes);
+	story.end(false).begin("zero v0 508 8", kZeroing | 100).end(false);
+	return story.is_good() && !story.begin("read v0 508 8", kZeroes).end(false).is_good();
+}
+
+// A snapshot has what it has copied; a chunk behind the end cannot be copied.
+bool outlives_its_origin()
+{
+	Story story = snapshot_of("a0 P 8");
+
+	story.write("v0 600 8", 100)("base a resize 512");
+	story("load v0 0 512 origin a")("resume v0").write("v0 0 8", 101);
+	return story.is_good() && story.may_hold("v1", 600, kOfA) &&
+	       !story.may_hold("v1", 600, 100) && story.may_hold("v1", 0, kOfA) &&
+	       story.fails_to_read("v1", 1000) &&
+	       story.expect("load v0 0 1024 clone m d a 16") == Answer::bad;
 }
 
 // A device with a snapshot waits for I/O to the origin, which may wait for that very device.
@@ -167,6 +224,15 @@ bool waits_for_what_it_holds_up()
 		return false;
 	story.begin("read v1 0 8", kZeroes);
 	return !story.expect("resume v0");
+}
+
+// What is on the metadata device tells of one length.
+bool is_as_long_as_it_was()
+{
+	Story story = clone_of(" 1 no_hydration");
+
+	return story.expect("load v0 0 512 clone m d a 16") == Answer::bad &&
+	       story.expect("load v0 0 1024 clone m d a 16") == Answer::good;
 }
 
 } // namespace
@@ -183,6 +249,10 @@ void self_test_io(const Check &check)
 	check("a write on its way when that changes may be refused", may_refuse());
 	check("a snapshot is not resumed while it holds up I/O to its origin",
 	      waits_for_what_it_holds_up());
+	check("a device below ends earlier for a while", ends_earlier());
+	check("tables that are too long are refused", refuses_long_tables());
+	check("a snapshot is longer than its origin", outlives_its_origin());
+	check("a clone is as long as its metadata say", is_as_long_as_it_was());
 }
 
 } // namespace dmsc
