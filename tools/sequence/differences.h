@@ -33,18 +33,22 @@ struct Differences {
 	// If a sector cannot be copied, others that are copied at the same time are not hydrated,
 	// and writes to their regions fail.
 	bool batch_fails_together = false;
-	// The kernel crashes if a later line of a table with a snapshot has the snapshot's origin.
-	bool origin_again_crashes = false;
-	// Where a target begins does not count when it is asked whether its origin is long enough.
-	bool only_lengths_are_checked = false;
+	// The kernel crashes if a line of a table opens a device for more than a line before it
+	// did: the origin of a snapshot is opened for reads only, for a merge for writes only.
+	bool more_access_crashes = false;
 	// So it may if a COW device is in two lines of a table.
 	bool cow_again_crashes = false;
+	// Where a target begins does not count when it is asked whether its origin is long enough.
+	bool only_lengths_are_checked = false;
+	// Words behind those of a message to a clone, or of a snapshot's features, do not count.
+	bool more_words_are_taken = false;
 };
 
 constexpr Differences differences_of(Subject subject)
 {
-	return subject == Subject::ours ? Differences{} : Differences{true, true, true, true, true,
-								      true, true, true, true, true};
+	return subject == Subject::ours ? Differences{}
+					: Differences{true, true, true, true, true, true,
+						      true, true, true, true, true, true};
 }
 
 } // namespace dmsc

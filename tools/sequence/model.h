@@ -393,7 +393,8 @@ private:
 	[[nodiscard]] std::set<std::string> below(const std::string &device) const;
 	[[nodiscard]] Answer health(const std::string &device, bool of_flush = false) const;
 
-	[[nodiscard]] bool has_to_be_quiet(const std::string &device, const Mapped &snapshot) const;
+	[[nodiscard]] bool has_to_be_quiet(const std::string &device,
+					   const std::string &resumed) const;
 	[[nodiscard]] bool would_wait(const Operation &operation) const;
 	static bool has_valid_arguments(const Target &target);
 	[[nodiscard]] bool is_merged(const std::string &origin, const HolderPtr &source) const;
@@ -402,7 +403,8 @@ private:
 	[[nodiscard]] bool merges_twice(const Table &table) const;
 	[[nodiscard]] static bool has_cow_again(const Table &table);
 	[[nodiscard]] static bool has_merge_again(const Table &table);
-	[[nodiscard]] static bool has_origin_again(const Table &table);
+	[[nodiscard]] static bool has_more_words(const Operation &operation);
+	[[nodiscard]] static bool asks_for_more(const Operation &load);
 	[[nodiscard]] Answer expect_load(const Operation &operation) const;
 	[[nodiscard]] Answer expect_holder(const Target &target) const;
 	[[nodiscard]] Answer expect_resume(const Mapped &mapped) const;

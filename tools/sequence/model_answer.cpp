@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <iterator>
+#include <map>
 #include <ranges>
 
 namespace dmsc
@@ -20,10 +21,11 @@ constexpr std::size_t kMostFeatures = 2;
 
 } // namespace
 
-// Whether a device, or one that it stands on, has an origin, or merges to it, of which the other
-// one has a snapshot.
-bool Model::has_to_be_quiet(const std::string &device, const Mapped &snapshot) const
+// Whether a device, or one that it stands on, has an origin, or merges to it, of which the one that
+// is resumed has a snapshot. What the latter holds back has not passed it.
+bool Model::has_to_be_quiet(const std::string &device, const std::string &resumed) const
 {
+	const Mapped &snapshot = mapped_.at(resumed);
 	std::set<std::string> origins;
 	std::set<std::string> all = below(device);
 
@@ -32,6 +34,7 @@ bool Model::has_to_be_quiet(const std::string &device, const Mapped &snapshot) c
 			if (target.is_snapshot())
 				origins.insert(target.arguments.at(0));
 	all.insert(device);
+	all.erase(resumed);
 	return std::ranges::any_of(all, [&](const std::string &each) {
 		const Mapped *mapped = find(each);
 
@@ -100,7 +103,7 @@ bool Model::would_wait(const Operation &operation) const
 		std::set<std::string> used = below(io.device);
 
 		// What the device itself holds up goes on when it is resumed.
-		if (verb == "resume" && !has_to_be_quiet(io.device, *mapped))
+		if (verb == "resume" && !has_to_be_quiet(io.device, device))
 			used.erase(device);
 		return io.begun && !is_stopped(io.device) && is_any_stopped(used) &&
 		       std::ranges::any_of(used,
@@ -152,6 +155,8 @@ std::optional<Answer> Model::expect(const Operation &operation) const
 		return Answer::bad;
 	if (verb == "remove")
 		return expect_remove(operation);
+	if (differences_.more_words_are_taken && has_more_words(operation))
+		return std::nullopt;
 	if (verb == "message")
 		return when(takes_message(operation));
 	if (verb == "load") {
@@ -215,13 +220,27 @@ bool Model::has_valid_arguments(const Target &target)
 		target.has_feature("discard_zeroes_cow"));
 }
 
+// Whether there are words behind a message to a clone, or behind the features of a snapshot.
+bool Model::has_more_words(const Operation &operation)
+{
+	if (operation.verb() == "message")
+		return operation.word(1).ends_with("able_hydration") && !operation.word(2).empty();
+	return operation.verb() == "load" &&
+	       std::ranges::any_of(parse_table(operation), [](const Target &target) {
+		       const std::vector<std::string> &words = target.arguments;
+
+		       return target.is_snapshot() && words.size() > 5 &&
+			      std::stoul(words[4]) < words.size() - 5;
+	       });
+}
+
 // What to do with stock's targets is of no use.
 bool Model::is_foolish(const Operation &load) const
 {
 	const Table table = parse_table(load);
 
 	return (differences_.devices_are_shared && is_taken(load)) ||
-	       (differences_.origin_again_crashes && has_origin_again(table)) ||
+	       (differences_.more_access_crashes && asks_for_more(load)) ||
 	       (differences_.cow_again_crashes && has_cow_again(table)) ||
 	       (differences_.merges_twice && merges_twice(table)) ||
 	       (differences_.lost_is_in_the_way && has_lost_cow(table));
@@ -266,18 +285,29 @@ bool Model::has_cow_again(const Table &table)
 	});
 }
 
-// Whether a line of a table has the origin of a snapshot before it.
-bool Model::has_origin_again(const Table &table)
+// Whether a line of a table opens a device for more than a line before it did.
+bool Model::asks_for_more(const Operation &load)
 {
-	std::set<std::string> origins;
+	enum Access : unsigned int { reads = 1, writes = 2, both = 3 };
 
-	for (const Target &target : table) {
-		if (std::ranges::any_of(target.devices(), [&](const std::string &device) {
-			    return origins.contains(device);
-		    }))
-			return true;
+	const Access of_table = dmsc::is_read_only(load) ? reads : both;
+	std::map<std::string, unsigned int> opened;
+
+	for (const Target &target : parse_table(load)) {
+		std::vector<Access> accesses{of_table, of_table};
+
 		if (target.is_snapshot())
-			origins.insert(target.arguments.at(0));
+			accesses[0] = target.type == "merge" ? writes : reads;
+		if (target.is_clone())
+			accesses = {both, both, reads};
+		for (std::size_t i = 0; const std::string &device : target.devices()) {
+			unsigned int &before = opened[device];
+			const unsigned int access = accesses.at(i++);
+
+			if (before != 0 && (before | access) != before)
+				return true;
+			before |= access;
+		}
 	}
 	return false;
 }

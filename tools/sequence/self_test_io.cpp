@@ -226,6 +226,17 @@ bool waits_for_what_it_holds_up()
 	return !story.expect("resume v0");
 }
 
+// What a merge holds back while it is suspended does not keep it from being resumed.
+bool holds_up_only_others()
+{
+	Story story;
+
+	story("create v0")("load v0 0 1024 merge a a2 P 16")("resume v0");
+	story("create v4")("load v4 0 1024 origin v0")("resume v4")("suspend v0 noflush");
+	story.begin("read v4 792 8", kZeroes);
+	return story.expect("resume v0") == Answer::good;
+}
+
 // What is on the metadata device tells of one length.
 bool is_as_long_as_it_was()
 {
@@ -249,6 +260,7 @@ void self_test_io(const Check &check)
 	check("a write on its way when that changes may be refused", may_refuse());
 	check("a snapshot is not resumed while it holds up I/O to its origin",
 	      waits_for_what_it_holds_up());
+	check("a merge is resumed while it holds up I/O itself", holds_up_only_others());
 	check("a device below ends earlier for a while", ends_earlier());
 	check("tables that are too long are refused", refuses_long_tables());
 	check("a snapshot is longer than its origin", outlives_its_origin());
