@@ -103,7 +103,7 @@ Generator::Snapshot Generator::snapshot(std::size_t device)
 	// Another origin than that of the snapshots which it may have.
 	if (habits_.rare && random_.one_in(30))
 		chosen.origin = chosen.origin == "a" ? "b" : "a";
-	if (habits_.rare && store == "P" && random_.one_in(2))
+	if (store == "P" && random_.one_in(2))
 		store = "PO";
 	return {std::string(chosen.origin), std::string(chosen.cow), store,
 		std::string(random_.pick(kChunks)), std::string(random_.pick(kFeatures))};

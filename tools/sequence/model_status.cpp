@@ -195,7 +195,10 @@ Model::Complaint Model::check_usage(const Holder &holder, const std::string &sta
 				       snapshot->had_errors
 			       ? std::nullopt
 			       : Complaint("status is Overflow, not Invalid");
-	if (ios_.empty() && !snapshot->merging)
+	// A merge may have to copy more, of another snapshot, too.
+	if (ios_.empty() && std::ranges::none_of(holders_, [](const HolderPtr &other) {
+		    return other->snapshot && other->snapshot->merging;
+	    }))
 		snapshot->validity = Validity::valid;
 
 	const std::optional<Usage> shown = parse_usage(status);

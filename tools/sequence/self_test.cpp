@@ -323,6 +323,17 @@ bool settles_in_a_merge()
 	       !story.may_hold("v2", 0, kOfA);
 }
 
+// A merge goes on, and another snapshot may have no room for what that has to copy.
+bool may_overflow_by_a_merge()
+{
+	Story story = snapshot_of("a0 P 8");
+
+	story.write("v1 0 512", 100)("create v2")("load v2 0 1024 snapshot a a2 N 8")("resume v2");
+	story("load v1 0 1024 merge a a0 P 8")("suspend v0")("resume v1");
+	story.shows("v2", "snapshot", "a a2 N 8", "8/500 0");
+	return story.is_good() && story.may_show("v2", "snapshot", "a a2 N 8", "Invalid");
+}
+
 // Two writes to a chunk that was not copied yet.
 bool copies_for_both()
 {
@@ -461,6 +472,7 @@ bool self_test(std::ostream &out)
 	check("wrong table lines are refused", refuses_snapshots());
 	check("it is handed over from a suspended device only", hands_over());
 	check("a persistent one comes back", comes_back());
+	check("a merge takes the room of another snapshot", may_overflow_by_a_merge());
 	check("a merge shows at once, and never to others", merges());
 	check("what would wait is known", knows_who_waits());
 	check("devices stand on devices", stacks());
