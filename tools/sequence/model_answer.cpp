@@ -56,6 +56,15 @@ bool Model::would_wait(const Operation &operation) const
 
 	if (verb == "create" || verb == "rename" || verb == "message" || mapped == nullptr)
 		return false;
+	// The kernel frees an inactive table when no I/O is on its way into the device: what has no
+	// room, say, is refused when the COW device has been told.
+	if ((verb == "clear" || verb == "load") && mapped->inactive &&
+	    is_any_stopped(below(device)) && std::ranges::any_of(ios_, [&](const auto &each) {
+		    const Io &io = each.second;
+
+		    return io.begun && (io.device == device || below(io.device).contains(device));
+	    }))
+		return true;
 	if (verb == "clear")
 		return false;
 	// Only the constructors of persistent snapshots and clones do I/O.

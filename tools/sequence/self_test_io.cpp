@@ -237,6 +237,18 @@ bool holds_up_only_others()
 	return story.expect("resume v0") == Answer::good;
 }
 
+// So does an inactive table that is cleared, or another one that is loaded.
+bool waits_for_what_is_on_its_way()
+{
+	Story story;
+
+	story("create w0")("load w0 0 300 linear z 0")("resume w0");
+	story("create v1")("load v1 0 1024 snapshot a w0 P 64")("resume v1");
+	story("load v1 0 1024 linear a 0")("suspend w0").begin("write v1 0 8", 100);
+	return !story.expect("clear v1") && !story.expect("load v1 0 1024 linear b 0") &&
+	       story.expect("resume w0") == Answer::good;
+}
+
 // What is on the metadata device tells of one length.
 bool is_as_long_as_it_was()
 {
@@ -261,6 +273,8 @@ void self_test_io(const Check &check)
 	check("a snapshot is not resumed while it holds up I/O to its origin",
 	      waits_for_what_it_holds_up());
 	check("a merge is resumed while it holds up I/O itself", holds_up_only_others());
+	check("an inactive table goes when no I/O is on its way into the device",
+	      waits_for_what_is_on_its_way());
 	check("a device below ends earlier for a while", ends_earlier());
 	check("tables that are too long are refused", refuses_long_tables());
 	check("a snapshot is longer than its origin", outlives_its_origin());
