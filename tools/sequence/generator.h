@@ -23,8 +23,9 @@ public:
 	struct Habits {
 		std::size_t flushes = 20;
 		std::size_t transient = 2;
-		// PO, COW devices of other origins, and clones of mapped devices or with other
-		// destinations, of which the model of power cuts knows nothing.
+		// COW devices of other origins, devices that are resized, and clones of mapped
+		// devices or with other destinations, of which the model of power cuts knows
+		// nothing.
 		bool rare = true;
 		// One in so many plans is for a clone; a write follows it, and a flush.
 		std::size_t clones = 3;
