@@ -57,7 +57,7 @@ kernel_headers()
 {
 	local dir
 
-	for dir in "$cache"/{kernels,headers}/"$1"; do
+	for dir in "$cache"/{kernels,headers,headers-next}/"$1"; do
 		if [[ -e $dir/lib/modules/$1/build/Makefile ]]; then
 			echo "$dir/lib/modules/$1/build"
 			return
@@ -72,15 +72,24 @@ rt_kver()
 	echo "${1%-amd64}-rt-amd64"
 }
 
-# The kernel's sources, as Debian packs them.
+# kernel_source [SERIES]: the kernel's sources, as Debian packs them: of the release that is installed, or others, which
+# are fetched into the cache.
 kernel_source()
 {
-	local archive
+	local series=${1:-6.1} archive
 
-	archive=$(printf '%s\n' /usr/src/linux-source-6.1*.tar.xz | sort -V | tail -n 1)
-	[[ -r $archive ]] || die "no linux-source-6.1 package: run scripts/install-deps.sh"
+	archive=$(printf '%s\n' /usr/src/linux-source-"$series".tar.xz "$cache/sources/linux-source-$series".tar.xz |
+		while read -r archive; do [[ ! -r $archive ]] || echo "$archive"; done | head -n 1)
+	if [[ ! $archive ]]; then
+		[[ $series != 6.1 ]] || die "no linux-source-6.1 package: run scripts/install-deps.sh"
+		archive=$("$top/tests/vm/fetch-kernel" --source "$series") || exit
+	fi
 	echo "$archive"
 }
+
+# Debian's kernels besides that of its release here, unmodified, on which the tests run as well.
+# shellcheck disable=SC2034
+newer_kernels='6.12 7.3'
 
 # What kind of kernel a version is: a variant of tests/vm/kernel, rt, or stock.
 kernel_variant()
@@ -113,7 +122,8 @@ default_kver()
 }
 
 # copy_modules KVER ROOT NAME...: modules, and what they depend on, into a folder that is going to be someone's root;
-# depmod is left to the caller. What the kernel has built in, or has not, is left out.
+# depmod is left to the caller. What the kernel has built in, or has not, is left out. Those of later kernels are
+# compressed, which an emulated CPU takes long to undo.
 copy_modules()
 {
 	local kver=$1 to=$2/lib/modules/$1 from name file
@@ -125,7 +135,9 @@ copy_modules()
 	for name in "$@"; do
 		modprobe -S "$kver" -d "$from" --show-depends "$name" 2>/dev/null || true
 	done | awk '$1 == "insmod" { print $2 }' | sort -u | while read -r file; do
-		install -D -m 644 "$file" "$to/${file#*"/lib/modules/$kver/"}"
+		name=$to/${file#*"/lib/modules/$kver/"}
+		install -D -m 644 "$file" "$name"
+		[[ $name != *.xz ]] || xz -d "$name"
 	done
 }
 
@@ -138,23 +150,6 @@ quiet_make()
 	make -C "$top" -j"$(nproc)" O="$out" "$@" > "$log" 2>&1 && return
 	tail -n 40 "$log"
 	return 1
-}
-
-# Unpacks the image package of a kernel that is not installed into the cache.
-fetch_kernel()
-{
-	local kver=$1 tmp
-
-	tmp=$(mktemp -d)
-	echo "fetching linux-image-$kver" >&2
-	(cd "$tmp" && apt-get -qq -o APT::Sandbox::User=root download "linux-image-$kver" >&2) ||
-		die "no package linux-image-$kver"
-	mkdir -p "$cache/kernels"
-	dpkg -x "$tmp"/linux-image-*.deb "$tmp/root"
-	depmod -b "$tmp/root" "$kver"
-	rm -rf "$cache/kernels/$kver"
-	mv "$tmp/root" "$cache/kernels/$kver"
-	rm -rf "$tmp"
 }
 
 # fetch_headers KVER [OPTION...]: unpacks the headers of a kernel that are not installed into the cache, for
