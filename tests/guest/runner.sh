@@ -8,6 +8,7 @@
 # module freshly loaded and passes when run_test returned 0, the kernel had nothing to complain of, all devices could be
 # removed and the module unloaded.
 # SOAK=SECONDS runs tests drawn at random for so long. SEED=NUMBER decides what is drawn, and what random tests do.
+# KERNEL=NAME is how the kernel is called in results.
 # Exit code: 0 all passed, 1 some failed, 3 ended early, because the VM is no longer fit for more.
 set -uo pipefail
 lib=$(cd "$(dirname "$0")" && pwd)
@@ -115,7 +116,7 @@ one()
 		fi
 	fi
 	elapsed=$(awk -v a="$begin" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f s", b - a }')
-	[[ $variant == stock ]] || elapsed+=", $variant kernel"
+	[[ ${KERNEL:-$variant} == stock ]] || elapsed+=", ${KERNEL:-$variant} kernel"
 	if [[ $why ]]; then
 		line="not ok $number $name ($elapsed): $why"
 		status=1
