@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 DESCRIPTION="the module loads, offers its targets and unloads, many times"
+EACH=1
 
 run_test()
 {

@@ -3,6 +3,7 @@
 # shellcheck source=tests/guest/kcopyd.sh
 . "$lib/kcopyd.sh"
 DESCRIPTION="copies: sizes, places, destinations, contents, neighbours"
+EACH=1
 SELDOM=debug
 TIMEOUT=240
 

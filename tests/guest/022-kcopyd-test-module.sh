@@ -3,6 +3,7 @@
 # shellcheck source=tests/guest/kcopyd.sh
 . "$lib/kcopyd.sh"
 DESCRIPTION="the test module refuses what it does not understand, and fails cases that fail"
+EACH=1
 SELDOM=debug
 
 requires()

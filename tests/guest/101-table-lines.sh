@@ -3,6 +3,7 @@
 # shellcheck source=tests/guest/snap.sh
 . "$lib/snap.sh"
 DESCRIPTION="table lines that are accepted, and how they are shown"
+EACH=1
 KERNELS="stock debug rt"
 SELDOM=debug
 

@@ -3,6 +3,7 @@
 # shellcheck source=tests/guest/snap.sh
 . "$lib/snap.sh"
 DESCRIPTION="discards of a snapshot, with and without the features, and of the origin; write zeroes on both"
+EACH=1
 SELDOM=debug
 
 # discard DEVICE FIRST COUNT, in sectors

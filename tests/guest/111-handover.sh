@@ -3,6 +3,7 @@
 # shellcheck source=tests/guest/snap.sh
 . "$lib/snap.sh"
 DESCRIPTION="suspend, resume, reload with handover, rename, and every order of removal"
+EACH=1
 KERNELS="stock debug rt"
 SELDOM=debug
 

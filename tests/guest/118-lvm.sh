@@ -5,6 +5,7 @@
 # shellcheck source=tests/guest/lvm.sh
 . "$lib/lvm.sh"
 DESCRIPTION="LVM's snapshots by takeover of the stock names: create, extend, overflow, merge, move, activate again"
+EACH=1
 TIMEOUT=600
 KERNELS=stock
 

@@ -3,6 +3,7 @@
 # shellcheck source=tests/guest/snap.sh
 . "$lib/snap.sh"
 DESCRIPTION="a merge waits for a write of a whole chunk to another snapshot, and goes on when it has ended"
+EACH=1
 TIMEOUT=90
 KERNELS=stock
 

@@ -3,6 +3,7 @@
 # shellcheck source=tests/guest/clone.sh
 . "$lib/clone.sh"
 DESCRIPTION="limits are stock's: disks with physical blocks of 4 KiB, with and without an offset of alignment"
+EACH=1
 TIMEOUT=120
 KERNELS=stock
 

@@ -3,6 +3,7 @@
 # shellcheck source=tests/guest/offload.sh
 . "$lib/offload.sh"
 DESCRIPTION="which devices copy by themselves, and how that is switched off and told"
+EACH=1
 SELDOM=debug
 TIMEOUT=120
 VM="--cpus 4 --mem 2048 --nvme @tests/guest/offload.disks"

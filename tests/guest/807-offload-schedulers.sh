@@ -3,6 +3,7 @@
 # shellcheck source=tests/guest/offload.sh
 . "$lib/offload.sh"
 DESCRIPTION="the device copies with each I/O scheduler, though the worker that asks it has a plug"
+EACH=1
 KERNELS="stock rt"
 TIMEOUT=120
 VM="--cpus 4 --mem 2048 --nvme @tests/guest/offload.disks"

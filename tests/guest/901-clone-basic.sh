@@ -3,6 +3,7 @@
 # shellcheck source=tests/guest/clone.sh
 . "$lib/clone.sh"
 DESCRIPTION="clones: what reads and writes of hydrated and other regions do, and what the status says of it"
+EACH=1
 KERNELS="stock debug rt"
 SELDOM=debug
 

@@ -3,6 +3,7 @@
 # shellcheck source=tests/guest/clone.sh
 . "$lib/clone.sh"
 DESCRIPTION="a clone's table lines, messages, events, limits; two clones and one metadata device; takeover"
+EACH=1
 SELDOM=debug
 
 # refused PATTERN ARGUMENT...

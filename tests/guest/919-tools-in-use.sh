@@ -3,6 +3,7 @@
 # shellcheck source=tests/guest/clone.sh
 . "$lib/clone.sh"
 DESCRIPTION="dmsc-clone, -cow, -integrity and -replay refuse devices that are in use, and the same device twice"
+EACH=1
 KERNELS=stock
 
 # refused PATTERN COMMAND...: and it changes nothing of "$meta" and "$other"
