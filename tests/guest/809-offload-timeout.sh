@@ -9,6 +9,11 @@ VM="--cpus 4 --mem 2048 --append nvme_core.multipath=N --nvme a:96 --nvme slow:3
 
 time_limit=/sys/module/nvme_core/parameters/io_timeout
 
+requires()
+{
+	need_test_module copy-offload-fault
+}
+
 run_test()
 {
 	local disk o c n sum before
@@ -23,7 +28,9 @@ run_test()
 	snap_create snap origin "$o" "$c" N 128
 	sum=$(checksum "$o")
 
-	# It is for commands of ours alone; the driver's have the queue's.
+	# It is for commands of ours alone; the driver's have the queue's. In 7.3 so would ours.
+	fault_nth 0
+	echo 1 > $fault_parameters/time_limit
 	echo 1 > $time_limit
 	put_blocks /dev/mapper/origin 0 1 8
 	offload_line snap
@@ -39,6 +46,7 @@ run_test()
 		offload_line snap
 	done
 	echo "$before" > $time_limit
+	echo 0 > $fault_parameters/time_limit
 	assert_le 1 "$(offload snap timed-out)" "time-outs"
 	# The first, and at most three more.
 	assert_le "$(offload snap timed-out)" 4 "time-outs"

@@ -117,6 +117,12 @@ load_module()
 	fi
 }
 
+# kernel_is_from VERSION: whether the kernel is that one or a later one
+kernel_is_from()
+{
+	[[ $(printf '%s\n' "$1" "$(uname -r)" | sort -V | head -n 1) == "$1" ]]
+}
+
 # Puts the module where modprobe finds it.
 install_module()
 {

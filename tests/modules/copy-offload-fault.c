@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * copy-offload-fault: NVMe Copy commands that the device refuses.
+ * copy-offload-fault: NVMe Copy commands that the device refuses, or that have little time.
  *
  * The driver is asked to set up each command; of those that are Copy, each nth gets a descriptor
  * format that does not exist, which devices answer with an error. "nth" is a parameter, 0 for none;
  * "seen" and "spoilt" count.
+ *
+ * With "time_limit", in seconds, Copy has a time limit of its own, 0 for none. Up to 6.12 at least,
+ * the driver sets that of its parameter io_timeout for such commands, in 7.3 the queue's, which is
+ * that of the driver's own reads and writes as well.
  */
+#include <linux/blk-mq.h>
 #include <linux/kprobes.h>
 #include <linux/module.h>
 #include <linux/nvme.h>
@@ -18,6 +23,10 @@
 static unsigned int nth;
 module_param(nth, uint, 0644);
 MODULE_PARM_DESC(nth, "each so manieth Copy command fails; 0: none");
+
+static unsigned int time_limit;
+module_param(time_limit, uint, 0644);
+MODULE_PARM_DESC(time_limit, "time limit of Copy commands in seconds; 0: none of their own");
 
 static unsigned int seen;
 module_param(seen, uint, 0444);
@@ -32,11 +41,14 @@ static DEFINE_SPINLOCK(fault_lock);	/* protects the counters */
 /* void nvme_init_request(struct request *, struct nvme_command *) */
 static int fault_setup(struct kprobe *probe, struct pt_regs *regs)
 {
+	struct request *rq = (struct request *)regs_get_kernel_argument(regs, 0);
 	struct nvme_command *cmd = (struct nvme_command *)regs_get_kernel_argument(regs, 1);
 	unsigned long flags;
 
 	if (cmd->common.opcode != FAULT_COPY)
 		return 0;
+	if (time_limit)
+		rq->timeout = time_limit * HZ;
 	spin_lock_irqsave(&fault_lock, flags);
 	if (nth && ++seen % nth == 0) {
 		cmd->common.cdw12 |= FAULT_NO_FORMAT;
