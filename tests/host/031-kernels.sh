@@ -3,7 +3,8 @@
 # The modules and the unit tests compile without a warning at W=1 for each kernel whose headers are in the cache;
 # those of 6.12 and 7.3 are fetched if there are none. The probes' answers about 6.1, 6.12 and 7.3 are right, and a
 # kernel or a compiler that they cannot tell anything about is refused. 030 compiles for the kernel of the other tests,
-# 170 for PREEMPT_RT and 32 bits.
+# 170 for PREEMPT_RT and 32 bits. The newest kernel of testing and sid is tried, too; what comes of it is told, and no
+# failure.
 set -euo pipefail
 # shellcheck source=tests/host/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -123,6 +124,26 @@ check_broken()
 	rm -rf "$dir"
 }
 
+# Lines that begin so are shown by tests/check.
+note()
+{
+	echo "note: $*"
+}
+
+try_next()
+{
+	local version log=$out/static/next.log warnings
+
+	if ! version=$(tests/vm/fetch-headers --next 2> "$log"); then
+		note "no kernel of testing or sid was tried: $(tail -n 1 "$log")"
+	elif make KVER="$version" O="$out/static" W=1 module test-modules > "$log" 2>&1; then
+		warnings=$(grep -ciE '(^|[: ])warning:' "$log") || true
+		note "the newest kernel of testing and sid, $version: compiles, $warnings warnings"
+	else
+		note "the newest kernel of testing and sid, $version: does not compile: $(grep -m 1 -E 'error|needs' "$log")"
+	fi
+}
+
 check_header
 check_broken
 make KVER="$kver" O="$out/static" W=1 KCFLAGS=-Werror module > /dev/null
@@ -134,3 +155,4 @@ for version in "${kvers[@]}"; do
 	compile "$version"
 done
 echo "compiled for: ${kvers[*]}"
+try_next
