@@ -74,7 +74,7 @@ uninstall:
 check:
 	@$(asked) TESTS='$(TESTS)' tests/check
 
-# An hour for both kernels together.
+# An hour for the stock and the debug kernel together, then what runs on stock on those of later releases.
 check-long:
 	@$(asked) TESTS='$(TESTS)' SOAK='$(or $(SOAK),1800)' SEED='$(SEED)' tests/check
 
@@ -104,7 +104,7 @@ help:
 	@echo 'make test-modules   build the modules that only tests and benchmarks load'
 	@echo 'make kunit-modules  build the unit tests, for a kernel with CONFIG_KUNIT'
 	@echo 'make check          run all tests, in a VM; TESTS="NAME..." runs some'
-	@echo 'make check-long     an hour of random tests, SEED= says which; SOAK=1800 seconds for each kernel'
+	@echo 'make check-long     an hour of random tests, SEED= says which; SOAK=1800 seconds on stock and debug'
 	@echo 'make demo           compare with the stock snapshot in a VM, in a few minutes; CPUS=4'
 	@echo 'make bench-vm       the same at length; CPUS="1 4 8", ROUNDS=5'
 	@echo 'make bench          measure on simulated machines of 1 to 16 equal CPUs, in hours; goes on where it'
