@@ -46,14 +46,14 @@ wipe()
 }
 
 # same META OURS STOCK ARGUMENTS [LINE...]: two targets with the same arguments, new ones on the device META; ours has
-# other values in these lines of its limits
+# other values in these lines of its limits. With "stock_arguments" stock's has those.
 same()
 {
 	local first=$1 ours=$2 stock=$3 arguments=$4 other
 
 	shift 4
 	wipe "$first"
-	limits "0 32768 $stock $arguments" > /tmp/limits.stock
+	limits "0 32768 $stock ${stock_arguments:-$arguments}" > /tmp/limits.stock
 	wipe "$first"
 	limits "0 32768 $ours $arguments" > /tmp/limits.ours
 	[[ -s /tmp/limits.stock ]]
@@ -64,14 +64,26 @@ same()
 # all ORIGIN COW: targets of each kind; ORIGIN and COW are a clone's source and destination, too
 all()
 {
-	local lines=(queue/discard_granularity:8192 queue/discard_max_hw_bytes:8192)
+	local lines=(queue/discard_granularity:8192) clone_lines=() stock_arguments=''
 
+	# Later, stock sets the limit of the hardware as well.
+	if ! kernel_is_from 6.9; then
+		lines+=(queue/discard_max_hw_bytes:8192)
+		clone_lines=(queue/discard_max_hw_bytes:$(((1 << 32) - 64 * 512)))
+	fi
 	same - origin-scaled snapshot-origin "$1"
+	same - snapshot-scaled snapshot "$1 $2 N 16"
+	# Stock takes sectors for the bytes of its granularity, and 7.3 then divides by zero.
+	if kernel_is_from 7.0; then
+		stock_arguments="$1 $2 N 16"
+		lines+=(queue/discard_max_bytes:8192 queue/discard_max_hw_bytes:8192)
+	fi
 	same - snapshot-scaled snapshot "$1 $2 N 16 1 discard_zeroes_cow" "${lines[@]}"
+	stock_arguments=''
 	same "$2" merge-scaled snapshot-merge "$1 $2 P 64"
 	same "$meta" clone-scaled clone "$meta $2 $1 64 1 no_hydration"
 	same "$meta" clone-scaled clone "$meta $2 $1 64 2 no_hydration no_discard_passdown" \
-		queue/discard_max_hw_bytes:$(((1 << 32) - 64 * 512))
+		"${clone_lines[@]}"
 }
 
 # Single sectors, and chunks that begin within a physical block.
