@@ -151,14 +151,18 @@ full_snapshot()
 
 run_test()
 {
-	sequence N 256 "2 discard_zeroes_cow discard_passdown_origin"
+	local passdown="2 discard_zeroes_cow discard_passdown_origin" zeroes="1 discard_zeroes_cow"
+
+	# Stock takes sectors for the bytes of its granularity, and 7.3 then divides by zero.
+	! kernel_is_from 7.0 || passdown='' zeroes=''
+	sequence N 256 "$passdown"
 	sequence P 8
-	sequence PO 32 "1 discard_zeroes_cow"
+	sequence PO 32 "$zeroes"
 	full_snapshot P
 	full_snapshot PO
 	if [[ $LONG ]]; then
 		sequence N 8
-		sequence N 16 "1 discard_zeroes_cow"
+		sequence N 16 "$zeroes"
 		sequence N 2048
 		sequence P 1
 		sequence PO 2048
