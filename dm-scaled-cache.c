@@ -2,7 +2,9 @@
 /*
  * Slab caches with free objects at hand on each CPU.
  */
+#include <linux/cpumask.h>
 #include <linux/percpu.h>
+#include <linux/preempt.h>
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
 
@@ -147,8 +149,32 @@ unsigned int dm_scaled_caches_at_hand(unsigned int cpu)
 }
 
 /*
+ * Queues the work, for who has set @armed. A delayed work is queued on online CPUs only: else its
+ * timer expires when the CPU comes back, and 7.3 warns. With preemption off no CPU goes offline.
+ */
+static void dm_scaled_rest_arm(struct dm_scaled_rest *rest)
+{
+	bool online;
+
+	do {
+		preempt_disable();
+		online = cpu_online(rest->cpu);
+		if (online)
+			queue_delayed_work_on(rest->cpu, system_percpu_wq, &rest->work, HZ);
+		preempt_enable();
+		if (online)
+			return;
+
+		/* Emptied by its hotplug callback. If it comes back, who frees something arms. */
+		WRITE_ONCE(rest->armed, false);
+		/* Pairs with xchg() in __dm_scaled_rest_used(): it arms, or we see @used. */
+		smp_mb();
+	} while (READ_ONCE(rest->used) && cpu_online(rest->cpu) && !xchg(&rest->armed, true));
+}
+
+/*
  * A second without anything freed: the CPU has come to rest. A CPU that went offline has been
- * emptied by its hotplug callback.
+ * emptied by its hotplug callback, and the work runs on another one.
  */
 static void dm_scaled_rest_work(struct work_struct *work)
 {
@@ -165,7 +191,7 @@ static void dm_scaled_rest_work(struct work_struct *work)
 			return;
 	}
 	WRITE_ONCE(rest->used, false);
-	queue_delayed_work_on(rest->cpu, system_percpu_wq, &rest->work, HZ);
+	dm_scaled_rest_arm(rest);
 }
 
 void __dm_scaled_rest_used(void)
@@ -174,7 +200,7 @@ void __dm_scaled_rest_used(void)
 
 	WRITE_ONCE(rest->used, true);
 	if (!xchg(&rest->armed, true))
-		queue_delayed_work_on(rest->cpu, system_percpu_wq, &rest->work, HZ);
+		dm_scaled_rest_arm(rest);
 }
 
 void dm_scaled_rest_now(unsigned int cpu)
