@@ -18,11 +18,15 @@ KVER ?= $(shell . tests/vm/lib.sh; \
 KDIR := $(shell . tests/vm/lib.sh; kernel_headers '$(KVER)')
 endif
 INSTALL_MOD_DIR ?= extra
+VERSION := $(shell cat VERSION)
+# Where everything but the module is installed.
+DESTDIR ?=
+PREFIX ?= /usr
 
 moddir := $(O)/$(KVER)/module
 testdir := $(moddir)/tests/modules
 kunitdir := $(moddir)/tests/kunit
-links := $(addprefix $(moddir)/,$(wildcard Kbuild *.c *.h $(addprefix probes/,Kbuild.include *.c *.sh) \
+links := $(addprefix $(moddir)/,$(wildcard Kbuild VERSION *.c *.h $(addprefix probes/,Kbuild.include *.c *.sh) \
 	$(foreach d,modules kunit,tests/$(d)/Kbuild tests/$(d)/*.[ch])))
 
 # What is given on the command line is passed to every sub-make, and O= means something else to the
@@ -71,6 +75,59 @@ uninstall:
 	rm -f '$(INSTALL_MOD_PATH)'/lib/modules/$(KVER)/$(INSTALL_MOD_DIR)/dm-scaled.ko*
 	depmod $(if $(INSTALL_MOD_PATH),-b '$(INSTALL_MOD_PATH)') $(KVER)
 
+# The tool for users; the others are for tests and measurements. udev reads rules in the order of their numbers: see
+# the file itself.
+SBINDIR ?= $(PREFIX)/sbin
+sbin := $(DESTDIR)$(SBINDIR)
+share := $(DESTDIR)$(PREFIX)/share
+lib := $(DESTDIR)$(PREFIX)/lib
+UDEV_NUMBER ?= $(if $(wildcard /usr/lib/udev/rules.d/55-dm.rules),57,12)
+udev_rules := $(lib)/udev/rules.d/$(UDEV_NUMBER)-dm-scaled.rules
+
+install-tools:
+	+$(MAKE) -C tools O='$(O)' --no-print-directory '$(O)/tools/dmsc-clone'
+	install -D -m 755 -t '$(sbin)' '$(O)/tools/dmsc-clone'
+	install -D -m 644 -t '$(share)/man/man7' packaging/man/dm-scaled.7
+	install -D -m 644 -t '$(share)/man/man8' packaging/man/dmsc-clone.8
+	install -D -m 644 -t '$(share)/bash-completion/completions' packaging/bash-completion/dmsc-clone
+	install -D -m 644 packaging/udev/dm-scaled.rules '$(udev_rules)'
+
+uninstall-tools:
+	rm -f '$(sbin)/dmsc-clone' '$(share)/man/man7/dm-scaled.7' '$(share)/man/man8/dmsc-clone.8' \
+		'$(share)/bash-completion/completions/dmsc-clone' '$(udev_rules)'
+
+# Stock's names, for LVM. Never by another target.
+install-takeover:
+	install -D -m 644 -t '$(lib)/modprobe.d' packaging/modprobe.d/dm-scaled.conf
+	install -D -m 755 -t '$(share)/initramfs-tools/hooks' packaging/initramfs-tools/hooks/dm-scaled
+	install -D -m 755 -t '$(lib)/dracut/modules.d/90dm-scaled' packaging/dracut/90dm-scaled/module-setup.sh
+
+uninstall-takeover:
+	rm -f '$(lib)/modprobe.d/dm-scaled.conf' '$(share)/initramfs-tools/hooks/dm-scaled'
+	rm -rf '$(lib)/dracut/modules.d/90dm-scaled'
+
+# What DKMS builds the module from, for each kernel.
+dkms_dir := $(DESTDIR)/usr/src/dm-scaled-$(VERSION)
+install-dkms:
+	rm -rf '$(dkms_dir)'
+	install -D -m 644 -t '$(dkms_dir)' Kbuild VERSION COPYING \
+		$(filter-out %.mod.c compat-probes.h,$(wildcard *.c *.h))
+	install -D -m 644 -t '$(dkms_dir)/probes' probes/Kbuild.include probes/*.c probes/*.sh
+	sed 's/#MODULE_VERSION#/$(VERSION)/' packaging/dkms/dkms.conf > '$(dkms_dir)/dkms.conf'
+
+uninstall-dkms:
+	rm -rf '$(dkms_dir)'
+
+archive := $(O)/dm-scaled-$(VERSION).tar.xz
+dist:
+	scripts/dist '$(archive)'
+
+deb: dist
+	scripts/build-deb '$(archive)' '$(O)/deb'
+
+rpm: dist
+	scripts/build-rpm '$(archive)' '$(O)/rpm'
+
 check:
 	@$(asked) TESTS='$(TESTS)' tests/check
 
@@ -99,6 +156,15 @@ help:
 	@echo 'make                build dm-scaled.ko in $$O/KVER/module/'
 	@echo 'make install        install it for the kernel; also INSTALL_MOD_PATH=, INSTALL_MOD_DIR=extra'
 	@echo 'make uninstall      remove it again'
+	@echo 'make install-dkms   install its sources for DKMS in /usr/src; also DESTDIR='
+	@echo 'make install-tools  install the tools for users, manual pages and udev rules; also DESTDIR=, PREFIX=/usr'
+	@echo 'make install-takeover'
+	@echo "                    install what has LVM use dm-scaled under stock's names: see docs/install.md"
+	@echo 'make uninstall-dkms, uninstall-tools, uninstall-takeover'
+	@echo '                    remove it again'
+	@echo 'make dist           pack the sources: $$O/dm-scaled-$(VERSION).tar.xz'
+	@echo 'make deb            build Debian packages in $$O/deb/'
+	@echo 'make rpm            build RPM packages in $$O/rpm/'
 	@echo 'make tools          build the C++ tools in $$O/tools/'
 	@echo 'make pacer          build the simulator of equal CPUs in $$O/pacer/'
 	@echo 'make test-modules   build the modules that only tests and benchmarks load'
@@ -122,4 +188,5 @@ help:
 	@echo 'never load anything on this machine.'
 
 .PHONY: all headers module test-modules kunit-modules tools pacer install uninstall
+.PHONY: $(foreach p,tools takeover dkms,install-$(p) uninstall-$(p)) dist deb rpm
 .PHONY: check check-long demo bench bench-quick bench-vm shell clean help

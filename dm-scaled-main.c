@@ -100,6 +100,7 @@ module_exit(dm_scaled_exit);
 
 MODULE_DESCRIPTION("Snapshots and clones that scale with the CPUs, on a per-CPU copy engine");
 MODULE_LICENSE("GPL");
+MODULE_VERSION(DM_SCALED_VERSION);
 MODULE_ALIAS("dm-snapshot-scaled");
 MODULE_ALIAS("dm-origin-scaled");
 MODULE_ALIAS("dm-merge-scaled");

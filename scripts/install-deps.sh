@@ -12,6 +12,7 @@ packages=(
 	mawk procps diffutils
 	clang-format clang-tidy coccinelle cppcheck shellcheck sparse perl xz-utils linux-source-6.1
 	bc bison flex libelf-dev libssl-dev pahole zstd
+	debhelper dh-dkms dkms dpkg-dev lintian man-db openssl rpm
 	"$@"
 )
 

@@ -9,7 +9,7 @@ bad=0
 while read -r file; do
 	case $file in
 	# The licence itself; formats without comments, or read by people.
-	COPYING|*.md|*.json|.gitignore|tests/guest/trouble) continue ;;
+	COPYING|VERSION|packaging/debian/copyright|*.md|*.json|.gitignore|tests/guest/trouble) continue ;;
 	esac
 	line=1
 	[[ $(head -c 2 "$file") != '#!' ]] || line=2

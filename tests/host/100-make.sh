@@ -64,8 +64,10 @@ make -C "/lib/modules/$kver/build" M="$dir/src" modules > "$dir/log" 2>&1
 [[ -r $dir/src/dm-scaled.ko ]] || fail "not built by Kbuild alone"
 
 make help > "$dir/log"
-targets=(module install uninstall tools pacer test-modules kunit-modules check check-long
-	demo bench bench-quick bench-vm shell clean)
+targets=(module install uninstall install-dkms install-tools install-takeover
+	dist deb rpm tools pacer test-modules kunit-modules
+	check check-long demo bench bench-quick bench-vm shell clean)
 for target in "${targets[@]}"; do
-	grep -qE "^make( $target)? " "$dir/log" || fail "no help on $target"
+	[[ $target != module ]] || target=' '
+	grep -qE "^make $target( |\$)" "$dir/log" || fail "no help on $target"
 done

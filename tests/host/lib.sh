@@ -8,11 +8,23 @@ cd "$top" || exit
 # shellcheck disable=SC2034
 kver=$(default_kver)
 
-# sources PATTERN...: our files, tracked or new, that match
+# sources [PATTERN...]: our files, tracked or new, that match; PATTERNs are names of folders or like *.c, and with :!
+# before them are those not to be listed. The first must not be one of these.
 sources()
 {
-	git ls-files -co --exclude-standard -- "$@" | while read -r file; do
-		[[ ! -f $file ]] || echo "$file"
+	local file pattern listed
+
+	"$top/scripts/sources" | while read -r file; do
+		listed=$((!$#))
+		for pattern in "$@"; do
+			# Patterns on the right, on purpose.
+			# shellcheck disable=SC2053
+			case $pattern in
+			:!*) [[ $file != ${pattern#:!} && $file != ${pattern#:!}/* ]] || listed=0 ;;
+			*) [[ $file != $pattern && $file != $pattern/* ]] || listed=1 ;;
+			esac
+		done
+		((!listed)) || [[ ! -f $file ]] || echo "$file"
 	done
 }
 

@@ -2,6 +2,7 @@
 // dmsc-bench: tables, CSV and an HTML report of what was measured on simulated machines.
 #include "../common/output.h"
 #include "../common/targets.h"
+#include "../common/version.h"
 #include "html.h"
 #include "markdown.h"
 #include "measurement.h"
@@ -72,6 +73,7 @@ int main(int argc, char **argv)
 
 	try {
 		CLI::App app("Reports what tests/bench/paced.sh and tests/bench/lab.sh measured");
+		app.set_version_flag("--version", dmsc::version("dmsc-bench"));
 		std::string directory;
 		std::string csv;
 		std::string html;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Shows, checks, converts and repairs the metadata devices of clones.
 #include "../common/clone_metadata.h"
+#include "../common/version.h"
 #include "stock.h"
 
 #include <CLI/CLI.hpp>
@@ -153,6 +154,7 @@ int main(int argc, char **argv)
 {
 	try {
 		CLI::App app("Metadata devices of clones; for devices that are not in use");
+		app.set_version_flag("--version", dmsc::version("dmsc-clone"));
 		Options options;
 		Command command = nullptr;
 

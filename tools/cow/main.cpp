@@ -5,6 +5,7 @@
 #include "../common/cow_layout.h"
 #include "../common/file.h"
 #include "../common/sector.h"
+#include "../common/version.h"
 
 #include <CLI/CLI.hpp>
 
@@ -84,6 +85,7 @@ int main(int argc, char **argv)
 {
 	try {
 		CLI::App app("Writes the metadata of a persistent snapshot with many exceptions");
+		app.set_version_flag("--version", dmsc::version("dmsc-cow"));
 		Options options;
 
 		app.add_option("device", options.device, "COW device or file, which exists")

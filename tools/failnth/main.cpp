@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // dmsc-failnth: what happens when a system call finds no memory, at each place where it wants some?
+#include "../common/version.h"
 #include "campaign.h"
 
 #include <CLI/CLI.hpp>
@@ -14,6 +15,7 @@ int main(int argc, char **argv)
 			"Lets the first allocation of a system call fail, then the second, "
 			"and so on. A STEP is: create|resume|suspend|clear|remove|status|table "
 			"DEVICE, load DEVICE TABLE, insmod FILE, or rmmod MODULE.");
+		app.set_version_flag("--version", dmsc::version("dmsc-failnth"));
 		dmsc::Settings settings;
 		std::vector<int> errors;
 

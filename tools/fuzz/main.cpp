@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // dmsc-fuzz: do the targets refuse, and accept, what they should?
+#include "../common/version.h"
 #include "clone_images.h"
 #include "fuzzer.h"
 #include "images.h"
@@ -179,6 +180,7 @@ int main(int argc, char **argv)
 {
 	try {
 		CLI::App app("Gives the targets tables and messages, and knows which are right");
+		app.set_version_flag("--version", dmsc::version("dmsc-fuzz"));
 		Arguments arguments;
 
 		declare(app, arguments);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // dmsc-integrity: does every byte of an origin and of its snapshots hold what it must?
+#include "../common/version.h"
 #include "checker.h"
 #include "self_test.h"
 
@@ -181,6 +182,7 @@ int main(int argc, char **argv)
 	std::ios::sync_with_stdio(false);
 	try {
 		CLI::App app("Drives an origin and its snapshots and knows what they must hold");
+		app.set_version_flag("--version", dmsc::version("dmsc-integrity"));
 		Arguments arguments;
 
 		declare(app, arguments);

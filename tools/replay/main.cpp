@@ -4,6 +4,7 @@
 // of what was written after it, or any of these writes.
 #include "../common/log.h"
 #include "../common/power_cut.h"
+#include "../common/version.h"
 
 #include <CLI/CLI.hpp>
 
@@ -139,6 +140,7 @@ int main(int argc, char **argv)
 		CLI::App app("Replays a log of dm-log-writes, and runs a command wherever the "
 			     "power might "
 			     "fail");
+		app.set_version_flag("--version", dmsc::version("dmsc-replay"));
 		Options options;
 
 		app.add_option("--log", options.log, "device or file with the log")->required();

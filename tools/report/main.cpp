@@ -3,6 +3,7 @@
 #include "../common/output.h"
 #include "../common/targets.h"
 #include "../common/text.h"
+#include "../common/version.h"
 #include "results.h"
 #include "text.h"
 
@@ -306,6 +307,7 @@ int main(int argc, char **argv)
 
 	try {
 		CLI::App app("Prints what the benchmarks measured");
+		app.set_version_flag("--version", dmsc::version("dmsc-report"));
 		std::vector<std::string> directories;
 		std::vector<std::string> checks;
 		std::string csv;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // dmsc-sequence: random sequences of operations and I/O, done to the kernel and to a model of it.
+#include "../common/version.h"
 #include "crash.h"
 #include "generator.h"
 #include "kernel.h"
@@ -293,6 +294,7 @@ int main(int argc, char **argv)
 {
 	try {
 		CLI::App app("Random sequences, done to the kernel and to a model of it");
+		app.set_version_flag("--version", dmsc::version("dmsc-sequence"));
 		Arguments arguments;
 
 		declare(app, arguments);
