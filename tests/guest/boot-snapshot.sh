@@ -8,19 +8,24 @@ set -euo pipefail
 
 look()
 {
-	local kept
+	local kept module loaded
+
+	# Which module the initramfs should have loaded.
+	module=$(sed -n 's/.* snapshots=\([a-z_]*\).*/\1/p' /proc/cmdline)
 
 	echo "== modules"
-	cut -d' ' -f1 /proc/modules | grep -E '^dm_(scaled|snapshot)$' || true
+	loaded=$(cut -d' ' -f1 /proc/modules | grep -E '^dm_(scaled|snapshot)$' || true)
+	echo "$loaded"
 	echo "== tables"
 	dmsetup table
 	dmsetup status
-	[[ -d /sys/module/dm_scaled && ! -d /sys/module/dm_snapshot ]]
+	[[ $loaded == "$module" ]]
 	dmsetup table vg-before | grep -qE ' snapshot .* PO? [0-9]+$'
 	dmsetup table vg-root | grep -q ' snapshot-origin '
 	dmsetup status vg-before | grep -qE ' [0-9]+/[0-9]+ [0-9]+$'
 	mount -o ro,noload /dev/mapper/vg-before /mnt
-	[[ $(< /mnt/state) == before && $(< /state) == after ]]
+	# "later" when it is started for the second time.
+	[[ $(< /mnt/state) == before && $(< /state) =~ ^(after|later)$ ]]
 	kept=$(sha256sum < /mnt/usr/bin/bash)
 	# The system goes on, and the snapshot stays.
 	mount -o remount,rw /
