@@ -40,9 +40,9 @@ run_test()
 {
 	local disk before blocks
 
-	# bench is run by tests/host/131-bench.sh.
+	# packages is run by tests/host/162-debian-packages.sh, bench by tests/host/131-bench.sh.
 	blocks=$(sed -n 's/^<!-- test: \(.*\) -->$/\1/p' "$opt/README.md" | paste -sd' ')
-	assert_eq "$blocks" "build install devices origin snapshot status remove persistent merge merged takeover $(
+	assert_eq "$blocks" "packages build install devices origin snapshot status remove persistent merge merged takeover $(
 		)clone-devices clone clone-wait clone-end offload offload-switch bench" "the README's blocks"
 
 	unload_module

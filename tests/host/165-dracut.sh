@@ -11,7 +11,7 @@ dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 packages=$cache/packages
 mkdir -p "$packages"
-kernel_root "$kver" > /dev/null || fetch_kernel "$kver"
+kernel_root "$kver" > /dev/null || "$top/tests/vm/fetch-kernel" --image "$kver" > /dev/null
 quiet_make "$dir/log" KVER="$kver" module
 if ! compgen -G "$packages/dracut-core_*.deb" > /dev/null; then
 	(cd "$packages" && apt-get -qq -o APT::Sandbox::User=root download dracut-core)
