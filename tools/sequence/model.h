@@ -485,6 +485,7 @@ private:
 	static void chance(Cell &cell, Io &io);
 	static void doubt(std::size_t first, Io &io);
 	void settle(const Io &io, bool good, bool durably) const;
+	[[nodiscard]] static bool is_behind(const Io &io, std::uint64_t size);
 	[[nodiscard]] bool is_refused(const Io &io) const;
 	void change_mode(const std::string &device, bool was_read_only, std::uint64_t old_size);
 	static void need(const SnapshotPtr &snapshot, std::uint64_t chunk, bool of_origin, Io &io);

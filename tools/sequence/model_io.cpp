@@ -381,6 +381,12 @@ void Model::begin(std::uint64_t number, const Operation &operation, Tag tag)
 		enter(io);
 }
 
+// Of a device that ends there.
+bool Model::is_behind(const Io &io, std::uint64_t size)
+{
+	return io.sector >= size || (io.whole && io.sector + io.count > size);
+}
+
 // Also if the device is suspended.
 bool Model::is_refused(const Io &io) const
 {
@@ -390,10 +396,7 @@ bool Model::is_refused(const Io &io) const
 	if (mapped == nullptr || io.verb == "flush")
 		return false;
 
-	const std::uint64_t size = size_of(io.device);
-
-	return (writes && mapped->read_only) || io.sector >= size ||
-	       (io.whole && io.sector + io.count > size);
+	return (writes && mapped->read_only) || is_behind(io, size_of(io.device));
 }
 
 // I/O that is on its way to a device meets it as it was, or as it has become.
@@ -408,7 +411,8 @@ void Model::change_mode(const std::string &device, bool was_read_only, std::uint
 			io.mode_changed ||
 			(io.verb != "read" && was_read_only != mapped_.at(device).read_only) ||
 			(old_size != size && io.sector + io.count > std::min(old_size, size));
-		io.refused = io.refused && is_refused(io);
+		// The new size counts for a moment before the new mode does.
+		io.refused = io.refused && is_refused(io) && (was_read_only || is_behind(io, size));
 	}
 }
 

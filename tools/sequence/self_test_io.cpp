@@ -156,7 +156,11 @@ bool may_refuse()
 	story("suspend v0").begin("write v0 0 8", 102)("load v0 readonly 0 1024 linear a 0");
 	story("resume v0").end(true)("load v0 0 1024 linear a 0")("resume v0");
 	good = good && story.is_good() && story.may_hold("v0", 0, 102);
-	story.begin("write v0 0 8", 103).end(false);
+	// The device is longer before it is read-only.
+	story("load v0 0 512 linear a 0")("resume v0").begin("write v0 600 8", 103);
+	story("load v0 readonly 0 1024 linear a 0")("resume v0").end(true);
+	good = good && story.is_good() && story.may_hold("v0", 600, 103);
+	story("load v0 0 1024 linear a 0")("resume v0").begin("write v0 0 8", 104).end(false);
 	return good && !story.is_good();
 }
 
