@@ -18,6 +18,7 @@ run_test()
 	local pool log replay status=0 subjects=ours subject
 
 	modprobe dm-delay
+	modprobe dm-flakey
 	# What is left is opened by stock's target, too.
 	modprobe dm-snapshot
 	# Clones of stock's have other metadata: each target opens its own.

@@ -173,8 +173,9 @@ bool fits(Fault fault, int error)
 	case Fault::meta_device:
 	case Fault::dest_device:
 	case Fault::source_device:
-		return error == ENODEV || error == ENXIO || error == EOVERFLOW ||
-		       error == ENOTBLK || error == EACCES || error == EROFS || error == EBUSY;
+		return error == ENODEV || error == ENXIO || error == ENOENT ||
+		       error == EOVERFLOW || error == ENOTBLK || error == EACCES ||
+		       error == EROFS || error == EBUSY;
 	case Fault::waiting:
 	case Fault::origin_in_use:
 	case Fault::cow_in_use:

@@ -13,7 +13,7 @@
 namespace dmsc
 {
 
-// dm-log-writes has one pool below all devices, and does not know them; but dm-linear sends a flush
+// dm-log-writes has one pool below all devices, and does not know them; but dm-flakey sends a flush
 // to the sector where the device begins, and that is in the log.
 class Cache
 {
