@@ -149,14 +149,16 @@ unsigned int dm_scaled_caches_at_hand(unsigned int cpu)
 }
 
 /*
- * Queues the work, for who has set @armed. A delayed work is queued on online CPUs only: else its
- * timer expires when the CPU comes back, and 7.3 warns. With preemption off no CPU goes offline.
+ * The work queues itself again, having set @armed. A delayed work is queued on online CPUs only: else
+ * its timer expires when the CPU comes back, and 7.3 warns. With preemption off no CPU goes offline.
+ * The hotplug callback has emptied the CPU. When it comes back, its first free finds @used not set.
  */
-static void dm_scaled_rest_arm(struct dm_scaled_rest *rest)
+static void dm_scaled_rest_again(struct dm_scaled_rest *rest)
 {
 	bool online;
 
 	do {
+		WRITE_ONCE(rest->used, false);
 		preempt_disable();
 		online = cpu_online(rest->cpu);
 		if (online)
@@ -165,11 +167,10 @@ static void dm_scaled_rest_arm(struct dm_scaled_rest *rest)
 		if (online)
 			return;
 
-		/* Emptied by its hotplug callback. If it comes back, who frees something arms. */
 		WRITE_ONCE(rest->armed, false);
 		/* Pairs with xchg() in __dm_scaled_rest_used(): it arms, or we see @used. */
 		smp_mb();
-	} while (READ_ONCE(rest->used) && cpu_online(rest->cpu) && !xchg(&rest->armed, true));
+	} while (READ_ONCE(rest->used) && !xchg(&rest->armed, true));
 }
 
 /*
@@ -190,17 +191,23 @@ static void dm_scaled_rest_work(struct work_struct *work)
 		if (!READ_ONCE(rest->used) || xchg(&rest->armed, true))
 			return;
 	}
-	WRITE_ONCE(rest->used, false);
-	dm_scaled_rest_arm(rest);
+	dm_scaled_rest_again(rest);
 }
 
 void __dm_scaled_rest_used(void)
 {
-	struct dm_scaled_rest *rest = raw_cpu_ptr(&dm_scaled_rest);
+	struct dm_scaled_rest *rest;
 
+	/*
+	 * Whoever was moved to another CPU would set @used of one that is offline, where nothing
+	 * resets it: the CPU would never be emptied again.
+	 */
+	preempt_disable();
+	rest = this_cpu_ptr(&dm_scaled_rest);
 	WRITE_ONCE(rest->used, true);
 	if (!xchg(&rest->armed, true))
-		dm_scaled_rest_arm(rest);
+		queue_delayed_work_on(rest->cpu, system_percpu_wq, &rest->work, HZ);
+	preempt_enable();
 }
 
 void dm_scaled_rest_now(unsigned int cpu)
