@@ -173,7 +173,8 @@ bool fits(Fault fault, int error)
 	case Fault::meta_device:
 	case Fault::dest_device:
 	case Fault::source_device:
-		return error == ENODEV || error == ENXIO || error == ENOENT ||
+		// Later kernels say EINVAL or ENOENT of what is no device.
+		return error == ENODEV || error == ENXIO || error == ENOENT || error == EINVAL ||
 		       error == EOVERFLOW || error == ENOTBLK || error == EACCES ||
 		       error == EROFS || error == EBUSY;
 	case Fault::waiting:

@@ -223,6 +223,9 @@ void Judge::target(const Target &target)
 		shown_.targets.push_back({target.start, target.length, target.type, ""});
 	else
 		fault(Fault::core);
+	// Later kernels look at them.
+	if (target.type == kNeighbour && !arguments.empty())
+		unsure(Fault::core);
 }
 
 const BlockDevice *Judge::device(const std::string &argument, Fault fault, bool writes)
