@@ -149,9 +149,10 @@ unsigned int dm_scaled_caches_at_hand(unsigned int cpu)
 }
 
 /*
- * The work queues itself again, having set @armed. A delayed work is queued on online CPUs only: else
- * its timer expires when the CPU comes back, and 7.3 warns. With preemption off no CPU goes offline.
- * The hotplug callback has emptied the CPU. When it comes back, its first free finds @used not set.
+ * The work queues itself again, having set @armed. A delayed work is queued on online CPUs only:
+ * else its timer expires when the CPU comes back, and 7.3 warns. With preemption off no CPU goes
+ * offline. The hotplug callback has emptied one that did. When it comes back, its first free finds
+ * @used not set.
  */
 static void dm_scaled_rest_again(struct dm_scaled_rest *rest)
 {
