@@ -34,7 +34,7 @@ archive=$dir/out/dm-scaled-$version.tar.xz
 	touch dm-scaled.o new.ko
 	mkdir -p build/x probes/.tmp_versions
 	touch build/x/y probes/z.log compat-probes.h
-	make dist > "$dir/log" 2>&1 || fail "a release does not pack itself: $(< "$dir/log")"
+	make O=build dist > "$dir/log" 2>&1 || fail "a release does not pack itself: $(< "$dir/log")"
 )
 cmp "$archive" "$dir/other/dm-scaled-$version/build/dm-scaled-$version.tar.xz" || fail "releases are not reproducible"
 diff <(tar -tf "$archive" | sed "s,^dm-scaled-$version/,,") <(scripts/sources) ||
