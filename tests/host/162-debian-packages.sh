@@ -178,15 +178,9 @@ excluded()
 # In a mount namespace of its own; /sys says what is loaded, and is made up.
 enter()
 {
-	mount --make-rprivate /
-	mkdir "$dir/merged" "$dir/tmpfs"
-	mount -t tmpfs tmpfs "$dir/tmpfs"
-	mkdir "$dir/tmpfs"/{upper,work}
-	mount -t overlay overlay -o "lowerdir=/,upperdir=$dir/tmpfs/upper,workdir=$dir/tmpfs/work" "$dir/merged"
+	copy_system "$dir"
 	mount -t tmpfs tmpfs "$dir/merged/tmp"
 	mount -t tmpfs tmpfs "$dir/merged/sys"
-	mount --rbind /dev "$dir/merged/dev"
-	mount -t proc proc "$dir/merged/proc"
 	[[ ! -d ${CCACHE_DIR:-} ]] || mount --bind "$CCACHE_DIR" "$dir/merged$CCACHE_DIR"
 	mkdir "$dir/merged/tmp/inside"
 	cp -r "$debs" "$dir"/{newer,kernel} README.md "${from%/}/boot/config-$kver" "$dir/merged/tmp/inside/"
@@ -196,6 +190,6 @@ enter()
 	chroot "$dir/merged" bash -c "set -euo pipefail; $(declare -f); kver=$kver version=$version newer=$newer; inside"
 }
 
-export -f enter inside files installed is_stock is_taken_over initramfs excluded fail
+export -f enter copy_system inside files installed is_stock is_taken_over initramfs excluded fail
 export dir debs kver version newer from
 unshare -m bash -euo pipefail -c enter

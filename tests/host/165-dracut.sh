@@ -54,17 +54,11 @@ initramfs()
 
 enter()
 {
-	mount --make-rprivate /
-	mkdir "$dir/merged" "$dir/tmpfs"
-	mount -t tmpfs tmpfs "$dir/tmpfs"
-	mkdir "$dir/tmpfs"/{upper,work}
-	mount -t overlay overlay -o "lowerdir=/,upperdir=$dir/tmpfs/upper,workdir=$dir/tmpfs/work" "$dir/merged"
-	mount --rbind /dev "$dir/merged/dev"
-	mount -t proc proc "$dir/merged/proc"
+	copy_system "$dir"
 	mount -t sysfs -o ro sysfs "$dir/merged/sys"
 	chroot "$dir/merged" bash -euo pipefail -c inside
 }
 
-export -f enter inside initramfs fail
+export -f enter copy_system inside initramfs fail
 export dir kver
 unshare -m bash -euo pipefail -c enter

@@ -146,3 +146,15 @@ in_parallel()
 	done
 	((!failed)) || fail "there are findings"
 }
+
+# copy_system DIR: DIR/merged is a copy of this system, to be changed and thrown away. In a mount namespace of its own.
+copy_system()
+{
+	mount --make-rprivate /
+	mkdir "$1/merged" "$1/tmpfs"
+	mount -t tmpfs tmpfs "$1/tmpfs"
+	mkdir "$1/tmpfs"/{upper,work}
+	mount -t overlay overlay -o "lowerdir=/,upperdir=$1/tmpfs/upper,workdir=$1/tmpfs/work" "$1/merged"
+	mount --rbind /dev "$1/merged/dev"
+	mount -t proc proc "$1/merged/proc"
+}
