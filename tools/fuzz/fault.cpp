@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <sstream>
+#include <sys/utsname.h>
 #include <utility>
 
 namespace dmsc
@@ -165,6 +167,22 @@ bool is_possible(Fault fault)
 	return fault != Fault::region_blocks;
 }
 
+bool is_later_kernel()
+{
+	utsname name{};
+	int version = 0;
+	int patchlevel = 0;
+
+	if (uname(&name) != 0)
+		return false;
+
+	std::istringstream in(name.release);
+	char dot = 0;
+
+	in >> version >> dot >> patchlevel;
+	return std::pair(version, patchlevel) > std::pair(6, 1);
+}
+
 bool fits(Fault fault, int error)
 {
 	switch (fault) {
@@ -174,9 +192,10 @@ bool fits(Fault fault, int error)
 	case Fault::dest_device:
 	case Fault::source_device:
 		// Later kernels say EINVAL or ENOENT of what is no device.
-		return error == ENODEV || error == ENXIO || error == ENOENT || error == EINVAL ||
-		       error == EOVERFLOW || error == ENOTBLK || error == EACCES ||
-		       error == EROFS || error == EBUSY;
+		if (error == EINVAL || error == ENOENT)
+			return is_later_kernel();
+		return error == ENODEV || error == ENXIO || error == EOVERFLOW ||
+		       error == ENOTBLK || error == EACCES || error == EROFS || error == EBUSY;
 	case Fault::waiting:
 	case Fault::origin_in_use:
 	case Fault::cow_in_use:

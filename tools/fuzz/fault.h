@@ -78,6 +78,8 @@ bool is_about_contents(Fault fault);
 bool is_possible(Fault fault);
 // Whether a refusal for that reason may have this errno value.
 bool fits(Fault fault, int error);
+// Whether the kernel is later than 6.1: device-mapper's core says other things there.
+bool is_later_kernel();
 
 } // namespace dmsc
 

@@ -224,7 +224,7 @@ void Judge::target(const Target &target)
 	else
 		fault(Fault::core);
 	// Later kernels look at them.
-	if (target.type == kNeighbour && !arguments.empty())
+	if (target.type == kNeighbour && !arguments.empty() && is_later_kernel())
 		unsure(Fault::core);
 }
 
