@@ -60,11 +60,11 @@ snapshots()
 # Without memory for an exception its snapshot is invalid, which the log gives as the reason.
 lost_exceptions()
 {
-	# At least 512 chunks each: that none of them comes upon a fault is out of the question.
+	# At least 512 chunks each, with an allocation that must not fail: that none of them does is out of the question.
 	snapshots 8 16 64
 	log_mark
-	# A prime number: an exception takes two allocations, and the same one would always be hit.
-	faults fail_callers probability=100 interval=11 wait=Y
+	# No interval: if the allocations of an exception are as many, it is always the same one that fails.
+	faults fail_callers probability=10 wait=Y
 	checker_start --load $model --save $model --snapshot /dev/mapper/snap0 --snapshot /dev/mapper/snap1 \
 		--snapshot /dev/mapper/snap2 --hang-timeout 100 --allow-snapshot-invalid
 	for name in snap0 snap1 snap2; do

@@ -90,15 +90,16 @@ static bool fault_is_foreign(const unsigned long *callers, unsigned int nr)
 }
 
 /*
- * What should_fail() does, but without its random numbers, which take a lock: so many of each
- * hundred, or of each hundred that the interval leaves.
+ * What should_fail() does, but without its random numbers, which take a lock: so many of a hundred
+ * that the interval leaves, and without a period. Who allocates in a cycle, such as so many times
+ * for each chunk, would else come upon a fault at the same place of each cycle.
  */
 static bool fault_is_drawn(void)
 {
 	unsigned int n = atomic_inc_return(&fault_count);
 	unsigned int interval = max(fail_callers.interval, 1UL);
 
-	if (n % interval || n / interval * 61 % 100 >= fail_callers.probability)
+	if (n % interval || jhash_1word(n / interval, 0) % 100 >= fail_callers.probability)
 		return false;
 	return atomic_add_unless(&fail_callers.times, -1, 0);
 }
