@@ -619,46 +619,51 @@ static struct target_type clone_target_type = {
 
 /* As that one, under stock's name; filled in when it is registered. */
 static struct target_type clone_stock_type;
-static bool clone_took_over;
+static bool clone_registered, clone_took_over;
 
-int dm_clone_scaled_init(bool takeover)
+int dm_clone_scaled_init(void)
 {
 	int r;
 
 	r = clone_hydrator_module_init();
-	if (r) {
+	if (r)
 		DMERR("No memory for the cache of batches");
+	return r;
+}
+
+int dm_clone_scaled_register(void)
+{
+	int r;
+
+	r = dm_register_target(&clone_target_type);
+	if (r < 0)
+		DMERR("Cannot register target %s: error %d", clone_target_type.name, r);
+	else
+		clone_registered = true;
+	return r;
+}
+
+int dm_clone_scaled_take_over(void)
+{
+	int r;
+
+	clone_stock_type = clone_target_type;
+	clone_stock_type.name = "clone";
+	r = dm_register_target(&clone_stock_type);
+	if (r < 0) {
+		DMWARN("Cannot take over target %s: error %d: %s", clone_stock_type.name, r,
+		       "for takeover=clone load dm_scaled while dm_clone is not loaded");
 		return r;
 	}
-	r = dm_register_target(&clone_target_type);
-	if (r < 0) {
-		DMERR("Cannot register target %s: error %d", clone_target_type.name, r);
-		goto bad_register;
-	}
-	if (takeover) {
-		clone_stock_type = clone_target_type;
-		clone_stock_type.name = "clone";
-		r = dm_register_target(&clone_stock_type);
-		if (r < 0) {
-			DMERR("Cannot register target %s: error %d: %s", clone_stock_type.name, r,
-			      "for takeover=clone unload dm_clone first");
-			goto bad_takeover;
-		}
-		clone_took_over = true;
-	}
+	clone_took_over = true;
 	return 0;
-
-bad_takeover:
-	dm_unregister_target(&clone_target_type);
-bad_register:
-	clone_hydrator_module_exit();
-	return r;
 }
 
 void dm_clone_scaled_exit(void)
 {
 	if (clone_took_over)
 		dm_unregister_target(&clone_stock_type);
-	dm_unregister_target(&clone_target_type);
+	if (clone_registered)
+		dm_unregister_target(&clone_target_type);
 	clone_hydrator_module_exit();
 }

@@ -516,12 +516,27 @@ void clone_hydrator_module_exit(void);
 /* dm-clone-scaled.c: the target. */
 
 /**
- * dm_clone_scaled_init() - register the target
- * @takeover: under stock's name, too
+ * dm_clone_scaled_init() - what all clones share; dm_clone_scaled_exit() undoes this and the rest
  *
- * Return: 0, or a negative error code.
+ * Return: 0 or a negative error, which has been logged.
  */
-int dm_clone_scaled_init(bool takeover);
+int dm_clone_scaled_init(void);
+
+/**
+ * dm_clone_scaled_register() - register the target; once, after dm_clone_scaled_init()
+ *
+ * Return: 0 or a negative error, which has been logged.
+ */
+int dm_clone_scaled_register(void);
+
+/**
+ * dm_clone_scaled_take_over() - register the target under stock's name, too
+ *
+ * Once, after dm_clone_scaled_register(); dm_clone_scaled_exit() gives the name back.
+ *
+ * Return: 0 or a negative error, which has been logged: -EEXIST if dm-clone is loaded.
+ */
+int dm_clone_scaled_take_over(void);
 void dm_clone_scaled_exit(void);
 
 #endif /* DM_CLONE_SCALED_H */

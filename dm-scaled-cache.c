@@ -215,10 +215,15 @@ void dm_scaled_rest_now(unsigned int cpu)
 {
 	struct dm_scaled_rest *rest = per_cpu_ptr(&dm_scaled_rest, cpu);
 
-	/* Where it is not armed there is nothing, or it is being emptied. */
-	WRITE_ONCE(rest->used, false);
-	if (READ_ONCE(rest->armed))
+	/* As in dm_scaled_rest_again(). */
+	preempt_disable();
+	if (cpu_online(cpu)) {
+		WRITE_ONCE(rest->used, false);
+		/* What a work that ran on another CPU has left behind is there without it. */
+		WRITE_ONCE(rest->armed, true);
 		mod_delayed_work_on(cpu, system_percpu_wq, &rest->work, 0);
+	}
+	preempt_enable();
 }
 
 void dm_scaled_rest_init(void (*empty)(void))

@@ -118,9 +118,9 @@ void dm_scaled_rest_exit(void);
 
 /**
  * dm_scaled_rest_now() - have the magazines of a CPU emptied without delay
- * @cpu: an online CPU; its work item does it, and is not waited for
+ * @cpu: if it is online, its work item does it, and is not waited for
  *
- * Context: any.
+ * Context: any but NMI.
  */
 void dm_scaled_rest_now(unsigned int cpu);
 

@@ -19,7 +19,7 @@ static struct dentry *dm_scaled_debugfs;
 
 static char *takeover = "";
 module_param(takeover, charp, 0444);
-MODULE_PARM_DESC(takeover, "Stock targets whose names are taken over, too: snapshot, clone, both with a comma, or nothing");
+MODULE_PARM_DESC(takeover, "Stock targets whose names are taken over, too: snapshot, clone, both with a comma, or nothing; shows those that are");
 
 /**
  * struct dm_scaled_takeover - whose names are taken over, too
@@ -51,6 +51,33 @@ static int __init dm_scaled_parse_takeover(struct dm_scaled_takeover *whose)
 	return -EINVAL;
 }
 
+/*
+ * A name that another module has is no reason to be without our own targets: whoever boots with
+ * dm-snapshot in an initramfs that was made before would have none of them, and modprobe says
+ * nothing. Whose names have been taken is what the parameter then tells; programs read it.
+ */
+static void __init dm_scaled_take_over(struct dm_scaled_takeover *whose)
+{
+	struct dm_scaled_takeover asked = *whose;
+	const char *kept = "";
+
+	if (asked.snapshot)
+		whose->snapshot = !dm_snap_scaled_take_over();
+	if (asked.clone)
+		whose->clone = !dm_clone_scaled_take_over();
+	if (whose->snapshot == asked.snapshot && whose->clone == asked.clone)
+		return;
+
+	if (whose->snapshot)
+		kept = "snapshot";
+	else if (whose->clone)
+		kept = "clone";
+	/* In place: what was asked for is longer, and the kernel frees it by its address. */
+	kernel_param_lock(THIS_MODULE);
+	strscpy(takeover, kept, strlen(takeover) + 1);
+	kernel_param_unlock(THIS_MODULE);
+}
+
 static int __init dm_scaled_init(void)
 {
 	struct dm_scaled_takeover whose = { };
@@ -69,14 +96,24 @@ static int __init dm_scaled_init(void)
 	dm_scaled_debugfs = debugfs_create_dir("dm-scaled", NULL);
 	dm_scaled_delay_init(dm_scaled_debugfs);
 	copy_offload_init(dm_scaled_debugfs);
-	r = dm_snap_scaled_init(whose.snapshot);
+	r = dm_snap_scaled_init();
 	if (r)
 		goto bad_snap;
-	r = dm_clone_scaled_init(whose.clone);
+	r = dm_clone_scaled_init();
 	if (r)
 		goto bad_clone;
+
+	/* Last: a module that fails to load is freed, even if somebody has found a target of it. */
+	r = dm_snap_scaled_register();
+	if (!r)
+		r = dm_clone_scaled_register();
+	if (r)
+		goto bad_register;
+	dm_scaled_take_over(&whose);
 	return 0;
 
+bad_register:
+	dm_clone_scaled_exit();
 bad_clone:
 	dm_snap_scaled_exit();
 bad_snap:

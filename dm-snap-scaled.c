@@ -993,53 +993,52 @@ static struct target_type snap_merge_target_type = {
 	.io_hints = snap_io_hints,
 };
 
-/* As the three above, under stock's names; filled in when they are registered. */
-static struct target_type snap_stock_types[3];
+/*
+ * In the order in which they are registered. If one of stock's names is not to be had, those before
+ * it are given back: "snapshot" comes last, as a table that somebody has made meanwhile would get
+ * stock's target with the next one.
+ */
+static struct target_type *snap_own_types[] = {
+	&snap_merge_target_type,
+	&snap_origin_target_type,
+	&snap_target_type,
+};
 
 static const char * const snap_stock_names[] = {
-	"snapshot",
-	"snapshot-origin",
 	"snapshot-merge",
+	"snapshot-origin",
+	"snapshot",
 };
 
-/* In the order in which they are registered. */
-static struct target_type *snap_target_types[] = {
-	&snap_target_type,
-	&snap_origin_target_type,
-	&snap_merge_target_type,
-	&snap_stock_types[0],
-	&snap_stock_types[1],
-	&snap_stock_types[2],
-};
+/* As those above, under stock's names; filled in when they are registered. */
+static struct target_type snap_stock_types[ARRAY_SIZE(snap_stock_names)];
 
-#define SNAP_OWN_TYPES	3
+/* How many there are of each. */
+static unsigned int snap_nr_own, snap_nr_stock;
 
-static unsigned int snap_nr_types;
+static void snap_give_back(void)
+{
+	while (snap_nr_stock)
+		dm_unregister_target(&snap_stock_types[--snap_nr_stock]);
+}
 
 static void snap_unregister_types(void)
 {
-	while (snap_nr_types)
-		dm_unregister_target(snap_target_types[--snap_nr_types]);
+	snap_give_back();
+	while (snap_nr_own)
+		dm_unregister_target(snap_own_types[--snap_nr_own]);
 }
 
-static int snap_register_types(bool takeover)
+int dm_snap_scaled_register(void)
 {
-	unsigned int i, nr = takeover ? ARRAY_SIZE(snap_target_types) : SNAP_OWN_TYPES;
+	struct target_type *type;
 	int r;
 
-	BUILD_BUG_ON(ARRAY_SIZE(snap_stock_types) != ARRAY_SIZE(snap_stock_names));
-
-	for (i = 0; i < ARRAY_SIZE(snap_stock_types); i++) {
-		snap_stock_types[i] = *snap_target_types[i];
-		snap_stock_types[i].name = snap_stock_names[i];
-	}
-	for (; snap_nr_types < nr; snap_nr_types++) {
-		r = dm_register_target(snap_target_types[snap_nr_types]);
+	for (; snap_nr_own < ARRAY_SIZE(snap_own_types); snap_nr_own++) {
+		type = snap_own_types[snap_nr_own];
+		r = dm_register_target(type);
 		if (r < 0) {
-			DMERR("Cannot register target %s: error %d%s",
-			      snap_target_types[snap_nr_types]->name, r,
-			      snap_nr_types < SNAP_OWN_TYPES ? "" :
-			      ": for takeover=snapshot unload dm_snapshot first");
+			DMERR("Cannot register target %s: error %d", type->name, r);
 			snap_unregister_types();
 			return r;
 		}
@@ -1047,18 +1046,35 @@ static int snap_register_types(bool takeover)
 	return 0;
 }
 
-int dm_snap_scaled_init(bool takeover)
+int dm_snap_scaled_take_over(void)
+{
+	struct target_type *type;
+	int r;
+
+	BUILD_BUG_ON(ARRAY_SIZE(snap_stock_types) != ARRAY_SIZE(snap_own_types));
+
+	for (; snap_nr_stock < ARRAY_SIZE(snap_stock_types); snap_nr_stock++) {
+		type = &snap_stock_types[snap_nr_stock];
+		*type = *snap_own_types[snap_nr_stock];
+		type->name = snap_stock_names[snap_nr_stock];
+		r = dm_register_target(type);
+		if (r < 0) {
+			DMWARN("Cannot take over target %s: error %d: %s", type->name, r,
+			       "for takeover=snapshot load dm_scaled while dm_snapshot is not loaded");
+			snap_give_back();
+			return r;
+		}
+	}
+	return 0;
+}
+
+int dm_snap_scaled_init(void)
 {
 	int r;
 
 	r = snap_pending_init();
-	if (r) {
-		DMERR("No memory for the cache of pending exceptions");
-		return r;
-	}
-	r = snap_register_types(takeover);
 	if (r)
-		snap_pending_exit();
+		DMERR("No memory for the cache of pending exceptions");
 	return r;
 }
 

@@ -657,12 +657,28 @@ void snap_overflow(struct dm_snapshot *snap);
 /* dm-snap-scaled.c */
 
 /**
- * dm_snap_scaled_init() - register the targets
- * @takeover: also under the names of stock's, which must not be loaded
+ * dm_snap_scaled_init() - what all snapshots share; dm_snap_scaled_exit() undoes this and the rest
  *
  * Return: 0 or a negative error, which has been logged.
  */
-int dm_snap_scaled_init(bool takeover);
+int dm_snap_scaled_init(void);
+
+/**
+ * dm_snap_scaled_register() - register the targets, all or none; once, after dm_snap_scaled_init()
+ *
+ * Return: 0 or a negative error, which has been logged.
+ */
+int dm_snap_scaled_register(void);
+
+/**
+ * dm_snap_scaled_take_over() - register the targets under the names of stock's, too
+ *
+ * All of these names, or none. Once, after dm_snap_scaled_register(); dm_snap_scaled_exit() gives
+ * them back.
+ *
+ * Return: 0 or a negative error, which has been logged: -EEXIST if dm-snapshot is loaded.
+ */
+int dm_snap_scaled_take_over(void);
 void dm_snap_scaled_exit(void);
 
 #endif /* DM_SNAP_SCALED_H */

@@ -9,21 +9,43 @@ EACH=1
 TIMEOUT=600
 KERNELS=stock
 
-# What takeover= refuses.
+# What takeover= refuses, and what goes on without it.
 refusals()
 {
+	local names=/sys/module/dm_scaled/parameters/takeover
+
 	unload_module
-	# Not beside stock.
+	[[ ! -d /sys/module/dm_clone ]] || rmmod dm_clone
+	# Names that dm-snapshot has stay its, all of them; ours are there, and the parameter tells.
 	if modprobe -q dm-snapshot; then
 		log_mark
-		assert_fails load_module takeover=snapshot
-		assert_match "$(log_since)" "unload dm_snapshot first"
+		load_module takeover=snapshot,clone
+		assert_match "$(log_since)" "Cannot take over target snapshot: error -17: .*while dm_snapshot is not loaded"
+		assert_eq "$(< $names)" clone "takeover beside dm-snapshot"
+		snapshot_beside_stock
+		assert_eq "$(< /sys/module/dm_snapshot/refcnt)" 0 "users of dm-snapshot"
 		modprobe -r dm-snapshot
+		! have_target snapshot-merge || fail "snapshot-merge is there without dm-snapshot"
+		unload_module
+		load_module takeover=snapshot
+		assert_eq "$(< $names)" snapshot "takeover after dm-snapshot is gone"
+		have_target snapshot-merge || fail "no target snapshot-merge"
+		unload_module
 	fi
 	log_mark
 	assert_fails load_module takeover=everything
 	assert_match "$(log_since)" "takeover=everything: must be snapshot"
 	load_module
+}
+
+snapshot_beside_stock()
+{
+	local origin cow
+
+	origin=$(nullb_create size=8)
+	cow=$(nullb_create size=8)
+	snap_create beside - "$origin" "$cow"
+	dm_remove beside
 }
 
 snapshots()

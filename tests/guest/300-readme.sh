@@ -83,13 +83,11 @@ run_test()
 	dm_remove data
 	assert_eq "$(checksum "$ORIGIN")" "$before" "the origin after the merge"
 
-	rmmod dm_scaled
-	mkdir -p /etc/modprobe.d
 	cp -r "$opt/packaging" .
 	modprobe -q dm-snapshot || true
 	run_block takeover
 	have_target snapshot-merge || fail "stock's names are not served"
-	rm /etc/modprobe.d/dm-scaled.conf
+	rm /run/modprobe.d/dm-scaled.conf
 
 	lvcreate -q -y -Zn -Wn -n copy -L 64M vg
 	lvcreate -q -y -Zn -Wn -n copy-meta -L 4M vg

@@ -19,6 +19,28 @@ refused()
 	assert_match "$(log_since)" "$pattern"
 }
 
+# The name that dm-clone has stays its; those of dm-snapshot and our own are there, and the parameter tells.
+beside_stock()
+{
+	local names=/sys/module/dm_scaled/parameters/takeover
+
+	if modprobe -q dm-snapshot; then
+		load_module takeover=clone,snapshot
+		assert_eq "$(< $names)" "" "takeover beside dm-clone and dm-snapshot"
+		unload_module
+		modprobe -r dm-snapshot
+	fi
+	log_mark
+	load_module takeover=snapshot,clone
+	assert_match "$(log_since)" "Cannot take over target clone: error -17: .*while dm_clone is not loaded"
+	assert_eq "$(< $names)" snapshot "takeover beside dm-clone"
+	have_target snapshot-origin || fail "no target snapshot-origin"
+	have_target clone-scaled || fail "no target clone-scaled"
+	rmmod dm_clone
+	! have_target clone || fail "clone is there without dm-clone"
+	unload_module
+}
+
 # shown ARGUMENTS STATUS: of a clone with these arguments behind its devices
 shown()
 {
@@ -137,10 +159,11 @@ run_test()
 	if is_ours; then
 		unload_module
 		assert_fails load_module takeover=clone,everything
-		# Not beside stock, which earlier tests may have loaded.
+		# Earlier tests may have loaded stock's.
 		for module_name in dm_snapshot dm_clone; do
 			[[ ! -d /sys/module/$module_name ]] || rmmod "$module_name"
 		done
+		! load_stock_clone || beside_stock
 		load_module takeover=snapshot,clone
 		have_target clone || fail "no target clone"
 		have_target snapshot-origin || fail "no target snapshot-origin"

@@ -20,6 +20,12 @@ look()
 	dmsetup table
 	dmsetup status
 	[[ $loaded == "$module" ]]
+	# Where LVM's snapshots are stock's, as the initramfs had no other module, ours serves its own names all the same.
+	if [[ $module == dm_snapshot ]]; then
+		insmod /dm-scaled.ko takeover=snapshot
+		[[ -z $(< /sys/module/dm_scaled/parameters/takeover) ]]
+		dmsetup targets | grep '^snapshot-scaled '
+	fi
 	dmsetup table vg-before | grep -qE ' snapshot .* PO? [0-9]+$'
 	dmsetup table vg-root | grep -q ' snapshot-origin '
 	dmsetup status vg-before | grep -qE ' [0-9]+/[0-9]+ [0-9]+$'
@@ -58,6 +64,7 @@ prepare()
 	cp -a /opt/busybox /mnt/opt/
 	rm -r /mnt/usr/lib/modules
 	cp "$0" /mnt/check
+	cp "$opt/dm-scaled.ko" /mnt/
 	echo before > /mnt/state
 	umount /mnt
 	lvcreate -qq -s -n before -L 64m vg/root

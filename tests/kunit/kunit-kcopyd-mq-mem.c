@@ -491,6 +491,28 @@ static void shrinker_empties_magazines(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, kmq_shrink_count(kmq_shrinker, &sc), SHRINK_EMPTY);
 }
 
+/* Also what a CPU has for which no work is going to run: the last one ran on another CPU. */
+static void shrinker_empties_what_was_left(struct kunit *test)
+{
+	struct mem_test *mt = mem_client(test, 64);
+	struct shrink_control sc = { .gfp_mask = GFP_NOIO, .nr_to_scan = 1000 };
+	int cpu;
+
+	/* As if a work were going to run. */
+	for_each_possible_cpu(cpu) {
+		cancel_delayed_work_sync(&per_cpu(dm_scaled_rest, cpu).work);
+		per_cpu(dm_scaled_rest, cpu).armed = true;
+	}
+	ku_run_on_cpus(test, fill_magazine, mt->kc);
+	for_each_possible_cpu(cpu) {
+		per_cpu(dm_scaled_rest, cpu).used = false;
+		per_cpu(dm_scaled_rest, cpu).armed = false;
+	}
+	KUNIT_EXPECT_GE(test, all_at_hand(), 2 * num_online_cpus());
+	kmq_shrink_scan(kmq_shrinker, &sc);
+	KUNIT_EXPECT_TRUE(test, ku_wait_for(!all_at_hand(), HZ / 2));
+}
+
 /*
  * Pages without memory.
  */
@@ -906,6 +928,7 @@ static struct kunit_case mem_cases[] = {
 	KUNIT_CASE(dead_cpu_leaves_nothing),
 	KUNIT_CASE(rest_empties_magazines),
 	KUNIT_CASE(shrinker_empties_magazines),
+	KUNIT_CASE(shrinker_empties_what_was_left),
 	KUNIT_CASE(failed_attempt_keeps_nothing),
 	KUNIT_CASE(reserve_gives_and_gets_back),
 	KUNIT_CASE(reserve_can_be_used_up),
