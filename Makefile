@@ -83,6 +83,8 @@ share := $(DESTDIR)$(PREFIX)/share
 lib := $(DESTDIR)$(PREFIX)/lib
 UDEV_NUMBER ?= $(if $(wildcard /usr/lib/udev/rules.d/55-dm.rules),57,12)
 udev_rules := $(lib)/udev/rules.d/$(UDEV_NUMBER)-dm-scaled.rules
+# Which number it was is not known any more.
+all_udev_rules := $(foreach n,$(UDEV_NUMBER) 57 12,'$(lib)/udev/rules.d/$(n)-dm-scaled.rules')
 
 install-tools:
 	+$(MAKE) -C tools O='$(O)' --no-print-directory '$(O)/tools/dmsc-clone'
@@ -94,7 +96,7 @@ install-tools:
 
 uninstall-tools:
 	rm -f '$(sbin)/dmsc-clone' '$(share)/man/man7/dm-scaled.7' '$(share)/man/man8/dmsc-clone.8' \
-		'$(share)/bash-completion/completions/dmsc-clone' '$(udev_rules)'
+		'$(share)/bash-completion/completions/dmsc-clone' $(all_udev_rules)
 
 # Stock's names, for LVM. Never by another target.
 install-takeover:
@@ -113,6 +115,7 @@ install-dkms:
 	install -D -m 644 -t '$(dkms_dir)' Kbuild VERSION COPYING \
 		$(filter-out %.mod.c compat-probes.h,$(wildcard *.c *.h))
 	install -D -m 644 -t '$(dkms_dir)/probes' probes/Kbuild.include probes/*.c probes/*.sh
+	install -m 755 -t '$(dkms_dir)' packaging/dkms/post-install
 	sed 's/#MODULE_VERSION#/$(VERSION)/' packaging/dkms/dkms.conf > '$(dkms_dir)/dkms.conf'
 
 uninstall-dkms:

@@ -65,10 +65,11 @@ done
 find "$dir/root" -type f > "$dir/list"
 has "$dir/list" '/usr/sbin/dmsc-clone$' '/man8/dmsc-clone.8$' '/man7/dm-scaled.7$' \
 	'/rules.d/12-dm-scaled.rules$' '/completions/dmsc-clone$' '/modprobe.d/dm-scaled.conf$' \
-	'/initramfs-tools/hooks/dm-scaled$' '/90dm-scaled/module-setup.sh$' "/src/dm-scaled-$version/dkms.conf\$"
+	'/initramfs-tools/hooks/dm-scaled$' '/90dm-scaled/module-setup.sh$' "/src/dm-scaled-$version/dkms.conf\$" \
+	"/src/dm-scaled-$version/post-install\$"
 has "$dir/root/usr/src/dm-scaled-$version/dkms.conf" "^PACKAGE_VERSION=\"$version\"\$"
 for what in tools takeover dkms; do
-	make O="$out" DESTDIR="$dir/root" UDEV_NUMBER=12 "uninstall-$what" > "$dir/log"
+	make O="$out" DESTDIR="$dir/root" UDEV_NUMBER=57 "uninstall-$what" > "$dir/log"
 done
 [[ ! $(find "$dir/root" -type f) ]] || fail "not uninstalled: $(find "$dir/root" -type f)"
 

@@ -33,7 +33,7 @@ for file in "$debs"/*.deb; do
 done > "$dir/triggers"
 [[ $(< "$dir/triggers") == "$debs/dm-scaled-takeover_"*activate-noawait*update-initramfs ]] ||
 	fail "not only takeover makes a new initramfs: $(< "$dir/triggers")"
-has "$dir/dm-scaled-dkms" "/usr/src/dm-scaled-$version/dkms.conf$" "/probes/header.sh$"
+has "$dir/dm-scaled-dkms" "/usr/src/dm-scaled-$version/dkms.conf$" "/probes/header.sh$" "^-rwx.*/post-install$"
 has "$dir/dm-scaled-dkms.depends" 'dkms \(' openssl
 
 # The same packages with another version: the contents are no other release's.
@@ -67,6 +67,9 @@ inside()
 	# An older module is in use.
 	echo 0.0.1 > /sys/module/dm_scaled/version
 	echo > /sys/module/dm_scaled/parameters/takeover
+	# An initramfs there is, and whoever makes it anew is seen.
+	touch "/boot/initrd.img-$kver"
+	cp "$root/update-initramfs" /usr/local/sbin/
 	echo 'APT::Get::Assume-Yes "true";' > /etc/apt/apt.conf.d/yes
 	files > "$root/before"
 
@@ -82,12 +85,17 @@ inside()
 	grep -q '^dm-scaled: version 0.0.1 stays loaded; the next boot takes' "$root/log" || fail "not said when it is taken"
 	[[ $(modinfo -F signer "$module") == *DKMS* ]] || fail "not signed by DKMS"
 	is_stock
+	remade
 	[[ $(dmsc-clone --version) == *" $version" ]] || fail "another dmsc-clone"
 	! dpkg -s dm-scaled-takeover > "$root/log" 2>&1 || fail "takeover came with the plain install"
 
 	echo "--- takeover"
+	echo 'alias dm-snapshot dm-scaled' > /etc/modprobe.d/dm-scaled.conf
 	dpkg -i debs/dm-scaled-takeover_*.deb 2>&1 | tee "$root/log"
 	grep -q "served by dm-scaled from the next boot on" "$root/log" || fail "not said when it is taken over"
+	grep -q "/etc/modprobe.d/dm-scaled.conf of an older installation" "$root/log" || fail "not said what masks the names"
+	rm /etc/modprobe.d/dm-scaled.conf
+	remade "-u -k all"
 	is_taken_over
 	initramfs
 	[[ $(< initrd.list) == *updates/dkms/dm-scaled.ko* && $(< initrd.list) == *modprobe.d/dm-scaled.conf* &&
@@ -97,6 +105,8 @@ inside()
 	echo "$newer" > /sys/module/dm_scaled/version
 	dpkg -i newer/*.deb 2>&1 | tee "$root/log"
 	! grep "stays loaded" "$root/log" || fail "speaks of another version, though it is the same"
+	! grep "of an older installation" "$root/log" || fail "complains of the file of the package"
+	remade "-u -k $kver"
 	installed "$newer"
 	is_taken_over
 
@@ -104,6 +114,7 @@ inside()
 	dpkg -i debs/dm-scaled-{dkms,takeover}_*.deb 2>&1 | tee "$root/log"
 	grep -q "version $newer stays loaded" "$root/log" || fail "not said that the newer one goes on"
 	installed "$version"
+	remade "-u -k $kver"
 
 	echo "--- a kernel without the module"
 	mv "$module" "$root/aside.ko"
@@ -115,17 +126,31 @@ inside()
 
 	echo "--- kernels that are not built for"
 	excluded 5.10.0-1-amd64 "$(< "/lib/modules/$kver/build/.config")"
+	excluded 7.4.0-1-amd64 "$(< "/lib/modules/$kver/build/.config")"
 	excluded 6.99.0-1-amd64 "$(sed '/CONFIG_DM_BUFIO=/d' "/lib/modules/$kver/build/.config")"
 
 	echo "--- removal"
-	dpkg --remove dm-scaled-takeover
+	touch "$root/no-room"
+	dpkg --remove dm-scaled-takeover 2>&1 | tee "$root/log"
+	rm "$root/no-room"
 	is_stock
+	grep -q "not every initramfs could be made" "$root/log" || fail "not said that an initramfs could not be made"
+	remade "-u -k all"
 	! dpkg -L dm-scaled-dkms dm-scaled-tools dm-scaled | grep -E 'modprobe.d|initramfs' || fail "still in the initramfs"
 	dpkg --purge dm-scaled dm-scaled-dkms dm-scaled-tools 2>&1 | tee "$root/log"
 	grep -q "the module stays loaded until the next boot" "$root/log" || fail "not said that the module stays"
 	depmod "$kver"
 	files | diff "$root/before" - || fail "not as it was before"
 	is_stock
+	remade
+}
+
+# remade ARGUMENTS...: how update-initramfs was called since the last time
+remade()
+{
+	[[ $(cat remade 2> /dev/null || true) == "$(printf '%s\n' "$@")" ]] ||
+		fail "expected of update-initramfs: $*; called as: $(cat remade)"
+	rm -f remade
 }
 
 files()
@@ -171,8 +196,14 @@ excluded()
 	mkdir -p "/lib/modules/$1/build/include"
 	echo "$2" > "/lib/modules/$1/build/.config"
 	dkms build -m dm-scaled -v "$version" -k "$1" > log 2>&1 || code=$?
-	rm -r "/lib/modules/$1"
 	[[ $code == 77 ]] || fail "dkms build for $1: exit code $code, $(< log)"
+	# What the installation of a kernel does. docs/install.md has the way out for Debian 12.
+	code=0
+	/etc/kernel/postinst.d/dkms "$1" > log 2>&1 || code=$?
+	[[ $code == 0 || $code == 11 && $(dkms --version) == dkms-3.0.10 ]] || fail "postinst.d/dkms: $code, $(< log)"
+	touch /etc/dkms/no-autoinstall
+	/etc/kernel/postinst.d/dkms "$1" > log 2>&1 || fail "postinst.d/dkms with no-autoinstall: $?, $(< log)"
+	rm -r /etc/dkms/no-autoinstall "/lib/modules/$1"
 }
 
 # In a mount namespace of its own; /sys says what is loaded, and is made up.
@@ -183,6 +214,15 @@ enter()
 	mount -t tmpfs tmpfs "$dir/merged/sys"
 	[[ ! -d ${CCACHE_DIR:-} ]] || mount --bind "$CCACHE_DIR" "$dir/merged$CCACHE_DIR"
 	mkdir "$dir/merged/tmp/inside"
+	cat > "$dir/merged/tmp/inside/update-initramfs" <<-'END'
+		#!/bin/sh
+		# What is asked for, and whether it would find the module.
+		cd /tmp/inside || exit
+		echo "$@" >> remade
+		[ "$3" = all ] || modprobe -S "$3" -q --show-depends dm-scaled > /dev/null || echo "without the module" >> remade
+		[ ! -e no-room ]
+	END
+	chmod +x "$dir/merged/tmp/inside/update-initramfs"
 	cp -r "$debs" "$dir"/{newer,kernel} README.md "${from%/}/boot/config-$kver" "$dir/merged/tmp/inside/"
 	mv "$dir/merged/tmp/inside/config-$kver" "$dir/merged/tmp/inside/config"
 	[[ $(basename "$debs") == debs ]] || mv "$dir/merged/tmp/inside/$(basename "$debs")" "$dir/merged/tmp/inside/debs"
@@ -190,6 +230,6 @@ enter()
 	chroot "$dir/merged" bash -c "set -euo pipefail; $(declare -f); kver=$kver version=$version newer=$newer; inside"
 }
 
-export -f enter copy_system inside files installed is_stock is_taken_over initramfs excluded fail
+export -f enter copy_system inside remade files installed is_stock is_taken_over initramfs excluded fail
 export dir debs kver version newer from
 unshare -m bash -euo pipefail -c enter
