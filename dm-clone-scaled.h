@@ -534,7 +534,8 @@ int dm_clone_scaled_register(void);
  *
  * Once, after dm_clone_scaled_register(); dm_clone_scaled_exit() gives the name back.
  *
- * Return: 0 or a negative error, which has been logged: -EEXIST if dm-clone is loaded.
+ * Return: 0 or a negative error, which has been logged: -EEXIST, or -EBUSY in later kernels,
+ * if dm-clone is loaded.
  */
 int dm_clone_scaled_take_over(void);
 void dm_clone_scaled_exit(void);

@@ -676,7 +676,8 @@ int dm_snap_scaled_register(void);
  * All of these names, or none. Once, after dm_snap_scaled_register(); dm_snap_scaled_exit() gives
  * them back.
  *
- * Return: 0 or a negative error, which has been logged: -EEXIST if dm-snapshot is loaded.
+ * Return: 0 or a negative error, which has been logged: -EEXIST, or -EBUSY in later kernels,
+ * if dm-snapshot is loaded.
  */
 int dm_snap_scaled_take_over(void);
 void dm_snap_scaled_exit(void);

@@ -20,7 +20,7 @@ refusals()
 	if modprobe -q dm-snapshot; then
 		log_mark
 		load_module takeover=snapshot,clone
-		assert_match "$(log_since)" "Cannot take over target snapshot-merge: error -17: .*while dm_snapshot is not loaded"
+		assert_match "$(log_since)" "Cannot take over target snapshot-merge: error -1[67]: .*while dm_snapshot is not loaded"
 		assert_eq "$(< $names)" clone "takeover beside dm-snapshot"
 		snapshot_beside_stock
 		assert_eq "$(< /sys/module/dm_snapshot/refcnt)" 0 "users of dm-snapshot"

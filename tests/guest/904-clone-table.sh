@@ -32,7 +32,7 @@ beside_stock()
 	fi
 	log_mark
 	load_module takeover=snapshot,clone
-	assert_match "$(log_since)" "Cannot take over target clone: error -17: .*while dm_clone is not loaded"
+	assert_match "$(log_since)" "Cannot take over target clone: error -1[67]: .*while dm_clone is not loaded"
 	assert_eq "$(< $names)" snapshot "takeover beside dm-clone"
 	have_target snapshot-origin || fail "no target snapshot-origin"
 	have_target clone-scaled || fail "no target clone-scaled"
