@@ -70,6 +70,6 @@ script dkms PREUN 1
 [[ ! -s $dir/calls ]] || fail "an upgrade removes what it has installed: $(< "$dir/calls")"
 calls PREUN 0 "remove -m dm-scaled -v $version --all"
 for package in dkms tools takeover; do
-	! rpm -qp --scripts "$out/rpm/dm-scaled-$package-$version-1".*[4h].rpm | grep -E 'modprobe|rmmod|insmod' ||
+	! rpm -qp --scripts "$out/rpm/dm-scaled-$package-$version-1".*[4h].rpm | grep -E '(modprobe|rmmod|insmod)( |$)' ||
 		fail "$package loads or unloads modules"
 done
