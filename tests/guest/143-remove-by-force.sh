@@ -6,15 +6,6 @@ DESCRIPTION="suspend --noflush and remove --force of a snapshot whose I/O is hel
 TIMEOUT=90
 KERNELS=stock
 
-# is_in_flight NAME: some I/O of it
-is_in_flight()
-{
-	local numbers
-
-	numbers=$(dmsetup info -c --noheadings --separator : -o major,minor "$1")
-	[[ $(tr -d ' 0' < "/sys/dev/block/$numbers/inflight") ]]
-}
-
 # hold_up SECTOR: a write to the snapshot and one to the origin wait for the device below
 hold_up()
 {

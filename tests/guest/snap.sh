@@ -114,6 +114,69 @@ assert_holds()
 		fail "$1 does not hold $4 in sectors $2 + $3 (line ${BASH_LINENO[0]})"
 }
 
+# --- I/O that is held up
+
+# delay_table DEVICE MILLISECONDS: of a device on all of another one, whose reads it delays.
+delay_table()
+{
+	echo "0 $(sectors "$1") delay $1 0 $2 $1 0 0"
+}
+
+# hold_reads NAME DEVICE: from now on reads of NAME, a dm-delay device on DEVICE, wait until they are let go.
+hold_reads()
+{
+	dm_reload "$1" "$(delay_table "$2" 1000000)"
+}
+
+# let_go_reads NAME DEVICE: those that wait, and those to come; dm-delay delays nothing that is there when it is
+# suspended for another table.
+let_go_reads()
+{
+	dm_reload "$1" "$(delay_table "$2" 0)"
+}
+
+# is_holding NAME READS: that dm-delay device has so many to delay, which have gone through what stands on it.
+is_holding()
+{
+	(($(dmsetup status "$1" | cut -d' ' -f4) >= $2))
+}
+
+# is_in_flight NAME [COUNT]: so many I/Os of the mapped device, at least; its target has seen them.
+is_in_flight()
+{
+	local numbers reads writes
+
+	numbers=$(dmsetup info -c --noheadings --separator : -o major,minor "$1")
+	read -r reads writes < "/sys/dev/block/$numbers/inflight"
+	((reads + writes >= ${2:-1}))
+}
+
+has_ended()
+{
+	! kill -0 "$1" 2> /dev/null
+}
+
+# soon COMMAND...: it ends although something is held up; for a busy machine a minute is soon.
+soon()
+{
+	local pid
+
+	"$@" & pid=$!
+	wait_for 60 has_ended "$pid"
+	wait "$pid"
+}
+
+# assert_waits WHAT PID...: each of them waits for what is held up.
+assert_waits()
+{
+	local pid
+
+	sleep 0.5
+	for pid in "${@:2}"; do
+		! has_ended "$pid" || fail "$1"
+	done
+}
+
 # Number of events of a device.
 events()
 {
