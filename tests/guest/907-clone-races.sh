@@ -5,23 +5,24 @@
 DESCRIPTION="what meets a region of a clone that is being copied: writes, reads, discards, flushes, suspending"
 SELDOM=debug
 
-# From here on the source does not answer; and now it does.
+# hold [NAME]: from here on the source, or that part of it, does not answer; and now it does.
 hold()
 {
-	dmsetup suspend --noflush --nolockfs held
+	dmsetup suspend --noflush --nolockfs "${1:-held}"
 }
 
 let_go()
 {
-	dmsetup resume held
+	dmsetup resume "${1:-held}"
 }
 
 run_test()
 {
-	local source dest meta pids=() suspending i
+	local source dest meta disk pids=() suspending i
 
 	clone_devices 16
-	dm_create held "0 $(sectors "$source") linear $source 0"
+	disk=$source
+	dm_create held "0 32768 linear $disk 0"
 	source=/dev/mapper/held
 	clone_create clone 64 1 no_hydration
 
@@ -75,16 +76,28 @@ run_test()
 	dmsetup resume clone
 	assert_holds /dev/mapper/clone 1921 1 e
 
-	# And for what the background copies, which a flush does not wait for. After a write it begins with 32 KiB.
+	# And for what the background copies, which a flush does not wait for. While somebody reads it copies one batch, of
+	# 32 KiB; with nobody there it would begin with one region after 20 ms, which a test may be too late for. That read
+	# is over before the rest begins.
 	dm_remove clone
 	meta_clear
+	dm_create end "0 16384 linear $disk 16384"
+	dm_create both "0 16384 linear /dev/mapper/held 0
+16384 16384 linear /dev/mapper/end 0"
+	source=/dev/mapper/both
 	clone_create clone 16 1 no_hydration
 	put /dev/mapper/clone 640 16 f
 	dmsetup message clone 0 hydration_threshold 4
-	dmsetup message clone 0 hydration_batch_size 2
+	dmsetup message clone 0 hydration_batch_size 4
 	hold
+	hold end
+	get /dev/mapper/clone 20000 1 > /dev/null &
+	pids=($!)
+	wait_for 60 is_in_flight clone
 	dmsetup message clone 0 enable_hydration
 	wait_for 60 is_copying clone -eq 4
+	let_go end
+	wait "${pids[@]}"
 	put /dev/mapper/clone 650 1 g
 	sync /dev/mapper/clone
 	assert_eq "$(hydrated clone)" 1
@@ -101,5 +114,5 @@ run_test()
 	assert_holds /dev/mapper/clone 640 10 f
 	assert_holds /dev/mapper/clone 650 1 g
 	assert_holds /dev/mapper/clone 651 5 f
-	dm_remove clone held
+	dm_remove clone both end held
 }

@@ -15,7 +15,7 @@ put_later()
 
 run_test()
 {
-	local source dest meta sector pids=()
+	local source dest meta sector reader pids=()
 
 	modprobe dm-flakey
 	clone_devices 16
@@ -25,21 +25,22 @@ run_test()
 	dm_create held "0 $(sectors "$source") linear $source 0"
 	source=/dev/mapper/held
 
-	# When somebody has just read, the background begins with 32 KiB: regions 0 to 7. The source does not answer yet.
+	# While somebody reads, the background copies 32 KiB at a time: regions 0 to 7. The source does not answer yet.
 	clone_create clone 8 1 no_hydration
-	get /dev/mapper/clone 0 1 > /dev/null
 	dmsetup suspend --noflush --nolockfs held
+	get /dev/mapper/clone 20000 1 > /dev/null & reader=$!
+	wait_for 60 is_in_flight clone
 	dmsetup message clone 0 enable_hydration
-	wait_for 60 is_copying clone -gt 1
+	wait_for 60 is_copying clone -eq 8
 	for sector in 2 26 27 41 42 63; do
 		pattern a > /dev/null
 		put_later "$sector" a 2> /dev/null &
 		pids+=($!)
 	done
-	sleep 0.7
-	kill -0 "${pids[@]}" || fail "a write did not wait for the background"
+	wait_for 60 is_in_flight clone 7
+	assert_waits "a write did not wait for the background" "${pids[@]}"
 	dmsetup resume held
-	wait "${pids[@]}"
+	wait "$reader" "${pids[@]}"
 
 	for sector in 2 41 42 63; do
 		assert_eq "$(< "/tmp/put.$sector")" ok "write to sector $sector"
