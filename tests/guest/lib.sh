@@ -91,15 +91,17 @@ sleep()
 	fi
 }
 
-# wait_for SECONDS COMMAND...: until it succeeds
+# wait_for SECONDS COMMAND...: until it succeeds; after the time is over it is tried once more, as this may have stood
+# still since the last time.
 wait_for()
 {
-	local end=$((SECONDS + $1))
+	local end=$((SECONDS + $1)) over=''
 
 	shift
 	until "$@" > /dev/null 2>&1; do
-		((SECONDS < end)) || fail "still not true: $*"
+		[[ ! $over ]] || fail "still not true: $*"
 		sleep 0.1
+		((SECONDS < end)) || over=y
 	done
 }
 
