@@ -11,6 +11,11 @@ requires()
 	need_test_module dm-kcopyd-mq-test
 }
 
+in_use()
+{
+	(($(< /sys/module/dm_kcopyd_mq_test/refcnt)))
+}
+
 run_test()
 {
 	local line small
@@ -31,8 +36,8 @@ run_test()
 	assert_match "$(< "$kcopyd_test/results")" '1\.\.0$'
 
 	# The module cannot go while a case runs, and can afterwards.
-	echo "cases=stress.irq seconds=3" > "$kcopyd_test/run" &
-	sleep 1
+	echo "cases=stress.irq seconds=6" > "$kcopyd_test/run" &
+	wait_for 60 in_use
 	assert_fails rmmod dm_kcopyd_mq_test
 	wait $!
 	rmmod dm_kcopyd_mq_test

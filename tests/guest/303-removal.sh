@@ -12,6 +12,7 @@ scsi_disk()
 	modprobe sd_mod
 	modprobe scsi_debug dev_size_mb=32 delay=0 max_queue=64
 	wait_for 30 disk_name
+	wait_for 30 test -b "/dev/$(disk_name)"
 	echo "/dev/$(disk_name)"
 }
 
