@@ -49,7 +49,9 @@ run_test()
 	assert_eq "$(checksum /dev/mapper/snap)" "$sum" "contents of the snapshot"
 
 	# Others on the same disk know it, until somebody says that it is better.
-	copies_by_itself "$o" "$c" || fail "the disk is forgotten"
+	snap_create other - "$(nvme_partition "$disk" 1)" "$(nvme_partition "$disk" 2)"
+	assert_match "$(offload_line other)" " nvme gave-up " "another snapshot's disk"
+	dm_remove other
 	fault_nth 0
 	put_blocks /dev/mapper/origin 4800 100 8
 	assert_eq "$(offload snap ranges)" 190 "ranges"

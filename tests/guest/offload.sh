@@ -107,7 +107,8 @@ copies_by_itself()
 {
 	local line
 
-	snap_create probe - "$1" "$2"
+	# Whoever asks in a condition has no errexit.
+	snap_create probe - "$1" "$2" || fail "no snapshot of $1 on $2"
 	line=$(offload_line probe)
 	dm_remove probe
 	[[ $line != - ]]
