@@ -35,10 +35,8 @@ run_test()
 	put_blocks /dev/mapper/origin 0 1 8
 	offload_line snap
 	# Of those that come together, one waits for the device.
-	for n in 1 2 3 4; do
-		put_blocks /dev/mapper/origin $((n * 128)) 1 8 &
-	done
-	wait
+	fio --name=x --filename=/dev/mapper/origin --rw=write:60k --bs=4k --offset=64k --size=256k --number_ios=4 \
+		--direct=1 --ioengine=libaio --iodepth=4 --iodepth_batch=4 --output=/dev/null
 	offload_line snap
 	assert_le 2 "$(offload snap probing)" "copies that did not wait"
 	for n in 5 6 7 8 9; do
