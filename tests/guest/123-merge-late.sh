@@ -25,7 +25,7 @@ status_meanwhile()
 	dmsetup suspend s1
 	assert_eq "$(snap_usage s1)" "$usage"
 	dmsetup resume s1 & resume=$!
-	wait_for 10 delay_was_hit snap-scaled:take-over
+	wait_for 60 delay_was_hit snap-scaled:take-over
 	assert_eq "$(snap_usage s1)" "$usage" "status between two tables"
 	wait "$resume"
 	assert_eq "$(snap_usage s1)" "$usage"
@@ -41,16 +41,18 @@ exceptions_late()
 
 	put_blocks "$o" 0 4 2048 a
 	cow_clear "$c"
-	dm_create slow "0 $(sectors "$o") delay $o 0 1500 $o 0 0"
+	dm_create slow "$(delay_table "$o" 0)"
+	hold_reads slow "$o"
 	origin_create origin /dev/mapper/slow
 	dm_create s1 "0 $(sectors "$o") $snapshot /dev/mapper/slow $c P 8"
 	dmsetup reload origin --table "0 $(sectors "$o") merge-scaled /dev/mapper/slow $c P 8"
 	get /dev/mapper/s1 80 8 > /dev/null & reader=$!
-	sleep 0.5
-	put /dev/mapper/s1 80 8 s
+	wait_for 60 is_holding slow 1
+	soon put /dev/mapper/s1 80 8 s
 	delay_set snap-pending:replace 5000 1000 1
+	let_go_reads slow "$o"
 	wait "$reader"
-	wait_for 10 delay_was_hit snap-pending:replace
+	wait_for 60 delay_was_hit snap-pending:replace
 	dmsetup suspend s1
 	dmsetup suspend origin
 	dmsetup resume origin
