@@ -204,6 +204,8 @@ void kt_job_done(int read_err, unsigned long write_err, void *context)
 	job->ended = ktime_get_ns();
 	if (b->callback_ms)
 		msleep(b->callback_ms);
+	if (job->during)
+		job->during(job);
 
 	atomic_dec(inside);
 	if (job->then)

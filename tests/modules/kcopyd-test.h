@@ -117,7 +117,11 @@ struct kt_job {
 	unsigned int order;	/* among the callbacks of the batch */
 	u64 ended;		/* ns */
 
-	/* For cases that resubmit or remember; @then ends the callback, may use the job again. */
+	/*
+	 * For cases that wait, resubmit or remember; @during is a part of the callback, @then ends
+	 * it and may use the job again.
+	 */
+	void (*during)(struct kt_job *job);
 	void (*then)(struct kt_job *job);
 	unsigned int user;
 	sector_t from;

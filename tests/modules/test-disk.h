@@ -48,6 +48,8 @@ struct test_disk_meter {
 	unsigned int in_flight;
 	u64 since;	/* ns, valid while @in_flight */
 	u64 busy;	/* ns */
+	u64 late;	/* ns of @busy in which a timer that was to end bios did not come */
+	u64 timer;	/* ns, when one came last */
 };
 
 /**
@@ -118,7 +120,7 @@ int test_disk_record(struct test_disk *td, unsigned int max_records);
 unsigned int test_disk_nr_records(struct test_disk *td);
 
 void test_disk_meter_init(struct test_disk_meter *meter);
-u64 test_disk_meter_busy(struct test_disk_meter *meter);
+struct test_disk_meter test_disk_meter_read(struct test_disk_meter *meter);
 
 /* Word @i of sector @sector in the pattern of @seed; never 0. */
 static inline u64 test_pattern(u8 seed, sector_t sector, unsigned int i)
