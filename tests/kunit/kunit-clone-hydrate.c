@@ -1328,15 +1328,21 @@ struct rivals {
 	atomic_t wrong;
 };
 
-/* Fills regions of its own accord, as a writer of whole regions does; a few of them fail. */
+/*
+ * Fills regions of its own accord, as a writer of whole regions does; a few of them fail. The
+ * hydrator begins when some have been filled.
+ */
 static void fill_some(unsigned int cpu, void *arg)
 {
 	struct rivals *r = arg;
 	struct clone *c = &r->f->clone;
+	bool first = cpu == cpumask_first(cpu_online_mask);
 	unsigned int i, dice;
 	unsigned long region;
 
 	for (i = 0; i < 1000; i++) {
+		if (first && i == 20)
+			clone_hydrator_run(c);
 		dice = get_random_u32();
 		region = (dice >> 8) % (c->regions - 1);
 		if (clone_bitmap_test(c->bitmap, region) || !clone_region_claim(c, region))
@@ -1351,7 +1357,7 @@ static void fill_some(unsigned int cpu, void *arg)
 			clear_bit(region, r->filled);
 			clone_region_filled(c, region, BLK_STS_IOERR);
 		}
-		if (cpu == cpumask_first(cpu_online_mask) && dice % 32 == 1) {
+		if (first && i > 20 && dice % 32 == 1) {
 			clone_hydrator_stop(c);
 			clone_hydrator_run(c);
 		}
@@ -1370,7 +1376,6 @@ static void rivals_fill_too(struct kunit *test)
 				      GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, rivals.filled);
 	clone_hydrator_set(&f->clone, &threshold, &batch);
-	clone_hydrator_run(&f->clone);
 	ku_run_on_cpus(test, fill_some, &rivals);
 	KUNIT_EXPECT_TRUE(test, ku_wait_until(is_complete(f)));
 	clone_hydrator_stop(&f->clone);

@@ -197,6 +197,7 @@ struct cpu_run {
 	void *arg;
 	struct completion start;
 	struct completion ended;
+	atomic_t absent;
 	atomic_t left;
 };
 
@@ -205,6 +206,10 @@ static int cpu_thread(void *context)
 	struct cpu_run *run = context;
 
 	wait_for_completion(&run->start);
+	/* Nobody is done before the last one has begun. */
+	atomic_dec(&run->absent);
+	while (atomic_read(&run->absent) > 0)
+		cond_resched();
 	run->fn(raw_smp_processor_id(), run->arg);
 	if (atomic_dec_and_test(&run->left))
 		complete(&run->ended);
@@ -218,6 +223,7 @@ void ku_run_on_cpus(struct kunit *test, void (*fn)(unsigned int cpu, void *arg),
 	bool all = true;
 	int cpu;
 
+	atomic_set(&run.absent, 0);
 	init_completion(&run.start);
 	init_completion(&run.ended);
 	for_each_online_cpu(cpu) {
@@ -226,6 +232,7 @@ void ku_run_on_cpus(struct kunit *test, void (*fn)(unsigned int cpu, void *arg),
 			all = false;
 			break;
 		}
+		atomic_inc(&run.absent);
 		atomic_inc(&run.left);
 		wake_up_process(task);
 	}

@@ -563,6 +563,7 @@ static void write_waits_above_the_limit(struct kunit *test)
 
 	task = kthread_run(map_late, &late, "kunit-late");
 	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
+	KUNIT_EXPECT_TRUE(test, ku_wait_until(READ_ONCE(late.begun)));
 	ku_pause();
 	KUNIT_EXPECT_FALSE(test, completion_done(&late.mapped));
 	KUNIT_EXPECT_EQ(test, test_disk_nr_records(f->disk), 2);
@@ -590,8 +591,8 @@ static void write_waits_for_memory(struct kunit *test)
 	task = kthread_create_on_cpu(map_late, &late, raw_smp_processor_id(), "kunit-late/%u");
 	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
 	wake_up_process(task);
+	KUNIT_EXPECT_TRUE(test, ku_wait_until(READ_ONCE(late.begun)));
 	ku_pause();
-	KUNIT_EXPECT_TRUE(test, READ_ONCE(late.begun));
 	synchronize_srcu(&snap->origin->srcu);
 	KUNIT_EXPECT_FALSE(test, completion_done(&late.mapped));
 	KUNIT_EXPECT_TRUE(test, READ_ONCE(snap->valid));
