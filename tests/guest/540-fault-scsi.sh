@@ -18,6 +18,7 @@ disk()
 		medium_error_start=256 medium_error_count=1024
 	wait_for 30 disk_name
 	found=$(disk_name)
+	wait_for 30 test -b "/dev/$found"
 	# Seconds until a lost command is aborted and sent again.
 	echo 1 > "/sys/block/$found/device/timeout"
 	echo "/dev/$found"
