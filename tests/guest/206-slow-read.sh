@@ -21,8 +21,8 @@ old_data()
 	cmp -n "$(($1 * 512))" /tmp/read "$(pattern a)" || fail "the slow read returned new data"
 }
 
-# copied_whole SECTOR: writes a chunk of the snapshot, as the copy of it. Stock's write ends with the read; ours is waited
-# for.
+# copied_whole SECTOR: writes a chunk of the snapshot, which is then its copy. Stock's write ends with the read; ours is
+# waited for.
 copied_whole()
 {
 	put /dev/mapper/snap "$1" 16 s &
