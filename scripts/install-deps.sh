@@ -13,6 +13,7 @@ packages=(
 	clang-format clang-tidy coccinelle cppcheck shellcheck sparse perl xz-utils linux-source-6.1
 	bc bison flex libelf-dev libssl-dev pahole zstd
 	debhelper dh-dkms dkms dpkg-dev lintian man-db openssl rpm
+	mmdebstrap ovmf
 	"$@"
 )
 
