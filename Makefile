@@ -75,7 +75,7 @@ uninstall:
 	rm -f '$(INSTALL_MOD_PATH)'/lib/modules/$(KVER)/$(INSTALL_MOD_DIR)/dm-scaled.ko*
 	depmod $(if $(INSTALL_MOD_PATH),-b '$(INSTALL_MOD_PATH)') $(KVER)
 
-# The tool for users; the others are for tests and measurements. udev reads rules in the order of their numbers: see
+# The tools for users; the others are for tests and measurements. udev reads rules in the order of their numbers: see
 # the file itself.
 SBINDIR ?= $(PREFIX)/sbin
 sbin := $(DESTDIR)$(SBINDIR)
@@ -85,18 +85,23 @@ UDEV_NUMBER ?= $(if $(wildcard /usr/lib/udev/rules.d/55-dm.rules),57,12)
 udev_rules := $(lib)/udev/rules.d/$(UDEV_NUMBER)-dm-scaled.rules
 # Which number it was is not known any more.
 all_udev_rules := $(foreach n,$(UDEV_NUMBER) 57 12,'$(lib)/udev/rules.d/$(n)-dm-scaled.rules')
+user_tools := dmsc-clone dmsc-tab
+generators := $(lib)/systemd/system-generators
 
 install-tools:
-	+$(MAKE) -C tools O='$(O)' --no-print-directory '$(O)/tools/dmsc-clone'
-	install -D -m 755 -t '$(sbin)' '$(O)/tools/dmsc-clone'
+	+$(MAKE) -C tools O='$(O)' --no-print-directory $(user_tools:%='$(O)/tools/%') '$(O)/tools/dm-scaled-generator'
+	install -D -m 755 -t '$(sbin)' $(user_tools:%='$(O)/tools/%')
+	install -D -m 755 -t '$(generators)' '$(O)/tools/dm-scaled-generator'
+	install -D -m 644 -t '$(share)/man/man5' packaging/man/dm-scaledtab.5
 	install -D -m 644 -t '$(share)/man/man7' packaging/man/dm-scaled.7
-	install -D -m 644 -t '$(share)/man/man8' packaging/man/dmsc-clone.8
-	install -D -m 644 -t '$(share)/bash-completion/completions' packaging/bash-completion/dmsc-clone
+	install -D -m 644 -t '$(share)/man/man8' $(user_tools:%=packaging/man/%.8)
+	install -D -m 644 -t '$(share)/bash-completion/completions' $(user_tools:%=packaging/bash-completion/%)
 	install -D -m 644 packaging/udev/dm-scaled.rules '$(udev_rules)'
 
 uninstall-tools:
-	rm -f '$(sbin)/dmsc-clone' '$(share)/man/man7/dm-scaled.7' '$(share)/man/man8/dmsc-clone.8' \
-		'$(share)/bash-completion/completions/dmsc-clone' $(all_udev_rules)
+	rm -f $(foreach t,$(user_tools),'$(sbin)/$(t)' '$(share)/man/man8/$(t).8' \
+		'$(share)/bash-completion/completions/$(t)') '$(share)/man/man7/dm-scaled.7' \
+		'$(share)/man/man5/dm-scaledtab.5' '$(generators)/dm-scaled-generator' $(all_udev_rules)
 
 # Stock's names, for LVM. Never by another target.
 install-takeover:
@@ -160,7 +165,7 @@ help:
 	@echo 'make install        install it for the kernel; also INSTALL_MOD_PATH=, INSTALL_MOD_DIR=extra'
 	@echo 'make uninstall      remove it again'
 	@echo 'make install-dkms   install its sources for DKMS in /usr/src; also DESTDIR='
-	@echo 'make install-tools  install the tools for users, manual pages and udev rules; also DESTDIR=, PREFIX=/usr'
+	@echo 'make install-tools  install the tools for users, manual pages, udev and systemd files; also DESTDIR=, PREFIX=/usr'
 	@echo 'make install-takeover'
 	@echo "                    install what has LVM use dm-scaled under stock's names: see docs/install.md"
 	@echo 'make uninstall-dkms, uninstall-tools, uninstall-takeover'

@@ -63,8 +63,11 @@ for what in tools takeover dkms; do
 		fail "install-$what: $(tail "$dir/log")"
 done
 find "$dir/root" -type f > "$dir/list"
-has "$dir/list" '/usr/sbin/dmsc-clone$' '/man8/dmsc-clone.8$' '/man7/dm-scaled.7$' \
-	'/rules.d/12-dm-scaled.rules$' '/completions/dmsc-clone$' '/modprobe.d/dm-scaled.conf$' \
+for tool in dmsc-clone dmsc-tab; do
+	has "$dir/list" "/usr/sbin/$tool\$" "/man8/$tool.8\$" "/completions/$tool\$"
+done
+has "$dir/list" '/man5/dm-scaledtab.5$' '/man7/dm-scaled.7$' '/system-generators/dm-scaled-generator$' \
+	'/rules.d/12-dm-scaled.rules$' '/modprobe.d/dm-scaled.conf$' \
 	'/initramfs-tools/hooks/dm-scaled$' '/90dm-scaled/module-setup.sh$' "/src/dm-scaled-$version/dkms.conf\$" \
 	"/src/dm-scaled-$version/post-install\$"
 has "$dir/root/usr/src/dm-scaled-$version/dkms.conf" "^PACKAGE_VERSION=\"$version\"\$"
@@ -73,36 +76,41 @@ for what in tools takeover dkms; do
 done
 [[ ! $(find "$dir/root" -type f) ]] || fail "not uninstalled: $(find "$dir/root" -type f)"
 
-# options COMMAND...: the long options and commands that --help lists
+# options COMMAND...: of $tool, the long options and commands that --help lists
 options()
 {
-	"$out/tools/dmsc-clone" "$@" --help | sed -nE 's/^  (-h,)?(--[a-z]+).*/\2/p; s/^  ([a-z]+)  .*/\1/p' |
-		grep -vx device | sort -u
+	"$out/tools/$tool" "$@" --help | sed -nE 's/^  (-h,)?(--[a-z]+).*/\2/p; s/^  ([a-z]+)  .*/\1/p' |
+		grep -vx -e device -e name | sort -u
 }
 
 completed()
 {
-	COMP_WORDS=(dmsc-clone "$@") COMP_CWORD=$#
-	_dmsc_clone
+	COMP_WORDS=("$tool" "$@") COMP_CWORD=$#
+	"_${tool//-/_}"
 	printf '%s\n' "${COMPREPLY[@]}" | sort
 }
 
 compopt() { :; }
 # shellcheck source=packaging/bash-completion/dmsc-clone
 . packaging/bash-completion/dmsc-clone
-page=$(sed 's/\\-/-/g' packaging/man/dmsc-clone.8)
-diff <(options) <(completed '') || fail "completion of commands"
-mapfile -t commands < <(options | grep -v ^-)
-for command in '' "${commands[@]}"; do
-	[[ ! $command ]] || diff <(options "$command") <(completed "$command" -) || fail "completion of $command"
-	for option in $(options ${command:+"$command"}); do
-		[[ $page == *"$option"* ]] || fail "the manual page has no $option"
-	done
-done
-grep -oE -- '--[a-z]+' <<< "$page" | sort -u | while read -r option; do
+# shellcheck source=packaging/bash-completion/dmsc-tab
+. packaging/bash-completion/dmsc-tab
+for tool in dmsc-clone dmsc-tab; do
+	page=$(sed 's/\\-/-/g' "packaging/man/$tool.8")
+	diff <(options) <(completed '') || fail "completion of $tool's commands"
+	mapfile -t commands < <(options | grep -v ^-)
 	for command in '' "${commands[@]}"; do
-		options ${command:+"$command"}
-	done | grep -xe "$option" > /dev/null || fail "the manual page has $option, which the tool has not"
+		[[ ! $command ]] || diff <(options "$command") <(completed "$command" -) ||
+			fail "completion of $tool $command"
+		for option in $(options ${command:+"$command"}); do
+			[[ $page == *"$option"* ]] || fail "$tool's manual page has no $option"
+		done
+	done
+	grep -oE -- '--[a-z]+' <<< "$page" | sort -u | while read -r option; do
+		for command in '' "${commands[@]}"; do
+			options ${command:+"$command"}
+		done | grep -xe "$option" > /dev/null || fail "the manual page has $option, which $tool has not"
+	done
 done
 for file in packaging/man/*; do
 	[[ ! $(man --warnings -l "$file" 2>&1 > /dev/null) ]] || fail "$file: $(man --warnings -l "$file" 2>&1 > /dev/null)"

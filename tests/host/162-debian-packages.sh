@@ -24,8 +24,9 @@ for package in dm-scaled dm-scaled-dkms dm-scaled-tools dm-scaled-takeover; do
 	[[ $package == *takeover ]] || ! grep -E 'modprobe.d|hooks/|dracut' "$dir/$package" || fail "stock's names in $package"
 	[[ $package == *takeover ]] || ! grep takeover "$dir/$package.depends" || fail "$package depends on takeover"
 done
-has "$dir/dm-scaled-tools" /usr/sbin/dmsc-clone$ man8/dmsc-clone.8.gz man7/dm-scaled.7.gz /57-dm-scaled.rules$ \
-	completions/dmsc-clone$
+has "$dir/dm-scaled-tools" /usr/sbin/dmsc-{clone,tab}$ man8/dmsc-{clone,tab}.8.gz man7/dm-scaled.7.gz \
+	man5/dm-scaledtab.5.gz /57-dm-scaled.rules$ completions/dmsc-{clone,tab}$ /system-generators/dm-scaled-generator$
+has "$dir/dm-scaled-tools.depends" '(^|, )dmsetup($|,)'
 has "$dir/dm-scaled-takeover" /usr/lib/modprobe.d/dm-scaled.conf$ /usr/share/initramfs-tools/hooks/dm-scaled$ \
 	/usr/lib/dracut/modules.d/90dm-scaled/module-setup.sh$
 for file in "$debs"/*.deb; do

@@ -25,8 +25,9 @@ done
 rpm --root "$root" -i --nodeps --noscripts "${rpms[@]}" > "$dir/log" 2>&1 || fail "not installed: $(< "$dir/log")"
 [[ $(rpm --root "$root" -qa | wc -l) == 4 ]] || fail "not four packages"
 rpm --root "$root" -Va --nodeps --noscripts || fail "not what is in the packages"
-for file in usr/sbin/dmsc-clone usr/share/man/man8/dmsc-clone.8 usr/share/man/man7/dm-scaled.7 \
-		usr/share/bash-completion/completions/dmsc-clone usr/lib/udev/rules.d/12-dm-scaled.rules \
+for file in usr/sbin/dmsc-{clone,tab} usr/share/man/man8/dmsc-{clone,tab}.8 usr/share/man/man7/dm-scaled.7 \
+		usr/share/man/man5/dm-scaledtab.5 usr/lib/systemd/system-generators/dm-scaled-generator \
+		usr/share/bash-completion/completions/dmsc-{clone,tab} usr/lib/udev/rules.d/12-dm-scaled.rules \
 		"usr/src/dm-scaled-$version"/{Kbuild,VERSION,dkms.conf,probes/header.sh} usr/lib/modprobe.d/dm-scaled.conf \
 		usr/lib/dracut/modules.d/90dm-scaled/module-setup.sh; do
 	[[ -s $root/$file ]] || fail "no $file"

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#ifndef DMSC_ACTIVATE_LOCK_H
+#define DMSC_ACTIVATE_LOCK_H
+
+#include "../common/device_number.h"
+
+#include <deque>
+#include <set>
+
+namespace dmsc
+{
+
+// While one lives, nobody else that has one activates or removes origins or snapshots of the
+// device.
+class Lock
+{
+public:
+	explicit Lock(const DeviceNumber &device);
+	~Lock();
+	Lock(const Lock &) = delete;
+	Lock(Lock &&) = delete;
+	Lock &operator=(const Lock &) = delete;
+	Lock &operator=(Lock &&) = delete;
+
+private:
+	int fd_;
+};
+
+// Of several devices, in the order of their numbers, so that two who want them do not wait for each
+// other.
+std::deque<Lock> lock_all(const std::set<DeviceNumber> &devices);
+
+} // namespace dmsc
+
+#endif // DMSC_ACTIVATE_LOCK_H

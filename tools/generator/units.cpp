@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "units.h"
+
+#include "unit_name.h"
+
+#include <algorithm>
+#include <fstream>
+#include <sstream>
+#include <stdexcept>
+
+namespace dmsc
+{
+
+namespace
+{
+
+constexpr const char *kTarget = "dm-scaled.target";
+constexpr const char *kRemoteTarget = "remote-fs.target";
+
+std::string unit_of(const TabLine &line)
+{
+	return "dm-scaled@" + escape_name(line.name) + ".service";
+}
+
+std::string device_unit(const std::string &path)
+{
+	return escape_path(path) + ".device";
+}
+
+// What systemd needs to know of a line.
+class Unit
+{
+public:
+	Unit(const Tab &tab, const TabLine &line) : line_(line)
+	{
+		if (!line.error.empty())
+			return; // fails at once, and says why
+		for (const auto &device : line.devices())
+			bind(device_unit(device));
+		for (const auto *other : tab.before(line)) {
+			const auto devices = line.devices();
+
+			if (std::ranges::find(devices, other->node()) != devices.end())
+				requires_ += " " + unit_of(*other);
+			else
+				wants_ += " " + unit_of(*other);
+			after_ += " " + unit_of(*other);
+		}
+	}
+
+	[[nodiscard]] std::string text(const std::string &source) const
+	{
+		const auto blockdev = "blockdev@" + escape_path(line_.node()) + ".target";
+		std::ostringstream out;
+
+		out << "# Made by dm-scaled-generator from line " << line_.number << " of "
+		    << source << "\n[Unit]\nDescription=Device " << line_.name
+		    << " of dm-scaledtab\nDocumentation=man:dm-scaledtab(5) man:dmsc-tab(8)\n"
+		    << "SourcePath=" << source << "\nDefaultDependencies=no\nIgnoreOnIsolate=yes\n";
+		if (!binds_to_.empty())
+			out << "BindsTo=" << binds_to_.substr(1) << '\n';
+		if (!requires_.empty())
+			out << "Requires=" << requires_.substr(1) << '\n';
+		out << "Wants=" << blockdev << (is_waited_for() ? " local-fs-pre.target" : "")
+		    << wants_ << "\nAfter=systemd-udevd-kernel.socket"
+		    << (line_.options.net_device ? " remote-fs-pre.target" : "") << after_
+		    << "\nBefore=" << blockdev;
+		if (!line_.options.no_fail)
+			out << ' ' << target();
+		// An origin is not mounted by the UUID of its file system before it has its
+		// snapshots, and mounts by UUID are gone when it is removed.
+		if (is_waited_for())
+			out << " local-fs-pre.target";
+		// What the initramfs has activated is in use until the very end.
+		if (!line_.options.initrd)
+			out << " umount.target\nConflicts=umount.target";
+		out << "\n\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=dmsc-tab start "
+		    << line_.name << "\nExecStop=dmsc-tab stop " << line_.name << '\n';
+		return out.str();
+	}
+
+	[[nodiscard]] const char *target() const
+	{
+		return line_.options.net_device ? kRemoteTarget : kTarget;
+	}
+
+private:
+	[[nodiscard]] bool is_waited_for() const
+	{
+		return !line_.options.no_fail && !line_.options.no_auto &&
+		       !line_.options.net_device;
+	}
+
+	void bind(const std::string &device)
+	{
+		binds_to_ += " " + device;
+		after_ += " " + device;
+	}
+
+	const TabLine &line_;
+	std::string binds_to_;
+	std::string requires_;
+	std::string wants_;
+	std::string after_;
+};
+
+void write(const std::filesystem::path &path, const std::string &text)
+{
+	create_directories(path.parent_path());
+
+	std::ofstream out(path);
+
+	out << text;
+	if (!out.flush())
+		throw std::runtime_error("cannot write " + path.string());
+}
+
+// "wants" or "requires" of a unit for another one.
+void link(const std::filesystem::path &folder, const std::string &from, const char *how,
+	  const std::string &to)
+{
+	const auto path = folder / (from + "." + how) / to;
+
+	create_directories(path.parent_path());
+	create_symlink("../" + to, path);
+}
+
+} // namespace
+
+void write_units(const Tab &tab, const std::string &source, const std::filesystem::path &folder,
+		 bool in_initrd)
+{
+	bool any = false;
+
+	for (const auto &line : tab.lines()) {
+		if (line.name.empty() || (in_initrd && !line.options.initrd))
+			continue;
+
+		const Unit unit(tab, line);
+		const auto device = device_unit(line.node());
+
+		any = true;
+		write(folder / unit_of(line), unit.text(source));
+		// Whoever waits for the device starts it, and hears at once if that fails; loading
+		// a large snapshot takes its time.
+		link(folder, device, "requires", unit_of(line));
+		write(folder / (device + ".d") / "40-dm-scaled.conf",
+		      "# Made by dm-scaled-generator\n[Unit]\nJobRunningTimeoutSec=infinity\n");
+		if (!line.options.no_auto)
+			link(folder, unit.target(), line.options.no_fail ? "wants" : "requires",
+			     unit_of(line));
+	}
+	if (!any)
+		return;
+	write(folder / kTarget, "# Made by dm-scaled-generator\n[Unit]\nDescription=Devices of "
+				"dm-scaledtab\nDocumentation=man:dm-scaledtab(5)\n"
+				"SourcePath=" +
+					source + "\n");
+	link(folder, "sysinit.target", "wants", kTarget);
+}
+
+} // namespace dmsc

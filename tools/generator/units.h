@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The units of the devices in /etc/dm-scaledtab.
+#ifndef DMSC_GENERATOR_UNITS_H
+#define DMSC_GENERATOR_UNITS_H
+
+#include "../tab/tab.h"
+
+#include <filesystem>
+
+namespace dmsc
+{
+
+// Writes them. In the initramfs only those of devices that are to be activated there.
+void write_units(const Tab &tab, const std::string &source, const std::filesystem::path &folder,
+		 bool in_initrd);
+
+} // namespace dmsc
+
+#endif // DMSC_GENERATOR_UNITS_H
