@@ -5,7 +5,8 @@
 DESCRIPTION="what systemd-clonesetup does to target clone, step by step, with ours under that name"
 EACH=1
 
-# As systemd 262 does it, with the same ioctls in the same order and no cookies for udev:
+# As systemd 262.1 does it, with the same ioctls in the same order and no cookies for udev. (Debian sid has
+# it in package systemd-cryptsetup; the program itself was tried by hand.)
 # add: the size of the source from sysfs; create; load "META DEST SOURCE REGION 1 no_hydration"; resume; message
 # "enable_hydration". If a step fails, deferred removal. The status is not read.
 # add NAME REGION_BYTES
