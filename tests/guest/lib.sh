@@ -125,7 +125,7 @@ kernel_is_from()
 	[[ $(printf '%s\n' "$1" "$(uname -r)" | sort -V | head -n 1) == "$1" ]]
 }
 
-# Puts the module where modprobe finds it.
+# Puts the module where modprobe, also the kernel's own, finds it, until the test ends.
 install_module()
 {
 	local dir
@@ -133,6 +133,16 @@ install_module()
 	dir=/lib/modules/$(uname -r)/extra
 	mkdir -p "$dir"
 	cp "$module" "$dir/"
+	depmod
+}
+
+uninstall_module()
+{
+	local file
+
+	file=/lib/modules/$(uname -r)/extra/dm-scaled.ko
+	[[ -e $file ]] || return 0
+	rm "$file"
 	depmod
 }
 

@@ -101,6 +101,7 @@ one()
 				why=${why:-module not unloaded}
 				bail="$name left the module in use"
 			fi
+			uninstall_module >> "$log" 2>&1
 		fi
 	fi
 	log_since > "$log.dmesg"

@@ -167,8 +167,7 @@ fi
 assert_eq "$(dm_names)" ''
 
 unload_module
-rm "/lib/modules/$(uname -r)/extra/dm-scaled.ko"
-depmod
+uninstall_module
 sed -i 's/defaults/nofail/' $root/etc/fstab
 sed -i 's/ - / nofail /' $root/etc/dm-scaledtab
 start missing
