@@ -63,8 +63,8 @@ run_test()
 	hold_reads slow "$o"
 	read_held 0 16
 	put /dev/mapper/origin 0 8 b & writers=($!)
+	assert_wait "the write did not wait for reading the chunk" origin 1 "${writers[@]}"
 	wait_for 60 is_holding slow 2
-	assert_waits "the write did not wait for reading the chunk" "${writers[@]}"
 	let_go_reads slow "$o"
 	old_data 16
 	wait "${writers[@]}"
@@ -83,8 +83,7 @@ run_test()
 		put /dev/mapper/origin $n 1 b & writers+=($!)
 	done
 	put /dev/mapper/origin 20 2 b & writers+=($!)
-	wait_for 60 is_in_flight origin 4
-	assert_waits "a write did not wait for the read" "${writers[@]}"
+	assert_wait "a write did not wait for the read" origin 4 "${writers[@]}"
 	let_go_reads slow "$o"
 	old_data 16
 	wait

@@ -37,8 +37,7 @@ run_test()
 		put_later "$sector" a 2> /dev/null &
 		pids+=($!)
 	done
-	wait_for 60 is_in_flight clone 7
-	assert_waits "a write did not wait for the background" "${pids[@]}"
+	assert_wait "a write did not wait for the background" clone 7 "${pids[@]}"
 	dmsetup resume held
 	wait "$reader" "${pids[@]}"
 

@@ -382,7 +382,7 @@ dm_names()
 
 cleanup_devices()
 {
-	local dir cpu n
+	local dir cpu n name
 
 	delays_off
 	for cpu in /sys/devices/system/cpu/cpu[1-9]*/online; do
@@ -392,6 +392,10 @@ cleanup_devices()
 	awk '$2 != "/" && ($3 == "ext4" || $3 == "xfs") { print $2 }' /proc/mounts | xargs -r umount
 	# Removing one waits for its I/O to those below, which a test that failed may have left suspended.
 	dm_names | xargs -rn1 dmsetup resume 2>/dev/null || true
+	# Nor does what it has had delayed for ever end by itself.
+	for name in $(dmsetup ls --target delay | awk '!/^No devices/ { print $1 }'); do
+		dm_reload "$name" "$(dmsetup table "$name" | awk '{ for (i = 6; i <= NF; i += 3) $i = 0; print }')"
+	done
 	# Devices stand on one another: take what can be taken until nothing is left.
 	for n in 1 2 3 4 5 6 7 8; do
 		[[ $(dm_names) ]] || break

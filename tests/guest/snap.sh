@@ -166,13 +166,26 @@ soon()
 	wait "$pid"
 }
 
-# assert_waits WHAT PID...: each of them waits for what is held up.
-assert_waits()
+# have_come NAME COUNT PID...: so many I/Os of the device are in flight, or one of the tasks has ended.
+have_come()
 {
 	local pid
 
-	sleep 0.5
-	for pid in "${@:2}"; do
+	! is_in_flight "$1" "$2" || return 0
+	for pid in "${@:3}"; do
+		! has_ended "$pid" || return 0
+	done
+	return 1
+}
+
+# assert_wait WHAT NAME COUNT PID...: each of the tasks waits for what is held up, with COUNT I/Os of the device.
+assert_wait()
+{
+	local pid
+
+	wait_for 60 have_come "${@:2}"
+	sleep 0.3
+	for pid in "${@:4}"; do
 		! has_ended "$pid" || fail "$1"
 	done
 }
