@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 # systemd, in a PID namespace of its own, starts a system with a /etc/dm-scaledtab and shuts it down, again and again;
-# the devices below are those of the VM. For tests/host/166-tab.sh, which brings systemd and udev.
+# the devices below are those of the VM. For tests/host/168-tab.sh, which brings systemd and udev.
 set -euo pipefail
 # shellcheck source=tests/guest/lib.sh
 . "$(dirname "$0")/lib.sh"
