@@ -39,14 +39,14 @@ static void later_arm(void *arg)
 	struct later *l = arg;
 
 	hrtimer_start(&l->timer, ns_to_ktime(l->us * (u64)NSEC_PER_USEC),
-		      HRTIMER_MODE_REL_PINNED_HARD);
+		      HRTIMER_MODE_REL_PINNED);
 }
 
 static void later_start(struct later *l, unsigned int cpu, unsigned int us,
 			void (*fn)(void *arg), void *arg)
 {
 	test_hrtimer_setup_on_stack(&l->timer, later_timer, CLOCK_MONOTONIC,
-				    HRTIMER_MODE_REL_PINNED_HARD);
+				    HRTIMER_MODE_REL_PINNED);
 	init_completion(&l->done);
 	l->fn = fn;
 	l->arg = arg;

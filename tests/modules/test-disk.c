@@ -329,7 +329,7 @@ static void arm(struct test_disk *td)
 	td->armed = true;
 	if (td->how == TEST_DISK_IRQ)
 		hrtimer_start(&td->timer, ns_to_ktime(random_delay(td) * (u64)NSEC_PER_USEC),
-			      HRTIMER_MODE_REL_HARD);
+			      HRTIMER_MODE_REL);
 	else
 		queue_work(td->wq, &td->work);
 }
@@ -522,7 +522,7 @@ struct test_disk *test_disk_create(const char *name, const struct test_disk_para
 	spin_lock_init(&td->lock);
 	prandom_seed_state(&td->rnd, get_random_u32());
 	bio_list_init(&td->pending);
-	test_hrtimer_setup(&td->timer, test_disk_timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL_HARD);
+	test_hrtimer_setup(&td->timer, test_disk_timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL);
 	INIT_WORK(&td->work, test_disk_work);
 
 	td->wq = alloc_workqueue("%s", WQ_UNBOUND | WQ_MEM_RECLAIM, 0, name);
