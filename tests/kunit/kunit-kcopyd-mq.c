@@ -389,9 +389,12 @@ static void worker_does_not_wait_for_bios(struct kunit *test)
 {
 	struct engine *e = engine(test, 2, PAGE);
 	struct ku_copy *held[KMQ_MIN_BIOS + 1];
+	mempool_t *pool = &e->kc->bios.bio_pool;
+	mempool_alloc_t *alloc = pool->alloc;
 	unsigned int i;
 
-	e->kc->bios.bio_pool.alloc = no_bio;
+	/* 7.3 does not ask it, nor has it anything of the reserve for tasks that must not wait. */
+	pool->alloc = no_bio;
 	test_disk_set(e->dst[1], TEST_DISK_TASK, 0, 0);
 	test_disk_hold(e->dst[1]);
 	for (i = 0; i < ARRAY_SIZE(held); i++) {
@@ -409,6 +412,8 @@ static void worker_does_not_wait_for_bios(struct kunit *test)
 	test_disk_release(e->dst[1]);
 	for (i = 0; i < ARRAY_SIZE(held); i++)
 		ku_expect_copy(test, held[i], 0, 0);
+	/* KASAN knows by it what the pool holds. */
+	pool->alloc = alloc;
 }
 
 /*

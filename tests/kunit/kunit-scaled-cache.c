@@ -196,7 +196,10 @@ static int empty_other_cpus(void *unused)
 /* Caches come and go while CPUs go offline. */
 static void list_changes_while_cpus_go(struct kunit *test)
 {
-	struct dm_scaled_cache caches[4];
+	static const char * const names[] = {
+		"kunit_cache3", "kunit_cache4", "kunit_cache5", "kunit_cache6",
+	};
+	struct dm_scaled_cache caches[ARRAY_SIZE(names)];
 	struct task_struct *task;
 	unsigned long end = jiffies + HZ / 2;
 	unsigned int i;
@@ -206,7 +209,7 @@ static void list_changes_while_cpus_go(struct kunit *test)
 	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
 	while (time_before(jiffies, end) || !READ_ONCE(cpus_go)) {
 		for (i = 0; i < ARRAY_SIZE(caches); i++)
-			if (dm_scaled_cache_init(&caches[i], "kunit_cache3", 64, 0, NULL, NULL))
+			if (dm_scaled_cache_init(&caches[i], names[i], 64, 0, NULL, NULL))
 				break;
 		KUNIT_EXPECT_EQ(test, i, ARRAY_SIZE(caches));
 		while (i)

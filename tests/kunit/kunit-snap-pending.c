@@ -653,6 +653,7 @@ static void spare_is_used_once(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test, pe, first);
 	KUNIT_EXPECT_NULL(test, spare);
 	KUNIT_EXPECT_EQ(test, refcount_read(&f.snap->users), 1);
+	test_disk_hold(f.origin);
 	snap_pending_start(pe);
 
 	/* Somebody else makes it meanwhile. */
@@ -661,6 +662,7 @@ static void spare_is_used_once(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, pe);
 	KUNIT_EXPECT_NULL(test, spare);
 	KUNIT_EXPECT_EQ(test, refcount_read(&f.snap->users), 1);
+	test_disk_release(f.origin);
 
 	snap_pending_spare_free(spare_of(f.snap));
 	KUNIT_EXPECT_EQ(test, refcount_read(&f.snap->users), 1);
