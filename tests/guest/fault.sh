@@ -46,12 +46,8 @@ faults_off()
 # QEMU before 8.1 may go on executing one that was taken away.
 fault_module()
 {
-	local start size
-
 	[[ -d /sys/module/dm_scaled_fault ]] || insmod "$opt/dm-scaled-fault.ko"
-	[[ -d /sys/module/dm_scaled ]] || return 0
-	read -r start size < <(awk '$1 == "dm_scaled" { print $6, $2 }' /proc/modules)
-	faults fail_callers start="$start" end="$(printf '%#x' $((start + size)))"
+	faults fail_callers
 }
 
 # nth_setup WHOSE: which allocations are to fail, of slabs, pages and memory per CPU, whether they may wait or not:

@@ -192,7 +192,7 @@ static struct kprobe fault_page_probe = {
 };
 
 static struct kprobe fault_percpu_probe = {
-	.symbol_name = "pcpu_alloc",
+	.symbol_name = TEST_PCPU_ALLOC,
 	.pre_handler = fault_percpu,
 	.post_handler = fault_post,
 };
@@ -232,6 +232,23 @@ static struct notifier_block fault_modules = {
 	.notifier_call = fault_module_event,
 };
 
+/*
+ * Where dm-scaled is. /proc/modules would not do: it has the size of all of a module, the parts of
+ * which later kernels keep apart, so that other modules follow the text.
+ */
+static void __init fault_find_module(void)
+{
+	struct kobject *kobj = kset_find_obj(THIS_MODULE->mkobj.kobj.kset, "dm_scaled");
+	struct module *mod;
+
+	if (!kobj)
+		return;
+	mod = container_of(kobj, struct module_kobject, kobj)->mod;
+	if (mod)
+		test_module_text(mod, &fault_start, &fault_end);
+	kobject_put(kobj);
+}
+
 static int __init fault_init(void)
 {
 	int r;
@@ -239,6 +256,7 @@ static int __init fault_init(void)
 	r = register_module_notifier(&fault_modules);
 	if (r)
 		return r;
+	fault_find_module();
 	r = register_kprobes(fault_probes, ARRAY_SIZE(fault_probes));
 	if (r) {
 		pr_err("Cannot set the probes: error %d\n", r);
@@ -263,8 +281,7 @@ static void __exit fault_exit(void)
 	unregister_kprobes(fault_probes, ARRAY_SIZE(fault_probes));
 	unregister_module_notifier(&fault_modules);
 	debugfs_remove(fault_dir);
-	/* Held for the name, which is printed with each fault. */
-	dput(fail_callers.dname);
+	test_release_fault_attr(&fail_callers);
 }
 
 module_init(fault_init);

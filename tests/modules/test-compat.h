@@ -7,6 +7,7 @@
 
 #include <linux/blkdev.h>
 #include <linux/err.h>
+#include <linux/fault-inject.h>
 #include <linux/file.h>
 #include <linux/hrtimer.h>
 #include <linux/module.h>
@@ -137,6 +138,22 @@ static inline void test_module_text(const struct module *mod, u64 *start, u64 *e
 	*end = *start + mod->core_layout.text_size;
 #endif
 }
+
+#if DM_SCALED_HAVE_PCPU_ALLOC_NOPROF
+#define TEST_PCPU_ALLOC			"pcpu_alloc_noprof"
+#else
+#define TEST_PCPU_ALLOC			"pcpu_alloc"
+#endif
+
+#ifdef CONFIG_FAULT_INJECTION
+/* It holds its folder for the name, which is printed with each fault, if it has no copy of it. */
+static inline void test_release_fault_attr(struct fault_attr *attr)
+{
+#ifndef FAULT_ATTR_DNAME_LEN
+	dput(attr->dname);
+#endif
+}
+#endif
 
 static inline void test_set_read_only(struct block_device *bdev, bool read_only)
 {
