@@ -91,6 +91,10 @@ kernel_source()
 # shellcheck disable=SC2034
 newer_kernels='6.12 7.3'
 
+# The test kernel of tests/vm/kernel that is compiled from a later release's sources, too: VARIANT-SERIES.
+# shellcheck disable=SC2034
+newer_debug=debug-7.3
+
 # What kind of kernel a version is: a variant of tests/vm/kernel, rt, or stock.
 kernel_variant()
 {
