@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Checks /etc/dm-scaledtab, and activates what is in it.
-#include "../common/version.h"
+#include "../common/command_line.h"
 #include "activation.h"
-
-#include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <exception>
@@ -111,7 +109,7 @@ int stop(const Options &options)
 	return failed;
 }
 
-using Command = int (*)(const Options &);
+using Command = dmsc::Command<Options>;
 
 // Sets which command was given, when the line is parsed.
 void add_commands(CLI::App &app, Options &options, Command &command)
@@ -151,22 +149,8 @@ void add_commands(CLI::App &app, Options &options, Command &command)
 
 int main(int argc, char **argv)
 {
-	try {
-		CLI::App app(
-			"Devices in /etc/dm-scaledtab, which the start of the machine activates");
-		app.set_version_flag("--version", dmsc::version("dmsc-tab"));
-		Options options;
-		Command command = nullptr;
-
-		add_commands(app, options, command);
-		try {
-			app.parse(argc, argv);
-		} catch (const CLI::ParseError &error) {
-			return app.exit(error) == 0 ? 0 : 2;
-		}
-		return command(options);
-	} catch (const std::exception &error) {
-		std::cerr << "dmsc-tab: " << error.what() << std::endl;
-		return 2;
-	}
+	return dmsc::run_command(
+		argc, argv, "dmsc-tab",
+		"Devices in /etc/dm-scaledtab, which the start of the machine activates",
+		add_commands);
 }

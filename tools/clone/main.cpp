@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Shows, checks, converts and repairs the metadata devices of clones.
 #include "../common/clone_metadata.h"
-#include "../common/version.h"
+#include "../common/command_line.h"
 #include "stock.h"
 
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
-#include <exception>
 #include <iostream>
 #include <string>
 #include <utility>
@@ -119,7 +117,7 @@ int repair(const Options &options)
 	return 0;
 }
 
-using Command = int (*)(const Options &);
+using Command = dmsc::Command<Options>;
 
 // Sets which command was given, when the line is parsed.
 void add_commands(CLI::App &app, Options &options, Command &command)
@@ -152,21 +150,7 @@ void add_commands(CLI::App &app, Options &options, Command &command)
 
 int main(int argc, char **argv)
 {
-	try {
-		CLI::App app("Metadata devices of clones; for devices that are not in use");
-		app.set_version_flag("--version", dmsc::version("dmsc-clone"));
-		Options options;
-		Command command = nullptr;
-
-		add_commands(app, options, command);
-		try {
-			app.parse(argc, argv);
-		} catch (const CLI::ParseError &error) {
-			return app.exit(error) == 0 ? 0 : 2;
-		}
-		return command(options);
-	} catch (const std::exception &error) {
-		std::cerr << "dmsc-clone: " << error.what() << std::endl;
-		return 2;
-	}
+	return dmsc::run_command(argc, argv, "dmsc-clone",
+				 "Metadata devices of clones; for devices that are not in use",
+				 add_commands);
 }
