@@ -60,11 +60,12 @@ snapshots()
 # Without memory for an exception its snapshot is invalid, which the log gives as the reason.
 lost_exceptions()
 {
-	# At least 512 chunks each, with an allocation that must not fail: that none of them does is out of the question.
+	# Without memory a group of exceptions does not grow, and each exception beside it takes the memory that its pending
+	# exception has brought: of that, what idle pending exceptions keep is not enough for the 512 chunks of the last one.
 	snapshots 8 16 64
 	log_mark
-	# No interval: if the allocations of an exception are as many, it is always the same one that fails.
-	faults fail_callers probability=10 wait=Y
+	# All of them: with some of them only, a snapshot of two groups may have all its chunks before one fails.
+	faults fail_callers probability=100 wait=Y
 	checker_start --load $model --save $model --snapshot /dev/mapper/snap0 --snapshot /dev/mapper/snap1 \
 		--snapshot /dev/mapper/snap2 --hang-timeout 100 --allow-snapshot-invalid
 	for name in snap0 snap1 snap2; do
