@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Checks /etc/dm-scaledtab, and activates what is in it.
 #include "../common/command_line.h"
+#include "../common/device_number.h"
+#include "../tab/use.h"
 #include "activation.h"
 
-#include <algorithm>
 #include <exception>
-#include <fstream>
 #include <iostream>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace
@@ -21,13 +22,18 @@ struct Options {
 	bool initrd = false;
 };
 
-dmsc::Tab read_tab(const Options &options)
+dmsc::Tab tab_of(const Options &options)
 {
-	std::ifstream in(options.file);
+	auto tab = dmsc::read_tab(options.file);
 
-	if (!in)
+	if (!tab)
 		throw std::runtime_error(options.file + ": there is no such file");
-	return dmsc::Tab(in);
+	tab->check_paths([](const std::string &path) {
+		const auto number = dmsc::number_at(path);
+
+		return number ? dmsc::to_string(*number) : "";
+	});
+	return std::move(*tab);
 }
 
 // FILE:LINE: 'NAME': WHAT
@@ -40,36 +46,33 @@ void complain(const Options &options, const dmsc::TabLine &line, const std::stri
 int check(const Options &options)
 {
 	int wrong = 0;
-	const auto tab = read_tab(options);
+	const auto tab = tab_of(options);
 
 	for (const auto &line : tab.lines()) {
-		if (line.error.empty())
-			continue;
-		complain(options, line, line.error);
-		wrong = 1;
+		if (!line.error.empty()) {
+			complain(options, line, line.error);
+			wrong = 1;
+		}
+		for (const auto &device : line.devices())
+			if (dmsc::is_unstable(device))
+				complain(options, line,
+					 "warning: " + device +
+						 " may be another device after the next start: "
+						 "/dev/disk/by-id/... and PARTUUID=... stay");
 	}
 	return wrong;
-}
-
-// Those that are activated when the machine starts, or in the initramfs.
-std::vector<const dmsc::TabLine *> chosen(const dmsc::Tab &tab, const Options &options)
-{
-	auto lines = tab.in_order();
-
-	std::erase_if(lines, [&](const dmsc::TabLine *line) {
-		return line->options.no_auto || (options.initrd && !line->options.initrd);
-	});
-	return lines;
 }
 
 int start(const Options &options)
 {
 	int failed = 0;
-	const auto tab = read_tab(options);
+	const auto tab = tab_of(options);
 	std::vector<const dmsc::TabLine *> lines;
 
 	if (options.all || options.initrd)
-		lines = chosen(tab, options);
+		lines = tab.in_order([&](const dmsc::TabLine &line) {
+			return !line.options.no_auto && (!options.initrd || line.options.initrd);
+		});
 	else if (const auto *line = tab.find(options.name))
 		lines.push_back(line);
 	else
@@ -91,7 +94,7 @@ int stop(const Options &options)
 	std::vector<std::string> names;
 
 	if (options.all) {
-		const auto tab = read_tab(options);
+		const auto tab = tab_of(options);
 
 		for (const auto *line : tab.in_order())
 			names.insert(names.begin(), line->name);

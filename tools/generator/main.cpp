@@ -33,24 +33,27 @@ int main(int argc, char **argv)
 
 	try {
 		const auto path = from_environment("DM_SCALED_TAB", dmsc::kTabPath);
-		std::ifstream in(path);
 
 		if (argc != 2 && argc != 4) {
 			std::cerr << "usage: dm-scaled-generator FOLDER [FOLDER FOLDER]\n";
 			return 2;
 		}
-		if (!in)
-			return 0; // there is no such file: nothing to do
 
-		const dmsc::Tab tab(in);
+		const auto tab = dmsc::read_tab(path);
 
-		for (const auto &line : tab.lines())
+		if (!tab)
+			return 0;
+		for (const auto &line : tab->lines())
 			if (!line.error.empty())
 				complain(by_hand, path + ":" + std::to_string(line.number) + ": " +
 							  line.error);
-		dmsc::write_units(tab, path, argv[1],
-				  from_environment("SYSTEMD_IN_INITRD", "0") == "1");
-		return 0;
+
+		const auto errors = dmsc::write_units(
+			*tab, path, argv[1], from_environment("SYSTEMD_IN_INITRD", "0") == "1");
+
+		for (const auto &error : errors)
+			complain(by_hand, error);
+		return errors.empty() ? 0 : 1;
 	} catch (const std::exception &error) {
 		complain(by_hand, error.what());
 		return 1;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "units.h"
 
-#include "unit_name.h"
+#include "../tab/unit_name.h"
 
 #include <algorithm>
 #include <fstream>
@@ -16,6 +16,7 @@ namespace
 
 constexpr const char *kTarget = "dm-scaled.target";
 constexpr const char *kRemoteTarget = "remote-fs.target";
+constexpr const char *kDropIn = "40-dm-scaled.conf";
 
 std::string unit_of(const TabLine &line)
 {
@@ -27,6 +28,12 @@ std::string device_unit(const std::string &path)
 	return escape_path(path) + ".device";
 }
 
+// What prepares a device and is done when others may use it.
+std::string prepared(const std::string &path)
+{
+	return "blockdev@" + escape_path(path) + ".target";
+}
+
 // What systemd needs to know of a line.
 class Unit
 {
@@ -36,7 +43,7 @@ public:
 		if (!line.error.empty())
 			return; // fails at once, and says why
 		for (const auto &device : line.devices())
-			bind(device_unit(device));
+			bind(device);
 		for (const auto *other : tab.before(line)) {
 			const auto devices = line.devices();
 
@@ -50,7 +57,7 @@ public:
 
 	[[nodiscard]] std::string text(const std::string &source) const
 	{
-		const auto blockdev = "blockdev@" + escape_path(line_.node()) + ".target";
+		const auto blockdev = prepared(line_.node());
 		std::ostringstream out;
 
 		out << "# Made by dm-scaled-generator from line " << line_.number << " of "
@@ -71,11 +78,16 @@ public:
 		// snapshots, and mounts by UUID are gone when it is removed.
 		if (is_waited_for())
 			out << " local-fs-pre.target";
-		// What the initramfs has activated is in use until the very end.
+		// What the initramfs has activated is in use until the very end. Others are stopped
+		// with their device, if that goes without them, so that they can be started again.
 		if (!line_.options.initrd)
-			out << " umount.target\nConflicts=umount.target";
-		out << "\n\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=dmsc-tab start "
-		    << line_.name << "\nExecStop=dmsc-tab stop " << line_.name << '\n';
+			out << " umount.target\nConflicts=umount.target\nStopPropagatedFrom="
+			    << device_unit(line_.node());
+		// An instance has a slice of its template otherwise, which is stopped at shutdown,
+		// and all in it.
+		out << "\n\n[Service]\nSlice=system.slice\nType=oneshot\nRemainAfterExit=yes\n"
+		    << "ExecStart=dmsc-tab start " << line_.name << "\nExecStop=dmsc-tab stop "
+		    << line_.name << '\n';
 		return out.str();
 	}
 
@@ -93,8 +105,8 @@ private:
 
 	void bind(const std::string &device)
 	{
-		binds_to_ += " " + device;
-		after_ += " " + device;
+		binds_to_ += " " + device_unit(device);
+		after_ += " " + device_unit(device) + " " + prepared(device);
 	}
 
 	const TabLine &line_;
@@ -125,38 +137,69 @@ void link(const std::filesystem::path &folder, const std::string &from, const ch
 	create_symlink("../" + to, path);
 }
 
-} // namespace
-
-void write_units(const Tab &tab, const std::string &source, const std::filesystem::path &folder,
-		 bool in_initrd)
+// The unit of a line, and how it is found.
+void write_line(const Tab &tab, const TabLine &line, const std::string &source,
+		const std::filesystem::path &folder)
 {
-	bool any = false;
+	const Unit unit(tab, line);
+	const auto device = device_unit(line.node());
 
-	for (const auto &line : tab.lines()) {
-		if (line.name.empty() || (in_initrd && !line.options.initrd))
-			continue;
+	write(folder / unit_of(line), unit.text(source));
+	// Whoever waits for the device starts it, and hears at once if that fails; loading
+	// a large snapshot takes its time.
+	link(folder, device, "requires", unit_of(line));
+	write(folder / (device + ".d") / kDropIn,
+	      "# Made by dm-scaled-generator\n[Unit]\nJobRunningTimeoutSec=infinity\n");
+	if (!line.options.no_auto)
+		link(folder, unit.target(), line.options.no_fail ? "wants" : "requires",
+		     unit_of(line));
+}
 
-		const Unit unit(tab, line);
-		const auto device = device_unit(line.node());
-
-		any = true;
-		write(folder / unit_of(line), unit.text(source));
-		// Whoever waits for the device starts it, and hears at once if that fails; loading
-		// a large snapshot takes its time.
-		link(folder, device, "requires", unit_of(line));
-		write(folder / (device + ".d") / "40-dm-scaled.conf",
-		      "# Made by dm-scaled-generator\n[Unit]\nJobRunningTimeoutSec=infinity\n");
-		if (!line.options.no_auto)
-			link(folder, unit.target(), line.options.no_fail ? "wants" : "requires",
-			     unit_of(line));
-	}
-	if (!any)
-		return;
+void write_target(const std::string &source, const std::filesystem::path &folder)
+{
 	write(folder / kTarget, "# Made by dm-scaled-generator\n[Unit]\nDescription=Devices of "
 				"dm-scaledtab\nDocumentation=man:dm-scaledtab(5)\n"
 				"SourcePath=" +
 					source + "\n");
 	link(folder, "sysinit.target", "wants", kTarget);
+}
+
+// LVM's blkdeactivate removes what nobody has mounted: while an origin is still in use, its
+// snapshots. It cannot be given an order: it comes after iscsi.service, so after the network, and
+// thus after local file systems, which come after our devices.
+void keep_snapshots(const std::filesystem::path &folder)
+{
+	write(folder / "blk-availability.service.d" / kDropIn,
+	      "# Made by dm-scaled-generator: blkdeactivate would remove snapshots of origins in "
+	      "use."
+	      "\n[Service]\nExecStop=\nExecStop=true\n");
+}
+
+} // namespace
+
+std::vector<std::string> write_units(const Tab &tab, const std::string &source,
+				     const std::filesystem::path &folder, bool in_initrd)
+{
+	std::vector<const TabLine *> lines;
+	std::vector<std::string> errors;
+
+	for (const auto &line : tab.lines())
+		if (!line.name.empty() && (!in_initrd || line.options.initrd))
+			lines.push_back(&line);
+	if (lines.empty())
+		return errors;
+	write_target(source, folder);
+	if (std::ranges::any_of(lines,
+				[](const TabLine *line) { return !line->snapshots_of().empty(); }))
+		keep_snapshots(folder);
+	for (const auto *line : lines) {
+		try {
+			write_line(tab, *line, source, folder);
+		} catch (const std::exception &error) {
+			errors.push_back("unit of '" + line->name + "': " + error.what());
+		}
+	}
+	return errors;
 }
 
 } // namespace dmsc

@@ -6,13 +6,16 @@
 #include "../tab/tab.h"
 
 #include <filesystem>
+#include <string>
+#include <vector>
 
 namespace dmsc
 {
 
-// Writes them. In the initramfs only those of devices that are to be activated there.
-void write_units(const Tab &tab, const std::string &source, const std::filesystem::path &folder,
-		 bool in_initrd);
+// Writes them. In the initramfs only those of devices that are to be activated there. Returns what
+// could not be written of single lines.
+std::vector<std::string> write_units(const Tab &tab, const std::string &source,
+				     const std::filesystem::path &folder, bool in_initrd);
 
 } // namespace dmsc
 

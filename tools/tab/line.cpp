@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "line.h"
 
+#include "unit_name.h"
+#include "use.h"
+
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -21,6 +24,11 @@ constexpr std::string_view kDigits = "0123456789";
 constexpr std::string_view kNameCharacters =
 	"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789#+-.:=@_";
 constexpr std::size_t kMaxName = 127;
+// Of a unit's name, and of a file's. The longest that are made of a device's name and of a path are
+// folder dev-mapper-NAME.device.requires and unit blockdev@PATH.target.
+constexpr std::size_t kMaxUnitName = 255;
+constexpr std::size_t kAroundName = 27;
+constexpr std::size_t kAroundPath = 16;
 constexpr std::uint64_t kMaxUnit = 2097152; // sectors of a chunk or a region
 constexpr std::uint64_t kMinRegion = 8;
 
@@ -94,6 +102,10 @@ void check_name(std::string_view name)
 		throw Wrong("field 1, " + quoted(name) +
 			    ": must be the name of a device, at most 127 letters, digits and "
 			    "characters of #+-.:=@_, not - first");
+	if (escape_name(name).size() + kAroundName > kMaxUnitName)
+		throw Wrong("field 1, " + quoted(name) +
+			    ": is too long for the name of a unit, in which each of #+-=@ has "
+			    "four characters");
 }
 
 TabOptions parse_options(std::string_view text)
@@ -123,14 +135,6 @@ TabOptions parse_options(std::string_view text)
 		text.remove_prefix(std::min(option.size() + 1, text.size()));
 	}
 	return options;
-}
-
-bool is_device_number(std::string_view word)
-{
-	const auto colon = word.find(':');
-
-	return colon != std::string_view::npos && number_in(word.substr(0, colon)) &&
-	       number_in(word.substr(colon + 1));
 }
 
 // The path that udev makes for a tag, as in fstab(5); else what it was.
@@ -167,6 +171,8 @@ std::string device_in(const std::string &word, const std::string &what)
 	     path.find("/./") != std::string::npos || path.find("/../") != std::string::npos ||
 	     path.ends_with("/.") || path.ends_with("/..")))
 		throw Wrong(what + ": must be a path without //, /./ and /../");
+	if (path.starts_with("/dev/") && escape_path(path).size() + kAroundPath > kMaxUnitName)
+		throw Wrong(what + ": is too long for the name of a unit");
 	return path;
 }
 
@@ -313,9 +319,8 @@ TabRow parse_row(std::span<const std::string> words)
 	return row;
 }
 
-void parse_rows(TabLine &line)
+void parse_rows(TabLine &line, std::span<const std::string> words)
 {
-	const std::span<const std::string> words(line.words);
 	std::uint64_t end = 0;
 
 	for (std::size_t at = 0;;) {
@@ -348,13 +353,12 @@ void parse(TabLine &line, std::string_view text)
 
 	const auto options = take_word(text);
 
-	line.words = split(text, true);
 	// Before options, which may be what is missing.
 	if (options.empty() || role_of(options) != Role::other || number_in(options))
 		throw Wrong("field 2, " + quoted(options) +
 			    ": must be options, such as nofail, or - for none; the table follows");
 	line.options = parse_options(options);
-	parse_rows(line);
+	parse_rows(line, split(text, true));
 }
 
 } // namespace
@@ -367,13 +371,12 @@ std::optional<TabLine> parse_tab_line(std::size_t number, std::string_view text)
 	if (text.empty() || text.front() == '#')
 		return std::nullopt;
 	line.number = number;
+	line.words = split(text, true);
+	std::ranges::transform(line.words, line.words.begin(), expand_tag);
 	try {
 		parse(line, text);
 	} catch (const Wrong &wrong) {
 		line.error = wrong.what();
-		// All of them, as what is wrong may be where they begin.
-		line.words = split(text, true);
-		std::ranges::transform(line.words, line.words.begin(), expand_tag);
 	}
 	return line;
 }

@@ -2,10 +2,16 @@
 #include "tab.h"
 
 #include "line.h"
+#include "use.h"
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
+#include <fstream>
+#include <iterator>
 #include <map>
+#include <stdexcept>
+#include <system_error>
 #include <utility>
 
 namespace dmsc
@@ -46,22 +52,6 @@ std::vector<std::string> first_devices(const TabLine &line, Wanted wanted)
 	for (const auto &row : line.rows)
 		if (wanted(row.role()))
 			add_once(all, row.arguments.front());
-	return all;
-}
-
-// Devices that it writes on its own account, and that are of no use to anybody else.
-std::vector<std::string> own_devices(const TabLine &line)
-{
-	std::vector<std::string> all;
-
-	for (const auto &row : line.rows) {
-		if (row.role() == Role::snapshot || row.role() == Role::merge) {
-			all.push_back(row.arguments[1]);
-		} else if (row.role() == Role::clone) {
-			all.push_back(row.arguments[0]);
-			all.push_back(row.arguments[1]);
-		}
-	}
 	return all;
 }
 
@@ -127,10 +117,28 @@ Tab::Tab(std::istream &in)
 	for (std::size_t number = 1; std::getline(in, text); number++)
 		if (auto line = parse_tab_line(number, text))
 			lines_.push_back(std::move(*line));
+	if (in.bad())
+		throw std::runtime_error("cannot be read to its end");
 	check_names();
 	check_devices();
 	check_origins();
 	check_order();
+	check_options();
+}
+
+std::optional<Tab> read_tab(const std::string &path)
+{
+	std::ifstream in(path);
+
+	if (!in && errno == ENOENT)
+		return std::nullopt;
+	if (!in)
+		throw std::system_error(errno, std::generic_category(), path);
+	try {
+		return Tab(in);
+	} catch (const std::runtime_error &error) {
+		throw std::runtime_error(path + ": " + error.what());
+	}
 }
 
 const TabLine *Tab::find(std::string_view name) const
@@ -183,6 +191,58 @@ std::vector<const TabLine *> Tab::in_order() const
 	return order;
 }
 
+std::vector<const TabLine *>
+Tab::in_order(const std::function<bool(const TabLine &)> &is_chosen) const
+{
+	auto lines = in_order();
+	std::vector<const TabLine *> needed;
+
+	// From the end, so that those before a line are still to come.
+	std::ranges::reverse(lines);
+	for (const auto *line : lines) {
+		if (!is_chosen(*line) && std::ranges::find(needed, line) == needed.end())
+			continue;
+
+		const auto before_it = before(*line);
+
+		needed.push_back(line);
+		needed.insert(needed.end(), before_it.begin(), before_it.end());
+	}
+	std::erase_if(lines, [&](const TabLine *line) {
+		return std::ranges::find(needed, line) == needed.end();
+	});
+	std::ranges::reverse(lines);
+	return lines;
+}
+
+void Tab::check_paths(const std::function<std::string(const std::string &)> &identify)
+{
+	std::map<std::string, const TabLine *> lines;
+	std::map<std::string, std::string> paths;
+
+	for (auto &line : lines_) {
+		if (!line.error.empty())
+			continue;
+
+		auto origins = line.origins();
+
+		std::ranges::copy(line.snapshots_of(), std::back_inserter(origins));
+		for (const auto &path : origins) {
+			const auto identity = identify(path);
+			const auto &first = paths.try_emplace(identity, path).first->second;
+			const auto *other = lines.try_emplace(identity, &line).first->second;
+
+			if (!identity.empty() && first != path && line.error.empty())
+				line.error.append(path)
+					.append(": is the same device as ")
+					.append(first)
+					.append(": must be the path that ")
+					.append(in_line(*other))
+					.append(" has");
+		}
+	}
+}
+
 void Tab::check_names()
 {
 	std::map<std::string, std::size_t> seen;
@@ -201,30 +261,29 @@ void Tab::check_names()
 
 void Tab::check_devices()
 {
-	std::map<std::string, const TabLine *> owners;
+	struct User {
+		const TabLine *line;
+		Use use;
+	};
+
+	std::multimap<std::string, User> users;
 
 	for (auto &line : lines_) {
 		if (!line.error.empty())
 			continue;
-		for (const auto &device : own_devices(line)) {
-			const auto [first, is_new] = owners.try_emplace(device, &line);
+		for (const auto &row : line.rows) {
+			for (const auto &wanted : uses_of(row)) {
+				const auto [first, last] = users.equal_range(wanted.device);
+				const auto found = std::find_if(first, last, [&](const auto &user) {
+					return clash(wanted.use, user.second.use);
+				});
 
-			if (!is_new)
-				line.error = device + ": must be a device of its own: " +
-					     in_line(*first->second) + " has it as a COW, " +
-					     "metadata or destination device";
-		}
-	}
-	for (auto &line : lines_) {
-		if (!line.error.empty())
-			continue;
-		for (const auto &device : line.origins()) {
-			const auto owner = owners.find(device);
-
-			if (owner != owners.end())
-				line.error = device +
-					     ": must not be an origin: " + in_line(*owner->second) +
-					     " has it as a COW, metadata or destination device";
+				if (found != last && line.error.empty())
+					line.error =
+						describe_clash(wanted, in_line(*found->second.line),
+							       found->second.use);
+				users.insert({wanted.device, {&line, wanted.use}});
+			}
 		}
 	}
 }
@@ -260,6 +319,26 @@ void Tab::check_origins()
 					     above->second->origins().front() +
 					     ": only its snapshots see what is written to '" +
 					     above->second->name + "'";
+		}
+	}
+}
+
+// What has to be active before is there no later, and in the initramfs, too.
+void Tab::check_options()
+{
+	for (auto &line : lines_) {
+		for (const auto *other : before(line)) {
+			const char *missing = nullptr;
+
+			if (other->options.net_device && !line.options.net_device)
+				missing = "_netdev";
+			else if (line.options.initrd && !other->options.initrd)
+				missing = "x-initrd.attach";
+			if (missing == nullptr || !line.error.empty())
+				continue;
+			line.error = "field 2: '" + line.name + "' and " + in_line(*other) +
+				     ", which has to be active before, must both have " + missing +
+				     ", or neither";
 		}
 	}
 }

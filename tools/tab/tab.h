@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <istream>
 #include <optional>
 #include <string>
@@ -43,13 +44,14 @@ struct TabOptions {
 	bool initrd = false;
 };
 
-// Also of a line that is wrong: then what was understood of it, and all its words.
+// Also of a line that is wrong, on its own or beside others: it may be a snapshot of whatever
+// device its words mean.
 struct TabLine {
 	std::size_t number = 0;
 	std::string name; // empty: not even that is usable
 	TabOptions options;
 	std::vector<TabRow> rows;
-	std::vector<std::string> words; // behind the options
+	std::vector<std::string> words; // all, with the paths that tags stand for
 	std::string error;
 
 	// Paths, each once, in the order in which they appear.
@@ -63,7 +65,13 @@ struct TabLine {
 class Tab
 {
 public:
+	// Throws std::runtime_error if the file cannot be read to its end: what follows might be a
+	// snapshot.
 	explicit Tab(std::istream &in);
+
+	// Has each origin be called by one path, as order is a matter of paths. "identify" gives
+	// what all paths of a device have in common, or nothing if there is no device.
+	void check_paths(const std::function<std::string(const std::string &)> &identify);
 
 	[[nodiscard]] const std::vector<TabLine> &lines() const { return lines_; }
 	// Nothing if there is no such line.
@@ -73,15 +81,22 @@ public:
 	[[nodiscard]] std::vector<const TabLine *> before(const TabLine &line) const;
 	// All lines that have a name, each behind those that have to be active before.
 	[[nodiscard]] std::vector<const TabLine *> in_order() const;
+	// Of these those that are chosen, and what has to be active before them.
+	[[nodiscard]] std::vector<const TabLine *>
+	in_order(const std::function<bool(const TabLine &)> &is_chosen) const;
 
 private:
 	void check_names();
 	void check_devices();
 	void check_origins();
+	void check_options();
 	void check_order();
 
 	std::vector<TabLine> lines_;
 };
+
+// Nothing: there is no such file. Throws std::runtime_error if it cannot be read.
+std::optional<Tab> read_tab(const std::string &path);
 
 } // namespace dmsc
 

@@ -52,6 +52,12 @@ right 'top - origin-scaled /dev/mapper/data' "$data" 'topsnap - snapshot-scaled 
 for name in control . .. -a a/b a,b 'ä' "$(printf 'a%.0s' {1..128})"; do
 	wrong "field 1, '$name': must be the name of a device" "$name - origin-scaled /dev/x"
 done
+# Units have longer names, as systemd writes some characters with four: 50 are not too many, and 51 are.
+right "$(printf 'a%.0s' {1..28})$(printf -- '-%.0s' {1..50}) - origin-scaled /dev/x"
+wrong "field 1, 'a+-+': is too long for the name of a unit" "$(printf 'a%.0s' {1..28})$(printf -- '-%.0s' {1..51}) - 0 8 error"
+right "x - origin-scaled /dev/$(printf 'a%.0s' {1..235})"
+wrong "argument 1 of origin-scaled, '/dev/a+': is too long for the name of a unit" \
+	"x - origin-scaled /dev/$(printf 'a%.0s' {1..236})"
 wrong "field 1, 'data': must be another name: line 1 has it already" "$data" 'data - origin-scaled /dev/y'
 wrong "field 2, 'origin-scaled': must be options" 'data origin-scaled /dev/vg/data'
 wrong "field 2, '0': must be options" 'data 0 8 linear /dev/x 0'
@@ -118,9 +124,43 @@ wrong "/dev/vg/data: must have one origin or merge: 'data' in line 1" "$data" \
 	'm - merge-scaled /dev/vg/data /dev/vg/cow P 8'
 wrong "/dev/mapper/data: must be the device below 'data' in line 1, /dev/vg/data" "$data" \
 	's - snapshot-scaled /dev/mapper/data /dev/vg/cow P 8'
+wrong "/dev/vg/cow: must not be an origin: 'snap' in line 1 has it as a COW" "$snap" \
+	'more - snapshot-scaled /dev/vg/cow /dev/y P 8'
+wrong "/dev/y: must not be an origin: 'c' in line 1 has it as the destination" 'c - clone-scaled /dev/x /dev/y /dev/z 8' \
+	's - snapshot-scaled /dev/y /dev/k N 8'
+wrong "/dev/vg/data: must be a device of its own: 'data' in line 1 has it as an origin" "$data" \
+	's - snapshot-scaled /dev/y /dev/vg/data P 8'
+wrong "/dev/x: must be a device of its own: 's' in line 1 has it as an origin" 's - snapshot-scaled /dev/x /dev/x P 8'
+wrong "/dev/vg/data: must not be part of another device: 'data' in line 1 has it as an origin, and its snapshots" \
+	"$data" 'x - 0 8 linear /dev/vg/data 0'
+wrong "/dev/vg/data: must not be part" 'a - 0 8 thin-pool /dev/k /dev/l 128 0' "$snap" 'x - 0 8 crypt null - 0 /dev/vg/data 0'
+wrong "/dev/vg/cow: must not be part of another device: 'snap' in line 1" "$snap" 'x - 0 8 linear /dev/vg/cow 0'
+right 'c - clone-scaled /dev/x /dev/y /dev/vg/data 8' "$data" "$snap" 'x - 0 8 linear /dev/y 8' 'y - 0 8 linear /dev/y 16'
+wrong "field 2: 'data' and 'snap' in line 1, which has to be active before, must both have _netdev" \
+	'snap _netdev snapshot-scaled /dev/vg/data /dev/vg/cow P 8' "$data"
+wrong "field 2: 'x' and 'low' in line 1, which has to be active before, must both have _netdev" \
+	'low _netdev 0 8 linear /dev/y 0' 'x - origin-scaled /dev/mapper/low'
+right 'x _netdev origin-scaled /dev/mapper/low' 'low - 0 8 linear /dev/y 0'
+wrong "field 2: 'data' and 'snap' in line 1, which .*, must both have x-initrd.attach" "$snap" \
+	'data x-initrd.attach origin-scaled /dev/vg/data'
+right "$data" 'snap x-initrd.attach snapshot-scaled /dev/vg/data /dev/vg/cow P 8'
 wrong 'must not stand on itself' 'data - origin-scaled /dev/mapper/data'
 printf '%s\n' "$data" 's - snapshot-scaled /dev/vg/data /dev/mapper/data P 8' > "$file"
 [[ $("$tab" check --file "$file" 2>&1 | grep -c 'must not stand on itself') == 2 ]] || fail "a circle of two"
+
+# --- names that change are no fault
+
+printf '%s\n' 'x - origin-scaled /dev/sdb1' 'y - snapshot-scaled /dev/sdb1 /dev/sd/cow P 8' > "$file"
+[[ $("$tab" check --file "$file" 2>&1) == "$file:1: 'x': warning: /dev/sdb1 may be another device after the next start"*"
+$file:2: 'y': warning: /dev/sdb1 may be"* ]] || fail "no warning"
+for device in /dev/sda /dev/vdb /dev/xvda1 /dev/nvme0n1p2 /dev/mmcblk0 /dev/loop0; do
+	echo "x - origin-scaled $device" > "$file"
+	[[ $("$tab" check --file "$file" 2>&1) == *warning* ]] || fail "no warning: $device"
+done
+for device in /dev/vg/sda /dev/mapper/sda /dev/disk/by-id/nvme-1 /dev/md/data; do
+	echo "x - origin-scaled $device" > "$file"
+	[[ ! $("$tab" check --file "$file" 2>&1) ]] || fail "a warning: $device"
+done
 
 # --- units
 
@@ -144,7 +184,8 @@ units()
 	find . -type l -printf '%P -> %l\n' | LC_ALL=C sort
 	for unit in *.service; do
 		echo "$unit"
-		grep -E '^(BindsTo|Requires|Wants|After|Before|Conflicts|Exec)' "$unit"
+		grep -E '^(BindsTo|Requires|Wants|After|Before|Conflicts|StopPropagatedFrom|Exec)' "$unit"
+		grep -q '^Slice=system.slice$' "$unit" || fail "$unit is stopped with the slice of its template"
 	done
 }
 
@@ -162,23 +203,25 @@ sysinit.target.wants/dm-scaled.target -> ../dm-scaled.target
 dm-scaled@data.service
 BindsTo=dev-vg-data.device
 Wants=blockdev@dev-mapper-data.target local-fs-pre.target dm-scaled@data\x2dold.service
-After=systemd-udevd-kernel.socket dev-vg-data.device dm-scaled@data\x2dold.service
+After=systemd-udevd-kernel.socket dev-vg-data.device blockdev@dev-vg-data.target dm-scaled@data\x2dold.service
 Before=blockdev@dev-mapper-data.target dm-scaled.target local-fs-pre.target umount.target
 Conflicts=umount.target
+StopPropagatedFrom=dev-mapper-data.device
 ExecStart=dmsc-tab start data
 ExecStop=dmsc-tab stop data
 dm-scaled@data\x2dold.service
 BindsTo=dev-vg-data.device dev-disk-by\x2did-wwn\x2d0x5\x2dpart1.device
 Wants=blockdev@dev-mapper-data\x2dold.target
-After=systemd-udevd-kernel.socket dev-vg-data.device dev-disk-by\x2did-wwn\x2d0x5\x2dpart1.device
+After=systemd-udevd-kernel.socket dev-vg-data.device blockdev@dev-vg-data.target dev-disk-by\x2did-wwn\x2d0x5\x2dpart1.device blockdev@dev-disk-by\x2did-wwn\x2d0x5\x2dpart1.target
 Before=blockdev@dev-mapper-data\x2dold.target umount.target
 Conflicts=umount.target
+StopPropagatedFrom=dev-mapper-data\x2dold.device
 ExecStart=dmsc-tab start data-old
 ExecStop=dmsc-tab stop data-old
 dm-scaled@root.service
 BindsTo=dev-vg-root.device
 Wants=blockdev@dev-mapper-root.target local-fs-pre.target
-After=systemd-udevd-kernel.socket dev-vg-root.device
+After=systemd-udevd-kernel.socket dev-vg-root.device blockdev@dev-vg-root.target
 Before=blockdev@dev-mapper-root.target dm-scaled.target local-fs-pre.target
 ExecStart=dmsc-tab start root
 ExecStop=dmsc-tab stop root
@@ -186,9 +229,10 @@ dm-scaled@top.service
 BindsTo=dev-mapper-data.device dev-vg-more.device
 Requires=dm-scaled@data.service
 Wants=blockdev@dev-mapper-top.target
-After=systemd-udevd-kernel.socket remote-fs-pre.target dev-mapper-data.device dev-vg-more.device dm-scaled@data.service
+After=systemd-udevd-kernel.socket remote-fs-pre.target dev-mapper-data.device blockdev@dev-mapper-data.target dev-vg-more.device blockdev@dev-vg-more.target dm-scaled@data.service
 Before=blockdev@dev-mapper-top.target remote-fs.target umount.target
 Conflicts=umount.target
+StopPropagatedFrom=dev-mapper-top.device
 ExecStart=dmsc-tab start top
 ExecStop=dmsc-tab stop top
 dm-scaled@wrong.service
@@ -196,12 +240,45 @@ Wants=blockdev@dev-mapper-wrong.target local-fs-pre.target
 After=systemd-udevd-kernel.socket
 Before=blockdev@dev-mapper-wrong.target dm-scaled.target local-fs-pre.target umount.target
 Conflicts=umount.target
+StopPropagatedFrom=dev-mapper-wrong.device
 ExecStart=dmsc-tab start wrong
 ExecStop=dmsc-tab stop wrong
+END
+diff "$dir/units/blk-availability.service.d/40-dm-scaled.conf" - << 'END' || fail "blkdeactivate is not kept off"
+# Made by dm-scaled-generator: blkdeactivate would remove snapshots of origins in use.
+[Service]
+ExecStop=
+ExecStop=true
 END
 grep -q "^dm-scaled-generator: $file:6: origin-scaled has 0 arguments" "$dir/log" || fail "not said what is wrong"
 [[ $(units 1 | grep -c 'service$') == 3 && $(units 1) == *'dm-scaled@root.service'* ]] ||
 	fail "other devices in the initramfs: $(units 1)"
+
+# generator FILE FOLDER: sets "said"
+generator()
+{
+	local code=0
+
+	said=$(SYSTEMD_SCOPE='' DM_SCALED_TAB=$1 "$generator" "$2" 2>&1) || code=$?
+	return $code
+}
+
+# What is wrong with the unit of one line does not matter to the others.
+mkdir "$dir/more"
+echo "is in the way" > "$dir/more/dev-mapper-a.device.requires"
+printf '%s\n' 'a - 0 8 error' 'b - 0 8 error' > "$file"
+generator "$file" "$dir/more" && fail "nothing is wrong"
+[[ $said == "dm-scaled-generator: unit of 'a': "*requires* ]] || fail "said: $said"
+[[ -e $dir/more/dm-scaled@b.service && -e $dir/more/dm-scaled.target.requires/dm-scaled@b.service ]] || fail "no unit of b"
+[[ -e $dir/more/dm-scaled.target && -e $dir/more/sysinit.target.wants/dm-scaled.target ]] || fail "no target"
+[[ ! -e $dir/more/blk-availability.service.d ]] || fail "blkdeactivate is kept off without need"
+
+# What cannot be read may have any line.
+generator "$dir" "$dir/none" && fail "a folder was read"
+[[ $said == "dm-scaled-generator: $dir: cannot be read to its end" ]] || fail "said of a folder: $said"
+ln -s loop "$dir/loop"
+generator "$dir/loop" "$dir/none" && fail "a loop was read"
+[[ $said == "dm-scaled-generator: $dir/loop: Too many levels"* ]] || fail "said of a loop: $said"
 rm "$file"
 DM_SCALED_TAB=$file "$generator" "$dir/none" "$dir/none" "$dir/none"
 [[ ! -e $dir/none ]] || fail "units without a file"

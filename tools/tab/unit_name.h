@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // How systemd names units: "String Escaping for Inclusion in Unit Names" in systemd.unit(5).
-#ifndef DMSC_GENERATOR_UNIT_NAME_H
-#define DMSC_GENERATOR_UNIT_NAME_H
+#ifndef DMSC_TAB_UNIT_NAME_H
+#define DMSC_TAB_UNIT_NAME_H
 
 #include <string>
 #include <string_view>
@@ -15,4 +15,4 @@ std::string escape_path(std::string_view path);
 
 } // namespace dmsc
 
-#endif // DMSC_GENERATOR_UNIT_NAME_H
+#endif // DMSC_TAB_UNIT_NAME_H
