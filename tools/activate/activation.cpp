@@ -1,23 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "activation.h"
 
-#include "../common/cow_layout.h"
-#include "../common/device_number.h"
-#include "../common/little_endian.h"
+#include "../common/clone_layout.h"
+#include "../tab/use.h"
+#include "contents.h"
 #include "dmsetup.h"
 #include "lock.h"
 #include "messages.h"
 #include "suspended.h"
+#include "tables.h"
 #include "users.h"
 
 #include <algorithm>
-#include <array>
 #include <deque>
-#include <filesystem>
-#include <fstream>
-#include <iostream>
-#include <set>
-#include <sstream>
 #include <stdexcept>
 
 #include <sys/utsname.h>
@@ -28,155 +23,9 @@ namespace dmsc
 namespace
 {
 
-using Numbers = std::set<DeviceNumber>;
-using Tables = std::map<std::string, Targets>;
-
 std::string quoted(const std::string &name)
 {
 	return "'" + name + "'";
-}
-
-DeviceNumber device_at(const std::string &path)
-{
-	if (const auto number = number_at(path))
-		return *number;
-	throw std::runtime_error(
-		path + ": " +
-		(std::filesystem::exists(path) ? "is no block device" : "there is no such device"));
-}
-
-std::uint64_t sectors_of(const DeviceNumber &number)
-{
-	std::ifstream in("/sys/dev/block/" + to_string(number) + "/size");
-	std::uint64_t sectors = 0;
-
-	if (!(in >> sectors) || sectors == 0)
-		throw std::runtime_error("device " + to_string(number) + " has no size");
-	return sectors;
-}
-
-std::vector<std::string> words_of(const Target &target)
-{
-	std::istringstream in(target.params);
-	std::vector<std::string> words;
-
-	for (std::string word; in >> word;)
-		words.push_back(word);
-	return words;
-}
-
-// With numbers of devices, as the kernel shows it.
-Table table_of(const TabLine &line)
-{
-	Table table{.targets = {}, .read_only = line.options.read_only};
-
-	for (const auto &row : line.rows) {
-		Target target{.start = row.start.value_or(0),
-			      .length = row.length.value_or(0),
-			      .type = row.target,
-			      .params = ""};
-
-		for (const auto &argument : row.arguments)
-			target.params +=
-				(target.params.empty() ? "" : " ") +
-				(argument.starts_with("/dev/") ? to_string(device_at(argument))
-							       : argument);
-		// A clone is as large as its source; others as their origin.
-		if (!row.length)
-			target.length = sectors_of(
-				device_at(row.arguments[row.role() == Role::clone ? 2 : 0]));
-		table.targets.push_back(std::move(target));
-	}
-	return table;
-}
-
-// Features may have been changed by messages, and the COW device knows its chunks: of our own
-// targets the devices count, and whether a snapshot is persistent.
-bool is_same(const Target &wanted, const Target &shown)
-{
-	const auto role = role_of(wanted.type);
-	auto a = words_of(wanted);
-	auto b = words_of(shown);
-
-	if (wanted.start != shown.start || wanted.length != shown.length ||
-	    wanted.type != shown.type)
-		return false;
-	if (role != Role::other) {
-		const auto kept = devices_of(role);
-
-		if (a.size() < kept || b.size() < kept)
-			return false;
-		if (role == Role::snapshot && a.size() > kept && b.size() > kept &&
-		    (a[kept] == "N") != (b[kept] == "N"))
-			return false;
-		a.resize(kept);
-		b.resize(kept);
-	}
-	return a == b;
-}
-
-std::string text_of(const Targets &targets)
-{
-	std::string text;
-
-	for (const auto &target : targets)
-		text += (text.empty() ? "" : ", ") + std::to_string(target.start) + " " +
-			std::to_string(target.length) + " " + target.type + " " + target.params;
-	return text;
-}
-
-bool is_active(const Tables &tables, const std::string &name, const Table &table)
-{
-	const auto found = tables.find(name);
-
-	return found != tables.end() && std::ranges::equal(table.targets, found->second, is_same);
-}
-
-// Also if its devices are not there.
-bool is_active(const Tables &tables, const TabLine &line)
-{
-	if (!tables.contains(line.name))
-		return false;
-	try {
-		return is_active(tables, line.name, table_of(line));
-	} catch (const std::runtime_error &) {
-		return false;
-	}
-}
-
-// The first devices of targets with such roles.
-template <typename Wanted> Numbers first_devices(const Targets &targets, Wanted wanted)
-{
-	Numbers all;
-
-	for (const auto &target : targets) {
-		DeviceNumber number;
-		char colon = 0;
-		std::istringstream in(target.params);
-
-		if (wanted(target) && in >> number.major >> colon >> number.minor)
-			all.insert(number);
-	}
-	return all;
-}
-
-Numbers origins_of(const Targets &targets)
-{
-	return first_devices(targets,
-			     [](const Target &target) { return is_origin(role_of(target.type)); });
-}
-
-bool is_snapshot(const Target &target)
-{
-	return role_of(target.type) == Role::snapshot;
-}
-
-// Whether it will still be there after the next start.
-bool is_persistent(const Target &target)
-{
-	const auto words = words_of(target);
-
-	return words.size() > 2 && words[2] != "N";
 }
 
 // Active devices but this one that writes to one of those go through.
@@ -193,47 +42,163 @@ std::vector<std::string> active_origins(const Tables &tables, const Numbers &num
 	return names;
 }
 
+// By its path alone: it is what another line has as its origin, or what another line makes once it
+// is active. So it is not the origin that is to be activated now.
+bool is_elsewhere(const Tab &tab, const TabLine &line, const Tables &tables,
+		  const std::string &path)
+{
+	return std::ranges::any_of(tab.lines(), [&](const TabLine &other) {
+		const auto origins = other.origins();
+
+		return &other != &line && other.error.empty() &&
+		       (std::ranges::find(origins, path) != origins.end() ||
+			(other.node() == path && !tables.contains(other.name)));
+	});
+}
+
+// What the line is a snapshot of; if it is wrong, all that may be a device.
+std::vector<std::string> may_be_snapshot_of(const TabLine &line)
+{
+	std::vector<std::string> words;
+
+	if (line.error.empty())
+		return line.snapshots_of();
+	std::ranges::copy_if(line.words, std::back_inserter(words), [](const std::string &word) {
+		return word.find_first_of("/=") != std::string::npos;
+	});
+	return words;
+}
+
+void check_snapshot(const Tab &tab, const TabLine &line, const Tables &tables,
+		    const Numbers &origins, const TabLine &other)
+{
+	const auto where = "line " + std::to_string(other.number);
+	const auto missed = " would not see what is written to " + quoted(line.name);
+	const auto paths = may_be_snapshot_of(other);
+	const auto found = std::ranges::find_if(paths, [&](const std::string &path) {
+		const auto number = number_at(path);
+
+		return number ? origins.contains(*number) : !is_elsewhere(tab, line, tables, path);
+	});
+
+	if (!other.error.empty() && paths.empty())
+		throw std::runtime_error(where + " is wrong, and may be a snapshot, which" +
+					 missed + ": mend or remove it first: " + other.error);
+	if (found == paths.end())
+		return;
+
+	const auto is_there = number_at(*found).has_value();
+
+	if (!other.error.empty())
+		throw std::runtime_error(where + ", which has " + *found +
+					 (is_there ? "" : ", of which nothing is known,") +
+					 ", is wrong, and a snapshot" + missed +
+					 ": mend or remove it first: " + other.error);
+	if (!is_there)
+		throw std::runtime_error(
+			quoted(other.name) + " (" + where + ") is a snapshot of " + *found +
+			", which is not there, and may be another path of the same device; it" +
+			missed + ": must have the path of its origin's line, or be removed from " +
+			"the file");
+	if (!is_active(tables, other))
+		throw std::runtime_error(
+			"its snapshot " + quoted(other.name) + " (" + where +
+			") is not active, as its line has it, and" + missed +
+			": must be active before, or, if it is given up, be removed from the file");
+}
+
 // An origin's snapshots have to be active; whatever path their lines have for its device.
 void check_snapshots(const Tab &tab, const TabLine &line, const Tables &tables,
 		     const Numbers &origins)
 {
-	for (const auto &other : tab.lines()) {
-		const auto &paths = other.error.empty() ? other.snapshots_of() : other.words;
-		const auto has_it = [&](const std::string &path) {
-			const auto number =
-				path.starts_with("/dev/") ? number_at(path) : std::nullopt;
+	if (origins.empty())
+		return;
+	for (const auto &other : tab.lines())
+		if (&other != &line)
+			check_snapshot(tab, line, tables, origins, other);
+}
 
-			return number && origins.contains(*number);
-		};
-		const auto path = std::ranges::find_if(paths, has_it);
-		const auto where = " (line " + std::to_string(other.number) + ")";
+struct ActiveUse {
+	std::string name;
+	DeviceUse use;
+};
 
-		if (&other == &line || path == paths.end())
-			continue;
-		if (!other.error.empty())
-			throw std::runtime_error(
-				"line " + std::to_string(other.number) + ", which has " + *path +
-				", is wrong, and a snapshot would not see what is written to " +
-				quoted(line.name) + ": mend or remove it first: " + other.error);
-		if (!is_active(tables, other))
-			throw std::runtime_error(
-				"its snapshot " + quoted(other.name) + where +
-				" is not active, and would not see what is written to " +
-				quoted(line.name) +
-				": must be active before, or, if it is given "
-				"up, be removed from the file");
+std::vector<ActiveUse> active_uses(const Tables &tables)
+{
+	std::vector<ActiveUse> all;
+
+	for (const auto &[name, targets] : tables)
+		for (const auto &target : targets)
+			for (const auto &use : uses_of(row_of(target)))
+				all.push_back({name, use});
+	return all;
+}
+
+// Mapped devices may share those below, and the kernel does not mind. It minds two users of a COW
+// or metadata device, and says so better.
+void check_uses(const TabLine &line, const Table &table, const Tables &tables)
+{
+	const auto active = active_uses(tables);
+
+	for (std::size_t i = 0; i < table.targets.size(); i++) {
+		const auto named = uses_of(line.rows[i]);
+		const auto wanted = uses_of(row_of(table.targets[i]));
+
+		for (std::size_t j = 0; j < wanted.size(); j++) {
+			const auto &device = wanted[j].device;
+			const auto use = wanted[j].use;
+			const auto found = std::ranges::find_if(active, [&](const auto &other) {
+				const auto has = other.use.use;
+
+				return other.use.device == device && clash(use, has) &&
+				       !(is_owned(use) && is_owned(has));
+			});
+
+			if (found != active.end())
+				throw std::runtime_error(describe_clash(
+					named[j], quoted(found->name) + ", which is active,",
+					found->use.use));
+		}
 	}
 }
 
-// Something was copied to its COW device before. What is there is not ours to judge.
-bool has_snapshot(const std::string &cow)
+// A snapshot of what is above an origin would see no write to it, but those of an origin above
+// that.
+void check_below(const Tab &tab, const TabLine &line, const Tables &tables)
 {
-	std::ifstream in(cow, std::ios::binary);
-	std::array<char, 4> magic{};
+	for (const auto &path : line.snapshots_of()) {
+		const auto number = number_at(path).value_or(DeviceNumber{});
+		const auto name = mapped_name(number);
+		const auto found = tables.find(name);
+		const auto has_it = [&](const std::string &other) {
+			return number_at(other) == number;
+		};
 
-	in.read(magic.data(), magic.size());
-	return in &&
-	       load_little_endian(std::as_bytes(std::span(magic)), 0, magic.size()) == kCowMagic;
+		if (found == tables.end() || origins_of(found->second).empty() ||
+		    !active_origins(tables, {number}, line.name).empty() ||
+		    std::ranges::any_of(tab.lines(), [&](const TabLine &other) {
+			    return std::ranges::any_of(other.origins(), has_it);
+		    }))
+			continue;
+		throw std::runtime_error(path + ": must be the device below " + quoted(name) +
+					 ": only its snapshots see what is written to " +
+					 quoted(name));
+	}
+}
+
+// What the kernel would take for new must be.
+void check_contents(const TabLine &line)
+{
+	for (const auto &row : line.rows) {
+		const auto role = row.role();
+
+		if ((role == Role::snapshot || role == Role::merge) && row.arguments[2] != "N")
+			check_blank(row.arguments[1], sizeof(std::uint32_t));
+		else if (role == Role::clone)
+			check_blank(row.arguments[0], row.target == "clone"
+							      ? kCloneBlock
+							      : kCloneSupers * kCloneBlock);
+	}
 }
 
 // A snapshot that begins now needs a moment at which nothing is written.
@@ -252,9 +217,8 @@ void check_new(const TabLine &line, const Table &table, const std::vector<std::s
 						 " is active without it: what was written to " +
 						 line.rows[i].arguments[0] +
 						 " since is missing from the snapshot on its COW "
-						 "device. It can only be "
-						 "begun anew: dd if=/dev/zero of=" +
-						 cow + " bs=4k count=1 oflag=direct");
+						 "device. It can only be begun anew: " +
+						 blank_command(cow));
 	}
 }
 
@@ -264,16 +228,13 @@ void create_beside(const std::string &name, const Table &table,
 		   const std::vector<std::string> &active)
 {
 	dmsetup::Loaded loaded(name, table);
+	const BlockedSignals blocked;
+	const LockedMemory locked;
+	std::deque<Suspended> suspended;
 
-	{
-		const LockedMemory locked;
-		std::deque<Suspended> suspended;
-
-		for (const auto &origin : active)
-			suspended.emplace_back(origin);
-		loaded.resume();
-	}
-	dmsetup::make_node(name);
+	for (const auto &origin : active)
+		suspended.emplace_back(origin);
+	loaded.resume();
 }
 
 std::string kernel_release()
@@ -316,31 +277,33 @@ void activate(const Tab &tab, const TabLine &line)
 
 	const auto table = table_of(line);
 	const auto origins = origins_of(table.targets);
-	const auto snapshots_of = first_devices(table.targets, is_snapshot);
+	const auto below = snapshots_of(table.targets);
 	auto concerned = origins;
 
-	concerned.insert(snapshots_of.begin(), snapshots_of.end());
+	concerned.insert(below.begin(), below.end());
 
 	const auto locks = lock_all(concerned);
 	const auto tables = dmsetup::tables();
 
-	if (const auto found = tables.find(line.name); found != tables.end()) {
-		if (!is_active(tables, line.name, table))
-			throw std::runtime_error(
-				"there is a device of that name already: its table is " +
-				(found->second.empty() ? "empty" : text_of(found->second)) +
-				", must be " + text_of(table.targets));
+	if (tables.contains(line.name)) {
+		const auto different = difference(tables, line.name, table);
+
+		if (!different.empty())
+			throw std::runtime_error(different);
 		return;
 	}
 	check_snapshots(tab, line, tables, origins);
 	if (const auto active = active_origins(tables, origins, line.name); !active.empty())
 		throw std::runtime_error(quoted(active.front()) +
 					 " is active on the same device: must be one origin");
+	check_uses(line, table, tables);
+	check_below(tab, line, tables);
 
-	const auto active = active_origins(tables, snapshots_of, line.name);
+	const auto active = active_origins(tables, below, line.name);
 	Messages messages;
 
 	check_new(line, table, active);
+	check_contents(line);
 	try {
 		if (active.empty())
 			dmsetup::create(line.name, table);
@@ -349,6 +312,8 @@ void activate(const Tab &tab, const TabLine &line)
 	} catch (const std::runtime_error &error) {
 		explain(line, table, error.what(), messages);
 	}
+	if (!active.empty())
+		dmsetup::wait_for_node(line.name);
 }
 
 void deactivate(const std::string &name)
@@ -359,10 +324,8 @@ void deactivate(const std::string &name)
 	if (found == tables.end())
 		return;
 
-	auto concerned = first_devices(found->second, is_snapshot);
-	const auto kept = first_devices(found->second, [](const Target &target) {
-		return is_snapshot(target) && is_persistent(target);
-	});
+	const auto kept = persistent_snapshots_of(found->second);
+	auto concerned = snapshots_of(found->second);
 
 	concerned.merge(origins_of(found->second));
 

@@ -3,11 +3,13 @@
 
 #include "program.h"
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <sstream>
 #include <stdexcept>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 namespace dmsc::dmsetup
@@ -51,13 +53,29 @@ std::string call(std::vector<std::string> words, const std::string &input = "")
 	return std::move(outcome.output);
 }
 
+// It fails if a device goes while it is at work; then another look finds the rest.
+std::string print_tables()
+{
+	constexpr int attempts = 10;
+	constexpr auto pause = std::chrono::milliseconds(20);
+
+	for (int i = 1; i < attempts; i++) {
+		try {
+			return call({"table"});
+		} catch (const std::runtime_error &) {
+			std::this_thread::sleep_for(pause);
+		}
+	}
+	return call({"table"});
+}
+
 } // namespace
 
 // A line of "dmsetup table" is "NAME: START LENGTH TYPE PARAMS", or "NAME: " for a device without.
 std::map<std::string, Targets> tables()
 {
 	std::map<std::string, Targets> all;
-	std::istringstream out(call({"table"}));
+	std::istringstream out(print_tables());
 	std::string line;
 
 	while (std::getline(out, line)) {
@@ -106,10 +124,19 @@ void remove(const std::string &name)
 	call({"remove", "--retry", name});
 }
 
-void make_node(const std::string &name)
+void wait_for_node(const std::string &name)
 {
+	constexpr auto pause = std::chrono::milliseconds(20);
+	const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+	const auto node = "/dev/mapper/" + name;
+
 	if (!std::filesystem::exists("/run/udev/control"))
 		call({"mknodes", name});
+	while (!number_at(node)) {
+		if (std::chrono::steady_clock::now() > end)
+			throw std::runtime_error("is active, but udev has not made " + node);
+		std::this_thread::sleep_for(pause);
+	}
 }
 
 Loaded::Loaded(std::string name, const Table &table) : name_(std::move(name))

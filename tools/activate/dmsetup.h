@@ -25,8 +25,8 @@ std::map<std::string, Targets> tables();
 bool has_target(const std::string &type);
 void create(const std::string &name, const Table &table);
 void remove(const std::string &name);
-// Where there is no udev that does it.
-void make_node(const std::string &name);
+// Of a device that was resumed without dmsetup: makes it where there is no udev that does.
+void wait_for_node(const std::string &name);
 
 // A device that has its table, and does not use it yet. Is removed if it never does.
 class Loaded

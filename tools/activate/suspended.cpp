@@ -22,6 +22,20 @@ LockedMemory::~LockedMemory()
 	::munlockall();
 }
 
+BlockedSignals::BlockedSignals()
+{
+	sigset_t all{};
+
+	::sigfillset(&all);
+	if (const int error = ::pthread_sigmask(SIG_BLOCK, &all, &before_))
+		throw std::system_error(error, std::generic_category(), "pthread_sigmask");
+}
+
+BlockedSignals::~BlockedSignals()
+{
+	::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+}
+
 Suspended::Suspended(std::string name) : name_(std::move(name))
 {
 	if (const int error = control_.suspend(name_))

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "users.h"
 
-#include "../common/device_number.h"
-
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -71,6 +69,15 @@ std::string mounts_of(const std::string &path)
 	if (number)
 		add_mounts(users, *number);
 	return users;
+}
+
+std::string mapped_name(const DeviceNumber &number)
+{
+	std::ifstream in("/sys/dev/block/" + to_string(number) + "/dm/name");
+	std::string name;
+
+	in >> name;
+	return name;
 }
 
 } // namespace dmsc

@@ -2,6 +2,8 @@
 #ifndef DMSC_ACTIVATE_USERS_H
 #define DMSC_ACTIVATE_USERS_H
 
+#include "../common/device_number.h"
+
 #include <string>
 
 namespace dmsc
@@ -11,6 +13,9 @@ namespace dmsc
 std::string users_of(const std::string &path);
 // Only where it is mounted.
 std::string mounts_of(const std::string &path);
+
+// What device-mapper calls it; empty if it is none of its devices.
+std::string mapped_name(const DeviceNumber &number);
 
 } // namespace dmsc
 
