@@ -38,9 +38,14 @@ names()
 	dm_names | sort | xargs
 }
 
+is_suspended()
+{
+	[[ $(dmsetup info -c --noheadings -o suspended "$1") == Suspended ]]
+}
+
 run_test()
 {
-	local origin cow cow2 size pid old data snap
+	local origin cow cow2 cow3 slow size pid writer old data snap at n
 
 	origin=$(nullb_create size=64)
 	cow=$(nullb_create size=32)
@@ -84,8 +89,10 @@ run_test()
 
 	# Without the snapshot the origin goes on; then it is not the same snapshot any more.
 	dmsetup remove snap
-	refused "'snap': 'data' is active without it: .* dd if=/dev/zero of=$cow bs=4k" start snap
+	refused "'snap': 'data' is active without it: .* dd if=/dev/zero of=$cow bs=128k" start snap
 	dd if=/dev/zero of="$cow" bs=4k count=1 oflag=direct status=none
+	refused "'snap': $cow: would be overwritten as a new one, .*dd if=/dev/zero of=$cow bs=128k" start snap
+	dd if=/dev/zero of="$cow" bs=128k count=1 oflag=direct status=none
 	fio --name=w --filename=/dev/mapper/data --rw=randwrite --bs=4k --size=16m --time_based --runtime=3 \
 		--direct=1 --output=/dev/null &
 	pid=$!
@@ -110,21 +117,107 @@ run_test()
 	tab stop data
 	tab stop snap
 
+	# Only a blank device becomes a new one: here one of a file system, and one whose first 64 KiB are free.
+	cow3=$(nullb_create size=32)
+	for at in 1 64; do
+		dd if=/dev/zero of="$cow3" bs=1M count=1 oflag=direct status=none
+		if ((at == 1)); then
+			mke2fs -q -t ext4 "$cow3"
+		else
+			echo x | dd of="$cow3" bs=1k seek=$at conv=notrunc status=none
+		fi
+		sync "$cow3"
+		old=$(checksum "$cow3")
+		printf '%s\n' "new - snapshot-scaled $cow2 $cow3 P 8" "merge - merge-scaled $cow2 $cow3 PO 8" \
+			"copy - clone-scaled $cow3 $cow2 $origin 8" | while read -r line; do
+			((at > 1)) || [[ $line != copy* ]] || continue
+			lines "$line"
+			refused "$cow3: would be overwritten as a new one" start "${line%% *}"
+		done
+		assert_eq "$(checksum "$cow3")" "$old" "what is on the device"
+	done
+	dd if=/dev/zero of="$cow3" bs=1M count=1 oflag=direct status=none
+
 	# What is wrong, or is called otherwise, may be a snapshot.
 	printf '%s\n' "$data" "snap - snapshot-scaled $origin $cow P" > $file
 	refused "^$file:1: 'data': line 2, which has $origin, is wrong" start data
 	ln -s "$origin" /dev/another-name
-	lines "$data" "snap - snapshot-scaled /dev/another-name $cow P 8"
-	refused "its snapshot 'snap'" start data
-	tab start --all 2> /dev/null && fail "a snapshot by another name comes after its origin"
-	assert_eq "$(names)" snap
+	printf '%s\n' "$data" "snap - snapshot-scaled /dev/another-name $cow P 8" > $file
+	refused "^$file:2: 'snap': /dev/another-name: is the same device as $origin" check
+	refused "line 2, which has /dev/another-name, is wrong" start --all
+	assert_eq "$(names)" ''
+	lines "$data" "$snap"
 	tab start --all
-	assert_eq "$(names)" 'data snap'
-	lines "$data" "other - merge-scaled /dev/another-name $cow2 P 8"
+	lines "other - merge-scaled /dev/another-name $cow2 P 8"
 	refused "'data' is active on the same device" start other
+	lines "$data" "$snap" "more - snapshot-scaled /dev/not-yet $cow2 N 8"
 	tab stop data
+	refused "'more' \(line 3\) is a snapshot of /dev/not-yet, which is not there" start data
+	assert_eq "$(names)" snap
 	tab stop snap
 	rm /dev/another-name
+
+	# A snapshot of what is above the origin sees nothing, whatever it is called.
+	lines "$data"
+	tab start data
+	ln -s "$(readlink -f /dev/mapper/data)" /dev/data-again
+	lines "$data" "more - snapshot-scaled /dev/data-again $cow2 N 8"
+	refused "'more': /dev/data-again: must be the device below 'data'" start more
+	rm /dev/data-again
+	tab stop data
+
+	# Nor does one of a device that others write to.
+	dm_create other "0 8 linear $origin 0"
+	lines "$data" "$snap"
+	refused "$origin: must not be an origin: 'other', which is active, has it as part" start data
+	refused "'snap': $origin: must not be an origin: 'other'" start snap
+	dm_remove other
+
+	# It is there, but not as it should be.
+	lines "data read-only origin-scaled $origin"
+	tab start data
+	lines "$data"
+	refused "'data': is active, but read-only: must not be" start data
+	tab stop data
+
+	# Several at once; and killed while the first of two origins is suspended: neither stays so.
+	lines "$data" "$snap"
+	for n in 1 2 3; do
+		tab start --all &
+		pid=$!
+		tab start --all
+		wait $pid
+		assert_eq "$(names)" 'data snap'
+		tab stop --all
+	done
+	modprobe dm-delay
+	size=$(sectors "$cow2")
+	dm_create slow "0 $size delay $cow2 0 0 $cow2 0 8000"
+	slow=/dev/mapper/slow
+	lines "a - origin-scaled $cow3" "b - origin-scaled $slow"
+	tab start --all
+	lines "a - origin-scaled $cow3" "b - origin-scaled $slow" \
+		"both - 0 $size snapshot-scaled $cow3 $origin N 8, $size $size snapshot-scaled $slow $cow N 8"
+	dd if=/dev/zero of=/dev/mapper/b bs=4k count=1 oflag=direct status=none &
+	writer=$!
+	sleep 0.5
+	dmsc-tab start both --file $file &
+	pid=$!
+	wait_for 7 is_suspended a
+	kill -TERM $pid
+	wait $pid && fail "not killed"
+	wait $writer
+	assert_eq "$(names)" 'a b both slow'
+	for n in a b both; do
+		! is_suspended $n || fail "$n stays suspended"
+	done
+	tab stop a
+	tab stop b
+	tab stop both
+	dm_remove slow
+	size=$(sectors "$origin")
+	dd if=/dev/zero of="$cow" bs=128k count=1 oflag=direct status=none
+	dd if=/dev/zero of="$cow2" bs=128k count=1 oflag=direct status=none
 
 	# What is not there, or is something else.
 	lines "data - origin-scaled /dev/nothing" "x - origin-scaled /dev/null" "$snap"
@@ -163,7 +256,7 @@ run_test()
 	assert_eq "$(names)" ''
 
 	# A merge goes on.
-	dd if=/dev/zero of="$cow" bs=4k count=1 oflag=direct status=none
+	dd if=/dev/zero of="$cow" bs=128k count=1 oflag=direct status=none
 	lines "$data" "$snap"
 	tab start --all
 	old=$(checksum "$origin")

@@ -41,6 +41,18 @@ check_first()
 	is dm-scaled@later.service inactive
 	systemctl start dm-scaled@later.service
 	[[ -b /dev/mapper/later ]] || fail "no device"
+	# What was removed by hand can be started again.
+	dmsetup remove later
+	wait_for 10 is dm-scaled@later.service inactive
+	systemctl start dm-scaled@later.service
+	[[ -b /dev/mapper/later ]] || fail "no device again"
+	# An origin waits for the COW device of its snapshot.
+	is dm-scaled@slow.service inactive
+	is "dm-scaled@$(printf 'slow\\x2dold').service" inactive
+	dmsetup create late --table "$(< /late)"
+	wait_for 30 is dm-scaled@slow.service active
+	is "dm-scaled@$(printf 'slow\\x2dold').service" active
+	is dm-scaled@kept.service active
 	# The snapshot is in use by what stands on it, the origin by the mount.
 	if systemctl stop "$(printf 'dm-scaled@data\\x2dold.service')" 2> /dev/null; then
 		is "$(printf 'dm-scaled@data\\x2dold.service')" failed
@@ -117,6 +129,9 @@ unload_module
 origin=$(nullb_create size=64)
 cow=$(nullb_create size=32)
 cow2=$(nullb_create size=32)
+slow=$(nullb_create size=32)
+cow3=$(nullb_create size=32)
+echo "0 $(sectors "$cow3") linear $cow3 0" > $root/late
 mke2fs -q -t ext4 "$origin"
 mount "$origin" /mnt
 echo old > /mnt/state
@@ -127,8 +142,11 @@ data - origin-scaled $origin
 data-old - snapshot-scaled $origin $cow P 8
 top - 0 $(sectors "$origin") linear /dev/mapper/data-old 0
 later noauto 0 8 linear $cow2 0
-wrong nofail snapshot-scaled /dev/x /dev/y P
+wrong nofail snapshot-scaled $cow2 $cow2 P
 gone nofail origin-scaled /dev/nothing
+kept x-initrd.attach 0 8 linear $cow2 8
+slow nofail origin-scaled $slow
+slow-old nofail snapshot-scaled $slow /dev/mapper/late P 8
 END
 echo "/dev/mapper/data /data ext4 defaults 0 0" > $root/etc/fstab
 printf '%s\n' '[Manager]' LogTarget=kmsg LogLevel=info ShowStatus=no > $root/etc/systemd/system.conf
@@ -145,7 +163,21 @@ Environment=PATH=/usr/bin:/opt/busybox
 ExecStart=-/usr/bin/bash /opt/dm-scaled/tests/guest/tab-systemd.sh check
 ExecStart=systemctl --no-block poweroff
 END
+# LVM's, which does not wait for origins to be out of use.
+cat > $root/usr/lib/systemd/system/blk-availability.service << END
+[Unit]
+DefaultDependencies=no
+Conflicts=shutdown.target
+Before=shutdown.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+Environment=PATH=/usr/bin:/opt/busybox
+ExecStop=/usr/bin/bash -c 'echo blkdeactivate removes them > /dev/kmsg; dmsetup remove top data-old'
+END
 mkdir -p $root/etc/systemd/system/{multi-user,sysinit}.target.wants
+ln -s /usr/lib/systemd/system/blk-availability.service $root/etc/systemd/system/sysinit.target.wants/
 ln -s /usr/lib/systemd/system/check.service $root/etc/systemd/system/multi-user.target.wants/
 ln -s /usr/lib/systemd/system/systemd-{udevd,udev-trigger,journald}.service \
 	$root/etc/systemd/system/sysinit.target.wants/
@@ -158,6 +190,10 @@ logged first "dm-scaledtab:5: .*snapshot-scaled has 3 arguments" \
 logged first 'Finished.*Device data-old' 'Finished.*Device data of' 'Mounted.*data' 'Reached target.*Multi-User'
 logged first 'Unmounted.*data' 'Stopped.*Device data of' 'Stopped.*Device data-old'
 assert_eq "$(dm_names)" '' "devices after the shutdown"
+if grep -E 'Stopped.*Device kept|blkdeactivate' /results/first.log; then
+	fail "not left alone at shutdown"
+fi
+logged first 'Finished.*Device slow-old' 'Finished.*Device slow of' 'Stopped.*Device slow of' 'Stopped.*Device slow-old'
 
 start second
 logged second 'Unmounted.*data' 'Stopped.*Device data of' 'Stopped.*Device data-old'

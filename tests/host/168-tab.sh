@@ -15,7 +15,7 @@ names=(data data-old a#+-.:=@_9 .hidden)
 	echo "data - origin-scaled /dev/vg/data"
 	echo "data-old nofail snapshot-scaled /dev/vg/data /dev/disk/by-id/wwn-0x5-part1 P 8"
 	echo "a#+-.:=@_9 noauto,_netdev 0 8 clone-scaled /dev/a /dev/b /dev/c%d 8, 8 8 linear /dev/b 8"
-	echo ".hidden x-initrd.attach origin-scaled /dev/mapper/data"
+	echo ".hidden x-initrd.attach origin-scaled /dev/vg/hidden"
 	echo "wrong - origin-scaled"
 } > "$dir/dm-scaledtab"
 
