@@ -143,7 +143,7 @@ run_test()
 	refused "^$file:1: 'data': line 2, which has $origin, is wrong" start data
 	ln -s "$origin" /dev/another-name
 	printf '%s\n' "$data" "snap - snapshot-scaled /dev/another-name $cow P 8" > $file
-	refused "^$file:2: 'snap': /dev/another-name: is the same device as $origin" check
+	refused "$file:2: 'snap': /dev/another-name: is the same device as $origin" check
 	refused "line 2, which has /dev/another-name, is wrong" start --all
 	assert_eq "$(names)" ''
 	lines "$data" "$snap"
@@ -168,8 +168,9 @@ run_test()
 
 	# Nor does one of a device that others write to.
 	dm_create other "0 8 linear $origin 0"
-	lines "$data" "$snap"
+	lines "$data"
 	refused "$origin: must not be an origin: 'other', which is active, has it as part" start data
+	lines "$data" "$snap"
 	refused "'snap': $origin: must not be an origin: 'other'" start snap
 	dm_remove other
 
@@ -191,13 +192,13 @@ run_test()
 		tab stop --all
 	done
 	modprobe dm-delay
-	size=$(sectors "$cow2")
-	dm_create slow "0 $size delay $cow2 0 0 $cow2 0 8000"
+	size=$(sectors "$cow3")
+	dm_create slow "0 $(sectors "$origin") delay $origin 0 0 $origin 0 8000"
 	slow=/dev/mapper/slow
 	lines "a - origin-scaled $cow3" "b - origin-scaled $slow"
 	tab start --all
 	lines "a - origin-scaled $cow3" "b - origin-scaled $slow" \
-		"both - 0 $size snapshot-scaled $cow3 $origin N 8, $size $size snapshot-scaled $slow $cow N 8"
+		"both - 0 $size snapshot-scaled $cow3 $cow2 N 8, $size $size snapshot-scaled $slow $cow N 8"
 	dd if=/dev/zero of=/dev/mapper/b bs=4k count=1 oflag=direct status=none &
 	writer=$!
 	sleep 0.5
