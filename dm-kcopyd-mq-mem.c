@@ -25,7 +25,8 @@
 #include "dm-scaled-cache.h"
 #include "dm-scaled-delay.h"
 
-#define KMQ_MAGAZINE_PAGES	128
+/* What some copies of 512 KiB that end together give back: the next ones want as many. */
+#define KMQ_MAGAZINE_PAGES	512
 #define KMQ_MIN_JOBS		16
 
 /**
@@ -41,9 +42,8 @@ struct kmq_magazine {
 	struct page *pages[KMQ_MAGAZINE_PAGES];
 };
 
-static DEFINE_PER_CPU(struct kmq_magazine, kmq_magazines) = {
-	.lock = INIT_LOCAL_LOCK(lock),
-};
+/* Not a static one: all modules together have only 8 KiB of those. */
+static struct kmq_magazine __percpu *kmq_magazines;
 
 static struct dm_scaled_cache kmq_job_cache;
 static enum cpuhp_state kmq_cpuhp_state;
@@ -70,7 +70,7 @@ static void kmq_job_ctor(void *object)
 /* Of a CPU that is dead, or with no client left. Those of the caches, too. */
 static void kmq_magazines_empty_cpu(unsigned int cpu)
 {
-	struct kmq_magazine *m = per_cpu_ptr(&kmq_magazines, cpu);
+	struct kmq_magazine *m = per_cpu_ptr(kmq_magazines, cpu);
 
 	spin_lock(&kmq_empty_lock);
 	while (m->nr_pages)
@@ -87,11 +87,11 @@ static void kmq_magazines_empty_local(void)
 	spin_lock(&kmq_empty_lock);
 	/* Without clients they are being emptied from elsewhere. */
 	if (kmq_clients) {
-		local_lock(&kmq_magazines.lock);
-		m = this_cpu_ptr(&kmq_magazines);
+		local_lock(&kmq_magazines->lock);
+		m = this_cpu_ptr(kmq_magazines);
 		while (m->nr_pages)
 			__free_page(m->pages[--m->nr_pages]);
-		local_unlock(&kmq_magazines.lock);
+		local_unlock(&kmq_magazines->lock);
 		dm_scaled_caches_empty_local();
 	}
 	spin_unlock(&kmq_empty_lock);
@@ -99,7 +99,7 @@ static void kmq_magazines_empty_local(void)
 
 static unsigned int kmq_at_hand(unsigned int cpu)
 {
-	return READ_ONCE(per_cpu_ptr(&kmq_magazines, cpu)->nr_pages) +
+	return READ_ONCE(per_cpu_ptr(kmq_magazines, cpu)->nr_pages) +
 	       dm_scaled_caches_at_hand(cpu);
 }
 
@@ -280,11 +280,11 @@ static void kmq_free_pages(struct kmq_job *job)
 	unsigned int i = 0;
 	struct kmq_magazine *m;
 
-	local_lock(&kmq_magazines.lock);
-	m = this_cpu_ptr(&kmq_magazines);
+	local_lock(&kmq_magazines->lock);
+	m = this_cpu_ptr(kmq_magazines);
 	while (i < job->nr_pages && m->nr_pages < KMQ_MAGAZINE_PAGES)
 		m->pages[m->nr_pages++] = job->vecs[i++].bv_page;
-	local_unlock(&kmq_magazines.lock);
+	local_unlock(&kmq_magazines->lock);
 
 	for (; i < job->nr_pages; i++)
 		__free_page(job->vecs[i].bv_page);
@@ -318,11 +318,11 @@ bool kmq_pages_try_get(struct kmq_job *job)
 		}
 	}
 
-	local_lock(&kmq_magazines.lock);
-	m = this_cpu_ptr(&kmq_magazines);
+	local_lock(&kmq_magazines->lock);
+	m = this_cpu_ptr(kmq_magazines);
 	while (job->nr_pages < needed && m->nr_pages)
 		kmq_set_page(job, m->pages[--m->nr_pages]);
-	local_unlock(&kmq_magazines.lock);
+	local_unlock(&kmq_magazines->lock);
 
 	while (job->nr_pages < needed) {
 		page = alloc_page(DM_SCALED_GFP_TRY);
@@ -489,32 +489,52 @@ void kmq_reserve_exit(struct dm_kcopyd_mq_client *kc)
 	kmq_client_is_gone();
 }
 
+static int kmq_magazines_init(void)
+{
+	int cpu;
+
+	kmq_magazines = alloc_percpu(struct kmq_magazine);
+	if (!kmq_magazines)
+		return -ENOMEM;
+	for_each_possible_cpu(cpu)
+		local_lock_init(&per_cpu_ptr(kmq_magazines, cpu)->lock);
+	return 0;
+}
+
 int kmq_mem_init(void)
 {
 	int r;
 
+	r = kmq_magazines_init();
+	if (r)
+		return r;
 	r = dm_scaled_cache_init(&kmq_job_cache, DM_SCALED_UNIQUE_NAME("dm_kcopyd_mq_job"),
 				 sizeof(struct kmq_job), SLAB_HWCACHE_ALIGN, kmq_job_ctor, NULL);
 	if (r)
-		return r;
+		goto bad_cache;
 
 	r = cpuhp_setup_state_nocalls(CPUHP_BP_PREPARE_DYN, "dm/kcopyd-mq:prepare", NULL,
 				      kmq_cpu_dead);
-	if (r < 0) {
-		dm_scaled_cache_exit(&kmq_job_cache);
-		return r;
-	}
+	if (r < 0)
+		goto bad_state;
 	kmq_cpuhp_state = r;
 
 	dm_scaled_rest_init(kmq_magazines_empty_local);
 	kmq_shrinker = dm_scaled_shrinker_create(DM_SCALED_UNIQUE_NAME("dm-kcopyd-mq"),
 						 kmq_shrink_count, kmq_shrink_scan);
 	if (!kmq_shrinker) {
-		cpuhp_remove_state_nocalls(kmq_cpuhp_state);
-		dm_scaled_cache_exit(&kmq_job_cache);
-		return -ENOMEM;
+		r = -ENOMEM;
+		goto bad_shrinker;
 	}
 	return 0;
+
+bad_shrinker:
+	cpuhp_remove_state_nocalls(kmq_cpuhp_state);
+bad_state:
+	dm_scaled_cache_exit(&kmq_job_cache);
+bad_cache:
+	free_percpu(kmq_magazines);
+	return r;
 }
 
 void kmq_mem_exit(void)
@@ -527,4 +547,5 @@ void kmq_mem_exit(void)
 	for_each_possible_cpu(cpu)
 		kmq_magazines_empty_cpu(cpu);
 	dm_scaled_cache_exit(&kmq_job_cache);
+	free_percpu(kmq_magazines);
 }

@@ -51,7 +51,7 @@ static void *mem_kmalloc_array(size_t n, size_t size, gfp_t gfp)
 #include "dm-kcopyd-mq-mem.c"
 
 #define MAX_JOBS	100
-/* Jobs of four pages: more than a magazine of pages holds. */
+/* Jobs of sixteen pages: more than a magazine of pages holds. */
 #define NR_FILL		40
 
 /* Jobs that only hold memory. They tell in which order they were served. */
@@ -285,16 +285,16 @@ static void magazine_has_limits(struct kunit *test)
 	unsigned int i;
 
 	kmq_magazines_empty_local();
-	m = raw_cpu_ptr(&kmq_magazines);
+	m = raw_cpu_ptr(kmq_magazines);
 	for (i = 0; i < NR_FILL; i++)
-		mem_job_of(test, 4);
+		mem_job_of(test, 16);
 	for (i = 0; i < NR_FILL; i++)
 		KUNIT_EXPECT_TRUE(test, kmq_pages_try_get(mt->jobs[i]));
 
 	for (i = 0; i < NR_FILL; i++) {
 		kmq_pages_put(mt->jobs[i]);
 		kmq_job_free(mt->jobs[i]);
-		KUNIT_EXPECT_EQ(test, m->nr_pages, min(4 * (i + 1), (u32)KMQ_MAGAZINE_PAGES));
+		KUNIT_EXPECT_EQ(test, m->nr_pages, min(16 * (i + 1), (u32)KMQ_MAGAZINE_PAGES));
 	}
 	mt->nr_jobs = 0;
 	KUNIT_EXPECT_EQ(test, atomic_read(&pages_live), 256 + KMQ_MAGAZINE_PAGES);
@@ -340,7 +340,7 @@ static void last_client_empties_magazines(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, atomic_read(&pages_live), 0);
 	for_each_possible_cpu(cpu) {
 		KUNIT_EXPECT_EQ(test, dm_scaled_caches_at_hand(cpu), 0);
-		KUNIT_EXPECT_EQ(test, per_cpu(kmq_magazines, cpu).nr_pages, 0);
+		KUNIT_EXPECT_EQ(test, per_cpu_ptr(kmq_magazines, cpu)->nr_pages, 0);
 	}
 }
 
@@ -462,9 +462,9 @@ static void dead_cpu_leaves_nothing(struct kunit *test)
 
 	cpu = raw_smp_processor_id();
 	fill_magazine(cpu, mt->kc);
-	KUNIT_EXPECT_EQ(test, per_cpu(kmq_magazines, cpu).nr_pages, 1);
+	KUNIT_EXPECT_EQ(test, per_cpu_ptr(kmq_magazines, cpu)->nr_pages, 1);
 	KUNIT_EXPECT_EQ(test, kmq_cpu_dead(cpu), 0);
-	KUNIT_EXPECT_EQ(test, per_cpu(kmq_magazines, cpu).nr_pages, 0);
+	KUNIT_EXPECT_EQ(test, per_cpu_ptr(kmq_magazines, cpu)->nr_pages, 0);
 	KUNIT_EXPECT_EQ(test, dm_scaled_caches_at_hand(cpu), 0);
 }
 
