@@ -31,6 +31,8 @@
 #include "dm-scaled-delay.h"
 
 #define CLONE_WAITERS_BITS	10
+/* Regions that a write fills at a time, each of which is claimed and released: a bound for that. */
+#define CLONE_FILL_REGIONS	1024UL
 
 /**
  * struct clone_waiters - bios that wait for some of the regions
@@ -195,12 +197,23 @@ void clone_copy(struct clone *clone, struct dm_kcopyd_mq_client *kcopyd,
 
 static int clone_write(struct clone *clone, struct bio *bio, unsigned long region);
 
-/* To the destination. What FUA promises includes that the region will be found there. */
+/* Whether all regions of a bio, from its first one on, are found in the destination for good. */
+static bool clone_is_durable(struct clone *clone, const struct bio *bio, unsigned long region)
+{
+	unsigned long last = (bio_end_sector(bio) - 1) >> clone->region_shift;
+
+	for (; region <= last; region++)
+		if (!clone_bitmap_is_durable(clone->bitmap, region))
+			return false;
+	return true;
+}
+
+/* To the destination. What FUA promises includes that the regions will be found there. */
 static int clone_map_dest(struct clone *clone, struct bio *bio, unsigned long region)
 {
 	bio_set_dev(bio, clone->dest->bdev);
 	if (unlikely(bio->bi_opf & REQ_FUA)) {
-		if (!clone_bitmap_is_durable(clone->bitmap, region)) {
+		if (!clone_is_durable(clone, bio, region)) {
 			clone_commit_wait(clone, bio);
 			return DM_MAPIO_SUBMITTED;
 		}
@@ -300,19 +313,24 @@ static void clone_copy_for(struct dm_kcopyd_mq_item *item)
 	clone_copy(cb->clone, cb->clone->kcopyd, &cb->ticket, cb->region, 1, clone_copied, cb);
 }
 
-/* The region is the bio's to fill. */
-static int clone_fill(struct clone *clone, struct bio *bio, unsigned long region)
+/*
+ * The regions are the bio's to fill: either it is in one, or it writes all of them, and nothing
+ * else.
+ */
+static int clone_fill(struct clone *clone, struct bio *bio, unsigned long region, unsigned long nr)
 {
 	struct clone_bio *cb = clone_bio_of(bio);
 
 	if (unlikely(!clone_writable(clone))) {
-		clone_region_release(clone, region, BLK_STS_IOERR);
+		while (nr--)
+			clone_region_release(clone, region++, BLK_STS_IOERR);
 		return DM_MAPIO_KILL;
 	}
 
-	this_cpu_inc(clone->cpus->filled);
+	this_cpu_add(clone->cpus->filled, nr);
 	cb->region = region;
-	if (bio_sectors(bio) == clone_sectors(clone, region, 1)) {
+	cb->nr = nr;
+	if (bio_sectors(bio) == clone_sectors(clone, region, nr)) {
 		cb->state = CLONE_BIO_FILLS;
 		/* The block layer takes the flag away if the destination has no cache. */
 		cb->fua = bio->bi_opf & REQ_FUA;
@@ -334,7 +352,7 @@ static int clone_write(struct clone *clone, struct bio *bio, unsigned long regio
 		if (clone_region_is_settled(clone, region))
 			return clone_map_dest(clone, bio, region);
 		if (clone_region_claim(clone, region))
-			return clone_fill(clone, bio, region);
+			return clone_fill(clone, bio, region, 1);
 		if (test_bit(region, clone->busy) && clone_wait(clone, bio, region))
 			return DM_MAPIO_SUBMITTED;
 	}
@@ -407,6 +425,27 @@ static unsigned long clone_run(struct clone *clone, unsigned long region, unsign
 	return find_next_bit(clone->bitmap->hydrated, end, region) - region;
 }
 
+/* Number of regions that a bio writes from their beginning to their end; it begins in the first. */
+static unsigned long clone_full_regions(struct clone *clone, const struct bio *bio)
+{
+	if (bio->bi_iter.bi_sector & (clone_region_size(clone) - 1))
+		return 0;
+	if (bio_end_sector(bio) == clone->ti->len)
+		return dm_sector_div_up(bio_sectors(bio), clone_region_size(clone));
+	return bio_sectors(bio) >> clone->region_shift;
+}
+
+/* Claims regions up to the first that is not to be had. Returns how many. */
+static unsigned long clone_claim_run(struct clone *clone, unsigned long region, unsigned long nr)
+{
+	unsigned long i;
+
+	for (i = 0; i < nr; i++)
+		if (!clone_region_claim(clone, region + i))
+			break;
+	return i;
+}
+
 /* Cuts a bio behind some regions. */
 static void clone_cut(struct clone *clone, struct bio *bio, unsigned long end)
 {
@@ -423,10 +462,20 @@ static int clone_map_data(struct clone *clone, struct bio *bio)
 	bool write = bio_data_dir(bio) == WRITE;
 	bool in_dest = write ? clone_region_is_settled(clone, region) :
 			       clone_bitmap_test(clone->bitmap, region);
-	unsigned long end = region + 1;
+	unsigned long end = region + 1, full, nr;
+
+	/* Regions that are written as a whole are filled by one bio: nothing is copied. */
+	if (last > region && write && !in_dest) {
+		full = clone_full_regions(clone, bio);
+		nr = full > 1 ? clone_claim_run(clone, region, min(full, CLONE_FILL_REGIONS)) : 0;
+		if (nr) {
+			clone_cut(clone, bio, region + nr);
+			return clone_fill(clone, bio, region, nr);
+		}
+	}
 
 	/* A bio may go on for as long as all of its regions are in the same place. */
-	if (last > region && (in_dest || !write) && !(bio->bi_opf & REQ_FUA)) {
+	if (last > region && (in_dest || !write)) {
 		end = region + clone_run(clone, region, last - region + 1, in_dest);
 		/* It may have been hydrated since. */
 		end = max(end, region + 1);
@@ -507,6 +556,26 @@ int clone_map(struct dm_target *ti, struct bio *bio)
 	return r;
 }
 
+/* A write of whole regions has ended. Returns what is to be told of it. */
+static blk_status_t clone_bio_filled(struct clone *clone, const struct clone_bio *cb,
+				     blk_status_t error)
+{
+	blk_status_t status = error, r;
+	unsigned long i;
+
+	for (i = 0; i < cb->nr; i++) {
+		/* The error is of this write; a write to a part of the regions may do better. */
+		if (unlikely(error)) {
+			clone_region_abandon(clone, cb->region + i);
+		} else {
+			r = clone_region_filled(clone, cb->region + i, BLK_STS_OK);
+			if (unlikely(r))
+				status = r;
+		}
+	}
+	return status;
+}
+
 int clone_end_io(struct dm_target *ti, struct bio *bio, blk_status_t *error)
 {
 	struct clone *clone = ti->private;
@@ -520,11 +589,7 @@ int clone_end_io(struct dm_target *ti, struct bio *bio, blk_status_t *error)
 	}
 	if (cb->state == CLONE_BIO_FILLS) {
 		cb->state = CLONE_BIO_FILLED;
-		/* The error is of this write; a write to a part of the region may do better. */
-		if (unlikely(*error))
-			clone_region_abandon(clone, cb->region);
-		else
-			*error = clone_region_filled(clone, cb->region, BLK_STS_OK);
+		*error = clone_bio_filled(clone, cb, *error);
 		if (unlikely(cb->fua) && !*error) {
 			clone_commit_wait(clone, bio);
 			return DM_ENDIO_INCOMPLETE;

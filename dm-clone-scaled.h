@@ -218,7 +218,7 @@ struct clone {
 /**
  * enum clone_bio_state - what its end means
  * @CLONE_BIO_PLAIN:  nothing more
- * @CLONE_BIO_FILLS:  its region is hydrated, as the bio has written all of it
+ * @CLONE_BIO_FILLS:  its regions are hydrated, as the bio has written all of them
  * @CLONE_BIO_FILLED: that, and a commit, are over
  */
 enum clone_bio_state {
@@ -232,11 +232,12 @@ enum clone_bio_state {
  * @item:   goes on with it, in the engine's worker; or its place among those that wait for a commit
  * @ticket: starts the copy of its region
  * @clone:  whose
- * @region: that it waits for, or fills
+ * @region: that it waits for, or the first that it fills
+ * @nr:     regions that it fills
  * @state:  what its end means
  * @cpu:    where to go on
  * @status: what became of the region that it has waited for
- * @fua:    it fills its region, which must be on the metadata device before its end is told
+ * @fua:    it fills its regions, which must be on the metadata device before its end is told
  * @flushes: it was sent to the destination as a flush: its error says that the cache was lost
  * @urgent: it waits, and has made the background urgent
  */
@@ -245,6 +246,7 @@ struct clone_bio {
 	struct dm_kcopyd_mq_ticket ticket;
 	struct clone *clone;
 	unsigned long region;
+	unsigned long nr;
 	enum clone_bio_state state;
 	unsigned int cpu;
 	blk_status_t status;

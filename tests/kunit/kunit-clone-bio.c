@@ -135,6 +135,71 @@ static void whole_region_needs_no_copy(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f->dest, 5 * REGION, REGION, 'w'));
 }
 
+/* A write of several whole regions is one bio; whoever waits for one of them goes on at its end. */
+static void whole_regions_are_one_write(struct kunit *test)
+{
+	struct kr_fixture *f = kr_setup(test);
+	struct kr_bio *rb, *waiter, *next;
+	unsigned long i;
+
+	kr_claim(test, f, 8);
+	test_disk_hold(f->dest);
+	rb = kr_write(test, f, 5 * REGION, 6 * REGION, DM_MAPIO_REMAPPED);
+	/* What somebody else fills is not the bio's. */
+	KUNIT_EXPECT_EQ(test, bio_sectors(&rb->kb->bio), 3 * REGION);
+	waiter = kr_write(test, f, 6 * REGION + 1, 1, DM_MAPIO_SUBMITTED);
+	next = kr_write(test, f, 7 * REGION, 2 * REGION, DM_MAPIO_SUBMITTED);
+	ku_pause();
+	KUNIT_EXPECT_EQ(test, test_disk_pending(f->dest), 1U);
+	KUNIT_EXPECT_EQ(test, kr_counters(f).filled, 4L);
+	for (i = 5; i < 9; i++) {
+		KUNIT_EXPECT_TRUE(test, kr_is_busy(f, i));
+		KUNIT_EXPECT_FALSE(test, kr_is_hydrated(f, i));
+	}
+	KUNIT_EXPECT_FALSE(test, kr_is_busy(f, 9));
+
+	test_disk_release(f->dest);
+	kr_expect_ended(test, rb, BLK_STS_OK);
+	kr_expect_ended(test, waiter, BLK_STS_OK);
+	kr_expect_ended(test, next, BLK_STS_OK);
+	KUNIT_EXPECT_EQ(test, bio_sectors(&next->kb->bio), REGION);
+	for (i = 5; i < 8; i++)
+		KUNIT_EXPECT_TRUE(test, kr_is_hydrated(f, i));
+	clone_region_filled(&f->clone, 8, BLK_STS_IOERR);
+	KUNIT_EXPECT_EQ(test, test_disk_nr_records(f->source), 0U);
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f->dest, 5 * REGION, 3 * REGION, 'w'));
+}
+
+/* None of them is hydrated if the write fails, or nobody may be told; each may be filled again. */
+static void whole_regions_fail_together(struct kunit *test)
+{
+	struct kr_fixture *f = kr_setup(test);
+	struct kr_bio *rb, *waiter;
+	unsigned long i;
+
+	test_disk_hold(f->dest);
+	test_disk_fail(f->dest, WRITES, 5 * REGION, 1, BLK_STS_MEDIUM);
+	rb = kr_write(test, f, 5 * REGION, 3 * REGION, DM_MAPIO_REMAPPED);
+	waiter = kr_write(test, f, 6 * REGION + 1, 1, DM_MAPIO_SUBMITTED);
+	test_disk_release(f->dest);
+	kr_expect_ended(test, rb, BLK_STS_MEDIUM);
+	/* It copies its region itself, which has no bad sector. */
+	kr_expect_ended(test, waiter, BLK_STS_OK);
+	KUNIT_EXPECT_FALSE(test, kr_is_hydrated(f, 5));
+	KUNIT_EXPECT_TRUE(test, kr_is_hydrated(f, 6));
+	KUNIT_EXPECT_FALSE(test, kr_is_hydrated(f, 7));
+
+	test_disk_hold(f->dest);
+	rb = kr_write(test, f, 10 * REGION, 3 * REGION, DM_MAPIO_REMAPPED);
+	f->clone.mode = CLONE_READ_ONLY;
+	test_disk_release(f->dest);
+	kr_expect_ended(test, rb, BLK_STS_IOERR);
+	kr_expect_ended(test, kr_write(test, f, 20 * REGION, 3 * REGION, DM_MAPIO_KILL),
+			BLK_STS_IOERR);
+	for (i = 0; i < REGIONS; i++)
+		KUNIT_EXPECT_FALSE(test, kr_is_busy(f, i) || (i != 6 && kr_is_hydrated(f, i)));
+}
+
 static void whole_region_fails(struct kunit *test)
 {
 	struct kr_fixture *f = kr_setup(test);
@@ -226,12 +291,18 @@ static const struct way ways[] = {
 	{ REQ_OP_READ, SIZE - 13, 13, 13, false },
 	{ REQ_OP_WRITE, 33, 23, 23, true },
 	{ REQ_OP_WRITE, 33, 30, 23, true },
-	{ REQ_OP_WRITE, 8, 24, 8, true },
+	{ REQ_OP_WRITE, 8, 24, 24, true },
+	{ REQ_OP_WRITE, 8, 20, 16, true },
+	{ REQ_OP_WRITE, 9, 23, 7, true },
+	{ REQ_OP_WRITE, 16, 60, 16, true },
+	{ REQ_OP_WRITE, 24, 32, 8, true },
 	{ REQ_OP_WRITE, 60, 10, 4, true },
-	{ REQ_OP_WRITE, SIZE - 13, 13, 8, true },
-	{ REQ_OP_WRITE | REQ_FUA, 33, 20, 7, true },
+	{ REQ_OP_WRITE, SIZE - 13, 13, 13, true },
+	{ REQ_OP_WRITE, SIZE - 13, 12, 8, true },
+	{ REQ_OP_WRITE | REQ_FUA, 33, 20, 20, true },
+	{ REQ_OP_WRITE | REQ_FUA, 33, 30, 23, true },
 	{ REQ_OP_WRITE | REQ_FUA, 40, 8, 8, true },
-	{ REQ_OP_WRITE | REQ_FUA, 8, 24, 8, true },
+	{ REQ_OP_WRITE | REQ_FUA, 8, 24, 24, true },
 };
 
 static void way_desc(const struct way *w, char *desc)
@@ -537,6 +608,8 @@ static struct kunit_case bio_cases[] = {
 	KUNIT_CASE(last_region_is_short),
 	KUNIT_CASE_PARAM(copy_fails, failing_gen_params),
 	KUNIT_CASE(whole_region_needs_no_copy),
+	KUNIT_CASE(whole_regions_are_one_write),
+	KUNIT_CASE(whole_regions_fail_together),
 	KUNIT_CASE(whole_region_fails),
 	KUNIT_CASE(nothing_is_filled_read_only),
 	KUNIT_CASE(reads_never_wait),
