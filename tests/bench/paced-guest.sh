@@ -16,8 +16,6 @@ FLUSH_MS=$flush_ms
 window=${WINDOW:-1000} ramp=${RAMP:-300}
 # First writes of each job under blktrace.
 trace_ios=150
-# Where each job writes if all of that has to be written or discarded before: so little that it does not take long.
-used_kb=1024
 
 measure()
 {
@@ -28,12 +26,13 @@ measure()
 		device=$(lsblk -dno KNAME "$device")
 		[[ " ${devices[*]} " == *" $device "* ]] || devices+=("$device")
 	done
-	args=(--rw="$rw" --time_based --runtime="$((window + 2 * ramp))ms" --ramp_time="${ramp}ms" --lat_percentiles=1)
+	args=(--rw="$rw" --bs="$bs" --time_based --runtime="$((window + 2 * ramp))ms" --ramp_time="${ramp}ms" --lat_percentiles=1)
 	((!rate)) || args+=(--rate_iops="$rate")
 	case $before in
 	fill)
 		args+=(--size="${used_kb}k")
-		run_load "$cpus" /tmp/fill.json --size="${used_kb}k" ;;
+		bench_dev=${bench_dev/snap1/origin} run_load "$cpus" /tmp/fill.json --size="${used_kb}k" \
+			--rw="$fill_rw" ;;
 	discard)
 		[[ $bench_dev != */clone ]] || blkdiscard "$bench_dev" ;;
 	discard-used)

@@ -10,21 +10,30 @@
 #   flush_ms   the COW device has a volatile cache whose flush takes so long; 0: it has none
 #   irqmode    of null_blk: 0 completes at once on the CPU that submits, 1 by softirq, 2 after latency_ns by a timer
 #   depth      I/Os of each job at a time
-#   rw         what fio does, in 4 KiB, each block once
+#   rw, bs     what fio does, and in which size; each block once
 #   rate       I/Os of each job in a second; 0: as many as there can be
-#   before     "fill": all blocks are written once before; "cow": others write to the origin meanwhile; "discard": all
+#   used_kb    where each job writes if all of that has to be written or discarded before
+#   before     "fill": all blocks of that are written once before, through the origin, in the way of fill_rw; "cow": others write to the origin meanwhile; "discard": all
 #              regions of a clone are hydrated before; "discard-used": those that are used
 #   hydrates   the background hydrates a clone meanwhile
 # Of device clone, chunk is the size of its regions.
 all_workloads=(cow cow-16k cow-64k cow-2-snapshots cow-4-snapshots cow-softirq cow-80us rewrite snapshot-write
 	snapshot-write-partial snapshot-read snapshot-read-cow engine cow-persistent snapshot-write-persistent
 	cow-persistent-flush cow-persistent-depth-1 snapshot-write-persistent-depth-1 clone-4k clone-64k clone-hydrated
-	clone-used clone-used-hydrating)
+	clone-used clone-used-hydrating large-write large-rewrite large-snapshot-read large-snapshot-read-half
+	large-snapshot-read-copied large-snapshot-write large-write-persistent large-write-128k large-write-64k-random
+	large-write-16k-chunks large-write-64k-chunks large-clone)
 
 # run_name WORKLOAD CPUS [ROUND]: the folder of a run
 run_name()
 {
 	echo "$1-$2$( ((${3:-1} == 1)) || echo ".$3")"
+}
+
+no_workload()
+{
+	echo "no workload $1; there are: ${all_workloads[*]}" >&2
+	return 1
 }
 
 # Sets what is used by those who source this file.
@@ -33,7 +42,9 @@ describe_workload()
 {
 	targets=(stock ours)
 	device=origin chunk=8 snapshots=1 store=N flush_ms=0 irqmode=0 latency_ns=10000 depth=16 rw=randwrite before=''
-	rate=0 hydrates=''
+	rate=0 hydrates='' bs=4k fill_rw=randwrite
+	# So little that it does not take long.
+	used_kb=1024
 	case $1 in
 	cow) targets=(raw linear stock ours) ;;
 	cow-16k) chunk=32 ;;
@@ -60,8 +71,24 @@ describe_workload()
 	clone-used-hydrating)
 		describe_workload clone-used
 		hydrates=y ;;
-	*)
-		echo "no workload $1; there are: ${all_workloads[*]}" >&2
-		return 1 ;;
+	large-*)
+		bs=1m depth=4 rw=write used_kb=65536 targets=(linear stock ours)
+		case $1 in
+		large-write) targets=(raw linear stock ours) ;;
+		large-rewrite) before=fill rw=randwrite ;;
+		large-snapshot-read) device=snap rw=read ;;
+		# Each other chunk: the worst that there is.
+		large-snapshot-read-half) device=snap rw=read before=fill fill_rw=write:4k ;;
+		large-snapshot-read-copied) device=snap rw=read before=fill fill_rw=write ;;
+		large-snapshot-write) device=snap ;;
+		large-write-persistent) store=P ;;
+		large-write-128k) bs=128k depth=16 ;;
+		large-write-64k-random) bs=64k depth=16 rw=randwrite ;;
+		large-write-16k-chunks) chunk=32 ;;
+		large-write-64k-chunks) chunk=128 ;;
+		large-clone) device=clone chunk=128 ;;
+		*) no_workload "$1" ;;
+		esac ;;
+	*) no_workload "$1" ;;
 	esac
 }
