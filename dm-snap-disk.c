@@ -211,7 +211,7 @@ static int snap_load_exception(struct snap_loader *l, const struct snap_disk_exc
 		*l->error = "No memory for the exceptions";
 		return -ENOMEM;
 	}
-	r = snap_exception_add(l->exceptions, old, new, &l->room);
+	r = snap_exception_add(l->exceptions, old, new, 1, &l->room);
 	if (r)
 		return snap_load_corrupt(l, old, new, "that chunk of the origin has another one");
 

@@ -16,7 +16,15 @@
  * A lone exception takes 32 bytes with its group; 256 that do not follow each other take 8 to 16
  * bytes each. A look-up is a walk along a short list and a binary search.
  *
- * Readers take no lock. A group's sequence count tells a reader that the array changed under it.
+ * Lists are short however many groups there are: a section of the hash table that has more groups
+ * than lists gets twice as many, from a work item. Sections are looked at one by one, so that there
+ * is never a moment in which all of a large table is moved:
+ *
+ *	hash of the group's number, 64 bits
+ *	| section | list | ...        the more lists, the more of the next bits are used
+ *
+ * Readers take no lock. A section's sequence count tells one that has found nothing that groups
+ * were moved under it. A group's sequence count tells a reader that the array changed under it.
  * With PREEMPT_RT a reader that sees a change under way waits for the lock that the writer holds.
  * An array that is full is replaced by a larger copy of the group; the old one is marked as
  * replaced, and freed after a grace period.
@@ -26,24 +34,29 @@
 #include <linux/cache.h>
 #include <linux/device-mapper.h>
 #include <linux/hash.h>
+#include <linux/kcsan-checks.h>
+#include <linux/kernel.h>
 #include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
+#include <linux/sched/mm.h>
 #include <linux/seqlock.h>
 #include <linux/slab.h>
 
 #include "dm-snap-exception.h"
 
-#define GROUP_BITS		8
+#define GROUP_BITS		SNAP_GROUP_BITS
 #define GROUP_CHUNKS		BIT(GROUP_BITS)
 #define GROUP_MIN_SIZE		32U
-#define GROUP_REPLACED		U16_MAX
 
-#define MIN_HASH_BITS		6
-/* 2 MiB of list heads. */
-#define MAX_HASH_BITS		18
-#define LOCK_BITS		8
+#define MIN_SECTION_BITS	8
+#define MAX_SECTION_BITS	12
+/* About so many bits of groups in a section, where the devices allow for as many groups. */
+#define SECTION_GROUP_BITS	8
+/* Lists of a section at first: 512 bytes of them, 2 MiB in all, where there may be many groups. */
+#define MIN_LISTS		1
+#define MAX_LISTS		61
 
 #define NEW_MASK		GENMASK_ULL(SNAP_NEW_CHUNK_BITS - 1, 0)
 #define MORE_SHIFT		SNAP_NEW_CHUNK_BITS
@@ -52,8 +65,8 @@
 /**
  * struct snap_exception_group - exceptions of 256 neighbouring chunks of the origin
  * @next:     in the list of the hash table
- * @seq:      changes whenever anything below does
- * @nr:       number of runs, or GROUP_REPLACED
+ * @seq:      changes whenever anything below does; stays odd when the group has been replaced
+ * @nr:       number of runs
  * @capacity: runs for which there is room
  * @rcu:      for freeing; overlays @words when the group has been replaced
  * @words:    number of the group, then the sorted runs
@@ -73,13 +86,45 @@ struct snap_exception_group {
 };
 
 /**
- * struct snap_exception_lock - lock for adding to some of the lists
- * @lock: taken with interrupts off: a look-up in an interrupt handler, or under a lock that such a
- *        handler takes, must not wait for an addition that was interrupted. Look-ups take it with
- *        PREEMPT_RT only, see exceptions_wait()
+ * struct snap_exception_lists - lists of the groups of a section
+ * @rcu:   for freeing
+ * @nr:    their number: as many as there is memory for in an allocation of 2^n bytes
+ * @heads: the lists
+ */
+struct snap_exception_lists {
+	struct rcu_head rcu;
+	unsigned int nr;
+	struct snap_exception_group __rcu *heads[];
+};
+
+/**
+ * struct snap_exception_section - groups whose hashes begin with the same bits
+ * @seq:   changes when groups move to other lists; a reader that finds something need not look
+ * @lists: their lists
+ *
+ * Only read, but when it grows: what is written is in struct snap_exception_lock.
+ */
+struct snap_exception_section {
+	seqcount_t seq;
+	struct snap_exception_lists __rcu *lists;
+};
+
+/**
+ * struct snap_exception_lock - what is needed to add to a section
+ * @lock:  protects the section; taken with interrupts off: a look-up in an interrupt handler, or
+ *         under a lock that such a handler takes, must not wait for an addition that was
+ *         interrupted. Look-ups take it with PREEMPT_RT only, see exceptions_wait()
+ * @nr:    number of groups
+ * @limit: with more, the section gets more lists
+ * @grows: the section is in snap_exceptions.growing
+ * @node:  there
  */
 struct snap_exception_lock {
-	spinlock_t lock;	/* for adding to some of the lists */
+	spinlock_t lock;	/* protects a section */
+	unsigned int nr;
+	unsigned int limit;
+	bool grows;
+	struct llist_node node;
 } ____cacheline_aligned_in_smp;
 
 static u64 run_make(unsigned int offset, unsigned int more, u64 new)
@@ -110,6 +155,12 @@ static bool runs_touch(u64 a, u64 b)
 	return run_offset(b) == run_offset(a) + length && run_new(b) == run_new(a) + length;
 }
 
+/* What @a, and @b which continues it, stand for. */
+static u64 runs_joined(u64 a, u64 b)
+{
+	return a + ((u64)(run_more(b) + 1) << MORE_SHIFT);
+}
+
 static u64 *group_runs(struct snap_exception_group *g)
 {
 	return g->words + 1;
@@ -138,105 +189,228 @@ static unsigned int group_search(struct snap_exception_group *g, unsigned int nr
 	return low;
 }
 
-static unsigned int group_hash(const struct snap_exceptions *et, u64 number)
+static u64 group_hash(u64 number)
 {
-	return hash_64(number, et->hash_bits);
+	return number * GOLDEN_RATIO_64;
 }
 
-static spinlock_t *exceptions_lock(struct snap_exceptions *et, unsigned int list)
+static unsigned int exceptions_section(const struct snap_exceptions *et, u64 hash)
 {
-	return &et->locks[list & (BIT(LOCK_BITS) - 1)].lock;
+	return hash >> et->section_shift;
+}
+
+static struct snap_exception_group __rcu **exceptions_list(const struct snap_exceptions *et,
+							   struct snap_exception_lists *lists,
+							   u64 hash)
+{
+	return &lists->heads[reciprocal_scale(hash << et->section_bits >> 32, lists->nr)];
+}
+
+static struct snap_exception_lists *
+exceptions_lists(const struct snap_exceptions *et, unsigned int section)
+{
+	return rcu_dereference_protected(et->sections[section].lists,
+					 lockdep_is_held(&et->locks[section].lock));
 }
 
 /*
- * Lets the writer make progress that has begun to change a group of @list. With PREEMPT_RT the
- * writer may have been preempted by the reader. Taking the writer's lock lends it the reader's
+ * Lets the writer make progress that has begun to change something of a section. With PREEMPT_RT
+ * the writer may have been preempted by the reader. Taking the writer's lock lends it the reader's
  * priority. A seqcount_spinlock_t would do the same, but has a pointer to the lock in each group.
  */
-static void exceptions_wait(struct snap_exceptions *et, unsigned int list)
+static void exceptions_wait(struct snap_exceptions *et, unsigned int section)
 {
 	unsigned long flags;
 
 	if (IS_ENABLED(CONFIG_PREEMPT_RT)) {
-		spin_lock_irqsave(exceptions_lock(et, list), flags);
-		spin_unlock_irqrestore(exceptions_lock(et, list), flags);
+		spin_lock_irqsave(&et->locks[section].lock, flags);
+		spin_unlock_irqrestore(&et->locks[section].lock, flags);
 	} else {
 		cpu_relax();
 	}
 }
 
-bool snap_exception_lookup(struct snap_exceptions *et, u64 old, u64 *new)
+/**
+ * struct group_found - what a group says about chunks from an offset on
+ * @run: the run that has the first of them, if it has an exception
+ * @end: offset after those that are like the first: for which of them see exceptions_search()
+ */
+struct group_found {
+	u64 run;
+	unsigned int end;
+};
+
+/* Offset after the chunks from run @i on that have exceptions without a gap, in whatever order. */
+static unsigned int group_gapless(struct snap_exception_group *g, unsigned int nr, unsigned int i)
 {
-	u64 number = old >> GROUP_BITS;
+	const u64 *runs = group_runs(g);
+	u64 run = READ_ONCE(runs[i]);
+	unsigned int end;
+
+	for (;;) {
+		end = run_offset(run) + run_more(run) + 1;
+		if (++i == nr)
+			return end;
+		run = READ_ONCE(runs[i]);
+		if (run_offset(run) != end)
+			return end;
+	}
+}
+
+/**
+ * enum exceptions_want - what a look-up wants to know besides the chunk's exception
+ * @EXCEPTIONS_ONE:     nothing
+ * @EXCEPTIONS_RUN:     how many chunks follow it that are copied to where the copy goes on
+ * @EXCEPTIONS_GAPLESS: how many chunks follow it that are copied, to anywhere
+ *
+ * Of a chunk without an exception all but the first want to know how many follow it that have none.
+ */
+enum exceptions_want {
+	EXCEPTIONS_ONE,
+	EXCEPTIONS_RUN,
+	EXCEPTIONS_GAPLESS,
+};
+
+/*
+ * Looks a chunk up, and those after it in its group. With several groups of the same number only
+ * one has the chunk: @found->end may then be too low, but for chunks without exceptions.
+ */
+static __always_inline bool exceptions_search(struct snap_exceptions *et, u64 old,
+					      enum exceptions_want want, struct group_found *found)
+{
+	u64 number = old >> GROUP_BITS, hash = group_hash(number);
 	unsigned int offset = old & (GROUP_CHUNKS - 1);
-	unsigned int list = group_hash(et, number);
+	unsigned int index = exceptions_section(et, hash), moves;
+	struct snap_exception_section *section = &et->sections[index];
 	struct snap_exception_group *g;
-	bool found = false;
+	bool has = false;
 
 	rcu_read_lock();
 restart:
-	g = rcu_dereference(et->groups[list]);
+	if (want != EXCEPTIONS_ONE)
+		found->end = GROUP_CHUNKS;
+	moves = raw_read_seqcount(&section->seq);
+	g = rcu_dereference(*exceptions_list(et, rcu_dereference(section->lists), hash));
 	while (g) {
 		unsigned int seq = raw_read_seqcount(&g->seq);
-		unsigned int nr = READ_ONCE(g->nr), i = 0;
+		unsigned int nr = READ_ONCE(g->nr), i = 0, end = GROUP_CHUNKS;
 		bool wanted = READ_ONCE(g->words[0]) == number;
 		u64 run = 0;
 
-		if (wanted && nr != GROUP_REPLACED) {
+		if (wanted) {
 			i = group_search(g, nr, offset);
 			if (i)
 				run = READ_ONCE(group_runs(g)[i - 1]);
+			has = i && offset <= run_offset(run) + run_more(run);
+			if (want != EXCEPTIONS_ONE && !has && i < nr)
+				end = run_offset(READ_ONCE(group_runs(g)[i]));
+			if (want == EXCEPTIONS_GAPLESS && has)
+				end = group_gapless(g, nr, i - 1);
 		}
 
-		if (unlikely(seq & 1 || read_seqcount_retry(&g->seq, seq) ||
-			     nr == GROUP_REPLACED)) {
-			exceptions_wait(et, list);
+		if (unlikely(seq & 1 || read_seqcount_retry(&g->seq, seq))) {
+			exceptions_wait(et, index);
+			has = false;
 			goto restart;
 		}
 
-		if (wanted) {
-			found = i && offset <= run_offset(run) + run_more(run);
-			if (found) {
-				*new = run_new(run) + offset - run_offset(run);
-				break;
-			}
+		if (has) {
+			found->run = run;
+			if (want == EXCEPTIONS_RUN)
+				found->end = run_offset(run) + run_more(run) + 1;
+			if (want == EXCEPTIONS_GAPLESS)
+				found->end = end;
+			break;
 		}
+		if (want != EXCEPTIONS_ONE)
+			found->end = min(found->end, end);
 		g = rcu_dereference(g->next);
+	}
+	/* It may have been moved from a list not yet looked at to one that was. */
+	if (unlikely(!has && (moves & 1 || read_seqcount_retry(&section->seq, moves)))) {
+		exceptions_wait(et, index);
+		goto restart;
 	}
 	rcu_read_unlock();
 
-	return found;
+	return has;
+}
+
+static u64 found_new(const struct group_found *found, u64 old)
+{
+	return run_new(found->run) + (old & (GROUP_CHUNKS - 1)) - run_offset(found->run);
+}
+
+static u64 found_nr(const struct group_found *found, u64 old)
+{
+	return found->end - (old & (GROUP_CHUNKS - 1));
+}
+
+bool snap_exception_lookup(struct snap_exceptions *et, u64 old, u64 *new)
+{
+	struct group_found found;
+
+	if (!exceptions_search(et, old, EXCEPTIONS_ONE, &found))
+		return false;
+	*new = found_new(&found, old);
+	return true;
+}
+
+bool snap_exception_lookup_run(struct snap_exceptions *et, u64 old, u64 max, u64 *new, u64 *nr)
+{
+	struct group_found found;
+	bool copied = exceptions_search(et, old, EXCEPTIONS_RUN, &found);
+
+	if (copied)
+		*new = found_new(&found, old);
+	*nr = found_nr(&found, old);
+	/* Runs end with their group; what they stand for may go on in the next one. */
+	while (copied && *nr < max &&
+	       exceptions_search(et, old + *nr, EXCEPTIONS_RUN, &found) &&
+	       found_new(&found, old + *nr) == *new + *nr)
+		*nr += found_nr(&found, old + *nr);
+	*nr = min(*nr, max);
+	return copied;
+}
+
+u64 snap_exception_count(struct snap_exceptions *et, u64 old, u64 max)
+{
+	struct group_found found;
+	u64 nr = 0;
+
+	while (nr < max && exceptions_search(et, old + nr, EXCEPTIONS_GAPLESS, &found))
+		nr += found_nr(&found, old + nr);
+	return min(nr, max);
 }
 
 /*
  * Enters a run, joining it with its neighbours where it continues them.
  * Returns -ENOSPC if there is no room for it.
  */
-static int group_insert(struct snap_exception_group *g, unsigned int offset, u64 new)
+static int group_insert(struct snap_exception_group *g, u64 run)
 {
-	u64 run = run_make(offset, 0, new);
 	u64 *runs = group_runs(g);
-	unsigned int i = group_search(g, g->nr, offset);
+	unsigned int offset = run_offset(run), i = group_search(g, g->nr, offset);
 	bool left = i && runs_touch(runs[i - 1], run);
 	bool right = i < g->nr && runs_touch(run, runs[i]);
 
 	if (i && offset <= run_offset(runs[i - 1]) + run_more(runs[i - 1]))
+		return -EEXIST;
+	if (i < g->nr && offset + run_more(run) >= run_offset(runs[i]))
 		return -EEXIST;
 	if (!left && !right && g->nr == g->capacity)
 		return -ENOSPC;
 
 	raw_write_seqcount_begin(&g->seq);
 	if (left && right) {
-		WRITE_ONCE(runs[i - 1], run_make(run_offset(runs[i - 1]),
-						 run_more(runs[i - 1]) + run_more(runs[i]) + 2,
-						 run_new(runs[i - 1])));
+		WRITE_ONCE(runs[i - 1], runs_joined(runs_joined(runs[i - 1], run), runs[i]));
 		WRITE_ONCE(g->nr, g->nr - 1);
 		/* Readers that see a half moved array find that the sequence changed. */
 		data_race(memmove(&runs[i], &runs[i + 1], (g->nr - i) * sizeof(*runs)));
 	} else if (left) {
-		WRITE_ONCE(runs[i - 1], runs[i - 1] + (1ULL << MORE_SHIFT));
+		WRITE_ONCE(runs[i - 1], runs_joined(runs[i - 1], run));
 	} else if (right) {
-		WRITE_ONCE(runs[i], run_make(offset, run_more(runs[i]) + 1, new));
+		WRITE_ONCE(runs[i], runs_joined(run, runs[i]));
 	} else {
 		/* As above. */
 		data_race(memmove(&runs[i + 1], &runs[i], (g->nr - i) * sizeof(*runs)));
@@ -278,10 +452,22 @@ static void group_replace(struct snap_exception_group __rcu **link,
 	RCU_INIT_POINTER(bigger->next, rcu_dereference_protected(g->next, lockdep_is_held(lock)));
 	rcu_assign_pointer(*link, bigger);
 
+	/* For ever: who still comes to it looks for the other one. KCSAN is to wait for no end. */
 	raw_write_seqcount_begin(&g->seq);
-	WRITE_ONCE(g->nr, GROUP_REPLACED);
-	raw_write_seqcount_end(&g->seq);
+	kcsan_nestable_atomic_end();
 	kfree_rcu(g, rcu);
+}
+
+static void section_wants_lists(struct snap_exceptions *et, unsigned int section)
+	__must_hold(&et->locks[section].lock)
+{
+	struct snap_exception_lock *lock = &et->locks[section];
+
+	if (lock->grows)
+		return;
+	lock->grows = true;
+	if (llist_add(&lock->node, &et->growing))
+		schedule_work(&et->grow);
 }
 
 struct snap_exception_group *snap_exception_room(bool may_wait)
@@ -289,20 +475,27 @@ struct snap_exception_group *snap_exception_room(bool may_wait)
 	return kmalloc(group_alloc_size(1), may_wait ? GFP_NOIO : GFP_NOWAIT | __GFP_NOWARN);
 }
 
-int snap_exception_add(struct snap_exceptions *et, u64 old, u64 new,
+int snap_exception_add(struct snap_exceptions *et, u64 old, u64 new, unsigned int nr,
 		       struct snap_exception_group **room)
 {
-	u64 number = old >> GROUP_BITS;
-	unsigned int offset = old & (GROUP_CHUNKS - 1);
-	unsigned int list = group_hash(et, number);
-	spinlock_t *lock = exceptions_lock(et, list);
-	struct snap_exception_group __rcu **head = &et->groups[list], **link = head;
+	u64 number = old >> GROUP_BITS, hash = group_hash(number), run;
+	unsigned int offset = old & (GROUP_CHUNKS - 1), section = exceptions_section(et, hash);
+	spinlock_t *lock = &et->locks[section].lock;
+	struct snap_exception_group __rcu **head, **link;
+	struct snap_exception_lists *lists;
 	struct snap_exception_group *g, *bigger;
 	unsigned long flags;
 	int r = -ENOSPC;
 
+	if (WARN_ON_ONCE(!nr || offset + nr > GROUP_CHUNKS))
+		return -EINVAL;
+	run = run_make(offset, nr - 1, new);
+
 	spin_lock_irqsave(lock, flags);
 
+	lists = exceptions_lists(et, section);
+	head = exceptions_list(et, lists, hash);
+	link = head;
 	while ((g = rcu_dereference_protected(*link, lockdep_is_held(lock)))) {
 		if (g->words[0] == number)
 			break;
@@ -310,7 +503,7 @@ int snap_exception_add(struct snap_exceptions *et, u64 old, u64 new,
 	}
 
 	if (g) {
-		r = group_insert(g, offset, new);
+		r = group_insert(g, run);
 		if (r != -ENOSPC)
 			goto out;
 
@@ -318,7 +511,7 @@ int snap_exception_add(struct snap_exceptions *et, u64 old, u64 new,
 		if (bigger) {
 			group_init(bigger, number, g->capacity + 1);
 			group_replace(link, g, bigger, lock);
-			r = group_insert(bigger, offset, new);
+			r = group_insert(bigger, run);
 			goto out;
 		}
 	}
@@ -327,9 +520,11 @@ int snap_exception_add(struct snap_exceptions *et, u64 old, u64 new,
 	g = *room;
 	*room = NULL;
 	group_init(g, number, 1);
-	r = group_insert(g, offset, new);
+	r = group_insert(g, run);
 	RCU_INIT_POINTER(g->next, rcu_dereference_protected(*head, lockdep_is_held(lock)));
 	rcu_assign_pointer(*head, g);
+	if (unlikely(++et->locks[section].nr > et->locks[section].limit))
+		section_wants_lists(et, section);
 out:
 	spin_unlock_irqrestore(lock, flags);
 	return r;
@@ -375,11 +570,10 @@ static int group_delete(struct snap_exception_group *g, unsigned int i, unsigned
 int snap_exception_remove(struct snap_exceptions *et, u64 old,
 			  struct snap_exception_group **spare)
 {
-	u64 number = old >> GROUP_BITS;
-	unsigned int offset = old & (GROUP_CHUNKS - 1);
-	unsigned int list = group_hash(et, number), i;
-	spinlock_t *lock = exceptions_lock(et, list);
-	struct snap_exception_group __rcu **link = &et->groups[list];
+	u64 number = old >> GROUP_BITS, hash = group_hash(number);
+	unsigned int offset = old & (GROUP_CHUNKS - 1), section = exceptions_section(et, hash), i;
+	spinlock_t *lock = &et->locks[section].lock;
+	struct snap_exception_group __rcu **link;
 	struct snap_exception_group *g;
 	unsigned long flags;
 	int r = -ENOENT;
@@ -387,6 +581,7 @@ int snap_exception_remove(struct snap_exceptions *et, u64 old,
 
 	spin_lock_irqsave(lock, flags);
 	/* There may be several groups of this number. */
+	link = exceptions_list(et, exceptions_lists(et, section), hash);
 	for (; (g = rcu_dereference_protected(*link, lockdep_is_held(lock))); link = &g->next) {
 		if (g->words[0] != number)
 			continue;
@@ -408,40 +603,147 @@ int snap_exception_remove(struct snap_exceptions *et, u64 old,
 	return r == -ENOSPC ? -ENOMEM : r;
 }
 
+/*
+ *------------------------------------------------------------
+ * More lists
+ *------------------------------------------------------------
+ */
+
+static struct snap_exception_lists *lists_create(unsigned int nr)
+{
+	struct snap_exception_lists *lists;
+	size_t size = roundup_pow_of_two(struct_size(lists, heads, nr));
+
+	lists = kvzalloc(size, GFP_KERNEL | __GFP_NOWARN);
+	if (lists)
+		lists->nr = (size - sizeof(*lists)) / sizeof(lists->heads[0]);
+	return lists;
+}
+
+/*
+ * Moves the groups of a section to other lists. A reader may be led from a list to another one by a
+ * group that is moved: it comes to an end in any case, and looks at the sequence count then.
+ *
+ * That is at most some thousand groups at a time up to 16 TiB of chunks of 4 KiB, for which
+ * interrupts are off.
+ */
+static void section_move(struct snap_exceptions *et, unsigned int section,
+			 struct snap_exception_lists *from, struct snap_exception_lists *to)
+	__must_hold(&et->locks[section].lock)
+{
+	struct snap_exception_group __rcu **head;
+	struct snap_exception_group *g, *next;
+	unsigned int i;
+
+	raw_write_seqcount_begin(&et->sections[section].seq);
+	for (i = 0; i < from->nr; i++) {
+		for (g = rcu_dereference_protected(from->heads[i], 1); g; g = next) {
+			next = rcu_dereference_protected(g->next, 1);
+			head = exceptions_list(et, to, group_hash(g->words[0]));
+			/* Readers of the new list may have come to it already, by another group. */
+			rcu_assign_pointer(g->next, rcu_dereference_protected(*head, 1));
+			rcu_assign_pointer(*head, g);
+		}
+	}
+	rcu_assign_pointer(et->sections[section].lists, to);
+	raw_write_seqcount_end(&et->sections[section].seq);
+}
+
+/*
+ * Gives a section lists for all its groups, and for more. Without memory the lists that there are
+ * become longer, until it has twice as many groups.
+ */
+static void section_grow(struct snap_exceptions *et, unsigned int section)
+{
+	struct snap_exception_lock *lock = &et->locks[section];
+	struct snap_exception_lists *lists, *old;
+
+	lists = lists_create(READ_ONCE(lock->nr) + 1);
+
+	spin_lock_irq(&lock->lock);
+	lock->grows = false;
+	lock->limit = lists ? lists->nr : 2 * lock->nr;
+	old = exceptions_lists(et, section);
+	if (lists)
+		section_move(et, section, old, lists);
+	spin_unlock_irq(&lock->lock);
+	if (lists)
+		kvfree_rcu(old, rcu);
+}
+
+/* The table is used to map I/O, of which none is to be needed for memory. */
+static void exceptions_grow(struct work_struct *work)
+{
+	struct snap_exceptions *et = container_of(work, struct snap_exceptions, grow);
+	struct snap_exception_lock *lock, *next;
+	unsigned int flags;
+
+	flags = memalloc_noio_save();
+	llist_for_each_entry_safe(lock, next, llist_del_all(&et->growing), node) {
+		section_grow(et, lock - et->locks);
+		cond_resched();
+	}
+	memalloc_noio_restore(flags);
+}
+
 int snap_exceptions_init(struct snap_exceptions *et, u64 origin_chunks, u64 cow_chunks)
 {
 	u64 groups = min_t(u64, (origin_chunks >> GROUP_BITS) + 1, cow_chunks + 1);
+	struct snap_exception_lists *lists;
+	unsigned int i, nr;
+
+	et->section_bits = clamp_t(int, order_base_2(groups) - SECTION_GROUP_BITS,
+				   MIN_SECTION_BITS, MAX_SECTION_BITS);
+	et->section_shift = 64 - et->section_bits;
+	nr = clamp_t(u64, groups >> et->section_bits, MIN_LISTS, MAX_LISTS);
+	init_llist_head(&et->growing);
+	INIT_WORK(&et->grow, exceptions_grow);
+	et->sections = kvcalloc(BIT(et->section_bits), sizeof(*et->sections), GFP_KERNEL);
+	et->locks = kvcalloc(BIT(et->section_bits), sizeof(*et->locks), GFP_KERNEL);
+	if (!et->sections || !et->locks)
+		goto no_memory;
+	for (i = 0; i < BIT(et->section_bits); i++) {
+		lists = lists_create(nr);
+		if (!lists)
+			goto no_memory;
+		seqcount_init(&et->sections[i].seq);
+		RCU_INIT_POINTER(et->sections[i].lists, lists);
+		spin_lock_init(&et->locks[i].lock);
+		et->locks[i].limit = lists->nr;
+	}
+	return 0;
+
+no_memory:
+	snap_exceptions_exit(et);
+	return -ENOMEM;
+}
+
+static void lists_destroy(struct snap_exception_lists *lists)
+{
+	struct snap_exception_group *g, *next;
 	unsigned int i;
 
-	BUILD_BUG_ON(MIN_HASH_BITS > MAX_HASH_BITS);
-
-	et->hash_bits = clamp_t(unsigned int, order_base_2(groups), MIN_HASH_BITS, MAX_HASH_BITS);
-	et->groups = kvcalloc(BIT(et->hash_bits), sizeof(*et->groups), GFP_KERNEL);
-	if (!et->groups)
-		return -ENOMEM;
-
-	et->locks = kvmalloc_array(BIT(LOCK_BITS), sizeof(*et->locks), GFP_KERNEL);
-	if (!et->locks) {
-		kvfree(et->groups);
-		return -ENOMEM;
+	for (i = 0; i < lists->nr; i++) {
+		for (g = rcu_dereference_protected(lists->heads[i], 1); g; g = next) {
+			next = rcu_dereference_protected(g->next, 1);
+			kfree(g);
+		}
 	}
-	for (i = 0; i < BIT(LOCK_BITS); i++)
-		spin_lock_init(&et->locks[i].lock);
-	return 0;
+	kvfree(lists);
 }
 
 void snap_exceptions_exit(struct snap_exceptions *et)
 {
-	struct snap_exception_group *g, *next;
-	unsigned long i;
+	struct snap_exception_lists *lists;
+	unsigned int i;
 
-	for (i = 0; i < BIT(et->hash_bits); i++) {
-		for (g = rcu_dereference_protected(et->groups[i], 1); g; g = next) {
-			next = rcu_dereference_protected(g->next, 1);
-			kfree(g);
-		}
+	cancel_work_sync(&et->grow);
+	for (i = 0; et->sections && i < BIT(et->section_bits); i++) {
+		lists = rcu_dereference_protected(et->sections[i].lists, 1);
+		if (lists)
+			lists_destroy(lists);
 		cond_resched();
 	}
 	kvfree(et->locks);
-	kvfree(et->groups);
+	kvfree(et->sections);
 }

@@ -5,27 +5,38 @@
 #ifndef DM_SNAP_EXCEPTION_H
 #define DM_SNAP_EXCEPTION_H
 
+#include <linux/llist.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
+#include <linux/workqueue.h>
 
 /* Chunk numbers of the COW device fit into this many bits of an exception. */
 #define SNAP_NEW_CHUNK_BITS	48
+/* So many neighbouring chunks of the origin, a power of two, are looked up together. */
+#define SNAP_GROUP_BITS		8
 
 struct snap_exception_group;
 struct snap_exception_lock;
+struct snap_exception_section;
 
 /**
  * struct snap_exceptions - the completed exceptions of a snapshot
- * @groups:    hash table of lists of groups, each for 256 neighbouring chunks of the origin
- * @hash_bits: number of lists is a power of two
- * @locks:     locks for adding; each serves many lists
+ * @sections:     parts of the hash table of groups, each for 256 neighbouring chunks of the origin
+ * @locks:        locks for adding, one for each section
+ * @section_bits: number of sections is a power of two
+ * @section_shift: that takes a hash to the number of a section
+ * @growing:      sections that have more groups than lists
+ * @grow:         gives them more lists
  *
  * Looking up takes no lock and writes nothing. Adding takes one of @locks.
  */
 struct snap_exceptions {
-	struct snap_exception_group __rcu **groups;
-	unsigned int hash_bits;
+	struct snap_exception_section *sections;
 	struct snap_exception_lock *locks;
+	unsigned int section_bits;
+	unsigned int section_shift;
+	struct llist_head growing;
+	struct work_struct grow;
 };
 
 /**
@@ -59,6 +70,32 @@ void snap_exceptions_exit(struct snap_exceptions *et);
 bool snap_exception_lookup(struct snap_exceptions *et, u64 old, u64 *new);
 
 /**
+ * snap_exception_lookup_run() - find where chunks that follow each other were copied to
+ * @et:  the table
+ * @old: first chunk of the origin
+ * @max: how many chunks are of interest, at least one
+ * @new: set to the first chunk of the COW device if @old has an exception
+ * @nr:  set to the number of chunks, 1 to @max, that either were copied to chunks of the COW device
+ *       that follow each other, or of which none has an exception; those end at a multiple of
+ *       2^SNAP_GROUP_BITS. The answer is of one moment for the chunks between two such multiples
+ *
+ * Context: as for snap_exception_lookup().
+ * Return: true if @old has an exception.
+ */
+bool snap_exception_lookup_run(struct snap_exceptions *et, u64 old, u64 max, u64 *new, u64 *nr);
+
+/**
+ * snap_exception_count() - how many chunks that follow each other were copied, to anywhere
+ * @et:  the table
+ * @old: first chunk of the origin
+ * @max: how many chunks are of interest
+ *
+ * Context: as for snap_exception_lookup().
+ * Return: number of chunks from @old on that have exceptions, 0 to @max.
+ */
+u64 snap_exception_count(struct snap_exceptions *et, u64 old, u64 max);
+
+/**
  * snap_exception_room() - get the memory that adding an exception may need
  * @may_wait: the caller is no worker of the engine's
  *
@@ -71,16 +108,17 @@ bool snap_exception_lookup(struct snap_exceptions *et, u64 old, u64 *new);
 struct snap_exception_group *snap_exception_room(bool may_wait);
 
 /**
- * snap_exception_add() - add an exception
+ * snap_exception_add() - add the exceptions of chunks that follow each other
  * @et:   the table
- * @old:  chunk of the origin
- * @new:  chunk of the COW device
+ * @old:  first chunk of the origin
+ * @new:  first chunk of the COW device
+ * @nr:   number of chunks, at least one; no multiple of 2^SNAP_GROUP_BITS lies between them
  * @room: from snap_exception_room(); set to NULL if it was used
  *
- * Context: process context, does not sleep.
- * Return: 0, or -EEXIST if @old has an exception already.
+ * Context: any but NMI, does not sleep.
+ * Return: 0, -EEXIST if one of the chunks has an exception already, or -EINVAL if @nr is wrong.
  */
-int snap_exception_add(struct snap_exceptions *et, u64 old, u64 new,
+int snap_exception_add(struct snap_exceptions *et, u64 old, u64 new, unsigned int nr,
 		       struct snap_exception_group **room);
 
 /**

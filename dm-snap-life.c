@@ -62,10 +62,7 @@ int snap_check_devices(struct snap_target *t)
 	return 0;
 }
 
-/*
- * Device-mapper cuts bios at multiples of the chunk size from the target's beginning, the snapshot
- * counts chunks from sector 0.
- */
+/* The snapshot counts chunks from sector 0: a target that begins within one has not all of it. */
 int snap_check_begin(struct snap_target *t, unsigned int chunk_size)
 {
 	if (!(t->ti->begin & (chunk_size - 1)))

@@ -87,8 +87,8 @@ struct snap_log_cpu {
  * @closed:     no write is to be started
  * @wanted:     entries that have been taken from the CPUs, but not written
  * @wanted_tail: where the next one is to be linked
- * @taken:      entries of the write under way
- * @nr_taken:   number of @taken
+ * @taken:      entries that the write under way completes
+ * @nr_taken:   exceptions that it appends
  * @window:     from the block of the first slot after @slots on: what is on disk, then what is next
  * @bytes:      of @window that are being written
  * @bio:        the write
@@ -251,11 +251,27 @@ static unsigned int snap_log_room(const struct snap_log *log)
 	return min_t(u64, window, area - !log->zeroed);
 }
 
-/* Moves entries into the window; sets what is to be written, if there is room for any. */
+/* Puts what there is room for of an entry into the window, from @slot on; returns how much. */
+static unsigned int snap_log_fill_entry(struct snap_log *log, struct snap_log_entry *entry,
+					unsigned int slot, unsigned int room)
+{
+	unsigned int nr = min(entry->nr - entry->filled, room), i;
+
+	for (i = 0; i < nr; i++, entry->filled++, slot++) {
+		log->window[slot].old = cpu_to_le64(entry->old + entry->filled);
+		log->window[slot].new = cpu_to_le64(entry->new + entry->filled);
+	}
+	return nr;
+}
+
+/*
+ * Moves entries into the window; sets what is to be written, if there is room for any. An entry of
+ * which there is room for a part only stays the first that is wanted.
+ */
 static void snap_log_fill(struct snap_log *log)
 	__must_hold(&log->lock)
 {
-	unsigned int slot = snap_log_in_block(log), room = snap_log_room(log);
+	unsigned int slot = snap_log_in_block(log), room = snap_log_room(log), nr;
 	struct llist_node **end = &log->wanted;
 	struct snap_log_entry *entry;
 
@@ -267,19 +283,22 @@ static void snap_log_fill(struct snap_log *log)
 	} else {
 		while (*end && log->nr_taken < room) {
 			entry = llist_entry(*end, struct snap_log_entry, node);
-			log->window[slot].old = cpu_to_le64(entry->old);
-			log->window[slot++].new = cpu_to_le64(entry->new);
-			log->nr_taken++;
-			end = &entry->node.next;
+			nr = snap_log_fill_entry(log, entry, slot, room - log->nr_taken);
+			slot += nr;
+			log->nr_taken += nr;
+			if (entry->filled == entry->nr)
+				end = &entry->node.next;
 		}
 		if (!log->nr_taken)
 			return;
 
-		log->taken = log->wanted;
-		log->wanted = *end;
-		*end = NULL;
-		if (!log->wanted)
-			log->wanted_tail = &log->wanted;
+		if (end != &log->wanted) {
+			log->taken = log->wanted;
+			log->wanted = *end;
+			*end = NULL;
+			if (!log->wanted)
+				log->wanted_tail = &log->wanted;
+		}
 
 		log->bytes = round_up(slot * sizeof(struct snap_disk_exception), log->block);
 		/* A block that was entered has one of zeroes after it: the first has it. */
@@ -558,6 +577,7 @@ void snap_log_begin(struct snap_log *log, struct snap_log_entry *entry)
 
 	entry->epoch = epoch;
 	entry->cpu = cpu;
+	entry->filled = 0;
 	if (atomic_inc_return(&per_cpu_ptr(log->cpus, cpu)->copying[epoch]) == 1)
 		atomic_inc(&log->copying[epoch]);
 }

@@ -17,29 +17,33 @@ struct snap_store;
 struct work_struct;
 
 /**
- * typedef snap_log_fn - an exception is durable, or never will be
- * @entry:  the exception
- * @failed: it never will be: the log has failed
+ * typedef snap_log_fn - exceptions are durable, or never will be
+ * @entry:  the exceptions
+ * @failed: they never will be, or not all of them: the log has failed
  *
  * Context: process context, a worker of the engine's client on the CPU that has committed @entry.
  */
 typedef void (*snap_log_fn)(struct snap_log_entry *entry, bool failed);
 
 /**
- * struct snap_log_entry - an exception on its way to the log; embedded in the caller's structure
+ * struct snap_log_entry - exceptions on their way to the log; embedded in the caller's structure
  * @node:   in one of the log's lists
- * @old:    chunk of the origin
- * @new:    chunk of the COW device
+ * @old:    first chunk of the origin
+ * @new:    first chunk of the COW device
+ * @nr:     number of chunks, which follow each other on both devices
+ * @filled: how many of them have been put into what is written, or was
  * @cpu:    where its copy began; then where to go on
  * @epoch:  in which of the log's counters it is
  * @failed: the log has failed
  *
- * The caller sets @old and @new; the others are the log's.
+ * The caller sets @old, @new and @nr; the others are the log's.
  */
 struct snap_log_entry {
 	struct llist_node node;
 	u64 old;
 	u64 new;
+	unsigned int nr;
+	unsigned int filled;
 	unsigned int cpu;
 	u8 epoch;
 	bool failed;

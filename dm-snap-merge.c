@@ -101,35 +101,34 @@ struct snap_merge {
  *------------------------------------------------------------
  */
 
-/* Whether a chunk is in the batch, which may be changing. */
-static bool snap_merge_search(const struct snap_merge *merge, u64 old)
+/* Number of chunks of the batch, which may change, that come before a chunk. */
+static unsigned int snap_merge_search(const struct snap_merge *merge, u64 old)
 {
 	unsigned int low = 0, high = READ_ONCE(merge->nr);
 
 	while (low < high) {
 		unsigned int mid = (low + high) / 2;
-		u64 other = READ_ONCE(merge->batch[mid].old);
 
-		if (other == old)
-			return true;
-		if (other < old)
+		if (READ_ONCE(merge->batch[mid].old) < old)
 			low = mid + 1;
 		else
 			high = mid;
 	}
-	return false;
+	return low;
 }
 
-static bool snap_merge_has(struct snap_merge *merge, u64 old)
+/* Chunks from @old on that may be written on the COW device, none if the first is in the batch. */
+static u64 snap_merge_before_batch(struct snap_merge *merge, u64 old, u64 nr)
 {
-	unsigned int seq;
-	bool has;
+	unsigned int seq, i;
+	u64 before;
 
 	do {
 		seq = read_seqcount_begin(&merge->seq);
-		has = snap_merge_search(merge, old);
+		i = snap_merge_search(merge, old);
+		before = i < READ_ONCE(merge->nr) ? READ_ONCE(merge->batch[i].old) - old : nr;
 	} while (read_seqcount_retry(&merge->seq, seq));
-	return has;
+	return min(before, nr);
 }
 
 static void snap_merge_publish(struct snap_merge *merge, const struct snap_merge_chunk *chunks,
@@ -165,34 +164,52 @@ static void snap_merge_unpublish(struct snap_merge *merge, struct bio_list *bios
 	spin_unlock_irq(&merge->lock);
 }
 
+/* A write that begins in the batch: as much of it as is there. What follows is another one. */
+static enum snap_merge_way snap_merge_hold(struct snap_merge *merge, struct dm_snapshot *snap,
+					   u64 chunk, u64 nr, struct bio *bio)
+{
+	enum snap_merge_way way = SNAP_MERGE_TO_COW;
+	unsigned int i, first;
+
+	spin_lock(&merge->lock);
+	first = snap_merge_search(merge, chunk);
+	for (i = first; i < merge->nr && i - first < nr; i++)
+		if (merge->batch[i].old != chunk + i - first)
+			break;
+	/* If none is: the batch has been given up meanwhile, with its exceptions in place. */
+	if (i > first) {
+		snap_cut(snap, bio, chunk, i - first);
+		way = SNAP_MERGE_FAILS;
+		if (merge->merging) {
+			bio_set_dev(bio, snap->origin_bdev);
+			bio_list_add(&merge->bios, bio);
+			way = SNAP_MERGE_WAITS;
+		}
+	}
+	spin_unlock(&merge->lock);
+	return way;
+}
+
 enum snap_merge_way snap_merge_write(struct snap_merge *merge, struct dm_snapshot *snap, u64 chunk,
 				     struct bio *bio, struct snap_bio *sb)
 {
 	struct snap_bucket *bucket = snap_bucket_of(snap, chunk);
 	enum snap_merge_way way = SNAP_MERGE_TO_COW;
-	u64 new;
+	u64 new, before, nr = snap_bucket_chunks(snap, chunk, snap_bio_chunks(snap, bio));
 
 	spin_lock_irq(&bucket->lock);
-	if (!snap_exception_lookup(&snap->exceptions, chunk, &new)) {
-		spin_unlock_irq(&bucket->lock);
-		return SNAP_MERGE_TO_ORIGIN;
-	}
-
-	if (unlikely(snap_merge_has(merge, chunk))) {
-		spin_lock(&merge->lock);
-		/* If not: the batch has been given up meanwhile, with its exceptions in place. */
-		if (snap_merge_search(merge, chunk)) {
-			way = SNAP_MERGE_FAILS;
-			if (merge->merging) {
-				bio_set_dev(bio, snap->origin_bdev);
-				bio_list_add(&merge->bios, bio);
-				way = SNAP_MERGE_WAITS;
-			}
-		}
-		spin_unlock(&merge->lock);
+	if (!snap_lookup(snap, chunk, nr, &new, &nr)) {
+		way = SNAP_MERGE_TO_ORIGIN;
+		snap_cut(snap, bio, chunk, nr);
+	} else {
+		before = snap_merge_before_batch(merge, chunk, nr);
+		if (unlikely(!before))
+			way = snap_merge_hold(merge, snap, chunk, nr, bio);
+		nr = before ?: 1;
 	}
 	if (way == SNAP_MERGE_TO_COW) {
-		snap_bucket_track(bucket, chunk, sb);
+		snap_cut(snap, bio, chunk, nr);
+		snap_bucket_track(bucket, chunk, nr, sb);
 		snap_remap(snap, bio, new);
 	}
 	spin_unlock_irq(&bucket->lock);
@@ -212,7 +229,7 @@ static bool snap_merge_is_written(struct snap_merge *merge, u64 chunk)
 	bool written;
 
 	spin_lock_irq(&bucket->lock);
-	written = snap_bucket_count(bucket, chunk);
+	written = snap_bucket_count(bucket, chunk, 1);
 	spin_unlock_irq(&bucket->lock);
 	return written;
 }

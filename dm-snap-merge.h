@@ -81,11 +81,11 @@ enum snap_merge_way {
  * snap_merge_write() - find out where a write goes
  * @merge: the merge
  * @snap:  the snapshot
- * @chunk: chunk of the origin
- * @bio:   the write, which is in no other chunk
+ * @chunk: chunk of the origin in which the write begins
+ * @bio:   the write; cut where its chunks go on elsewhere
  * @sb:    what is known about it
  *
- * Context: process context.
+ * Context: a map function.
  * Return: where it goes.
  */
 enum snap_merge_way snap_merge_write(struct snap_merge *merge, struct dm_snapshot *snap, u64 chunk,

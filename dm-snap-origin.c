@@ -2,15 +2,20 @@
 /*
  * Origins: the registry, the way of a write, and the target that maps it.
  *
- * A write to an origin walks the snapshots that see it. Where all have an exception for the chunk,
- * it takes no lock and writes to no memory but its own CPU's: it reads each snapshot's table and
- * goes on.
+ * A write to an origin walks the snapshots that see it. Where all have exceptions for its chunks,
+ * it takes no lock and writes to no memory but its own CPU's: it reads each snapshot's table and goes
+ * on.
+ *
+ * A write may be of any length. It is cut where that lets a part of it go on earlier, and nothing
+ * but speed depends on that: the walk goes from one stretch of chunks to the next, each as long as
+ * each snapshot has copied all of it or nothing, or has just begun to copy it.
  */
 #define DM_MSG_PREFIX "origin-scaled"
 
 #include <linux/hashtable.h>
 #include <linux/module.h>
 #include <linux/rculist.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 
 #include "dm-scaled-delay.h"
@@ -18,8 +23,15 @@
 #include "dm-snap-scaled.h"
 
 #define SNAP_ORIGIN_HASH_BITS	6
-/* No write is as long as this many sectors, a power of two: writes are not split. */
+/* No write is as long as this many sectors, a power of two: there are no snapshots. */
 #define SNAP_NO_SPLIT		BIT(31)
+/* Sectors at a multiple of which, a power of two, a write that has to wait for copies is cut. */
+#define SNAP_CUT_SECTORS	(SZ_512K >> SECTOR_SHIFT)
+/* So many sectors that need no copy are not kept waiting for copies of those beside them. */
+#define SNAP_PASS_SECTORS	(SZ_64K >> SECTOR_SHIFT)
+/* Stretches of chunks that a write is to wait for, and of which a walk makes copies, at most. */
+#define SNAP_CUT_STRETCHES	16
+#define SNAP_WALK_STRETCHES	64
 
 /* Protects the registry, and which target has which snapshot; see dm-snap-scaled.h. */
 DEFINE_SPINLOCK(snap_registry_lock);
@@ -219,16 +231,95 @@ void snap_origin_resume(struct mapped_device *md)
 	dm_put(md);
 }
 
-void snap_origin_cut(const struct snap_origin *origin, struct bio *bio)
+/* Whether sectors are, for each snapshot, of one chunk. */
+static bool snap_origin_is_one_chunk(const struct snap_origin *origin, sector_t begin, sector_t end)
 {
-	unsigned int split = READ_ONCE(origin->split), room;
+	unsigned int split = READ_ONCE(origin->split);
 
-	room = split - ((unsigned int)bio->bi_iter.bi_sector & (split - 1));
-	if (bio_sectors(bio) > room)
-		dm_accept_partial_bio(bio, room);
+	return end - begin <= split - ((unsigned int)begin & (split - 1));
 }
 
-/* Whether a write at @sector has to be preceded by a copy for this snapshot. */
+/*
+ * Whether what is written at @sector has to be copied first for a snapshot. @end, where the write
+ * ends, becomes the sector up to which that is so if it comes first. Chunks that are being copied
+ * have not been.
+ */
+static bool snap_wants_copies(struct dm_snapshot *snap, sector_t sector, sector_t *end)
+{
+	u64 chunk = snap_chunk(snap, sector), max, nr, unused;
+	sector_t snap_end = READ_ONCE(snap->end);
+	bool copied;
+
+	if (sector >= snap_end || !READ_ONCE(snap->valid))
+		return false;
+	*end = min(*end, snap_end);
+	max = snap_chunk(snap, *end - 1) - chunk + 1;
+	copied = snap_exception_lookup_run(&snap->exceptions, chunk, max, &unused, &nr);
+	if (copied && nr < max)
+		nr += snap_exception_count(&snap->exceptions, chunk + nr, max - nr);
+	*end = min(*end, (sector_t)(chunk + nr) << snap->store.chunk_shift);
+	return !copied;
+}
+
+/* As snap_wants_copies(), for any snapshot. */
+static bool snap_origin_wants_copies(struct snap_origin *origin, sector_t sector, sector_t *end)
+{
+	struct dm_snapshot *snap;
+	bool wants = false;
+
+	list_for_each_entry_srcu(snap, &origin->snapshots, list,
+				 srcu_read_lock_held(&origin->srcu))
+		wants |= snap_wants_copies(snap, sector, end);
+	return wants;
+}
+
+/*
+ * Where a write is to be cut: what need not wait goes on alone if it is long enough, and a write
+ * that waits does so for a few copies and for no more than SNAP_CUT_SECTORS. @waits is set to
+ * whether it does.
+ */
+static sector_t snap_origin_find_cut(struct snap_origin *origin, sector_t begin, sector_t end,
+				     bool *waits)
+{
+	sector_t wait_end = round_down(begin, SNAP_CUT_SECTORS) + SNAP_CUT_SECTORS;
+	sector_t sector, next;
+	unsigned int copies = 0;
+
+	for (sector = begin; sector < end && copies < SNAP_CUT_STRETCHES; sector = next) {
+		next = end;
+		if (snap_origin_wants_copies(origin, sector, &next)) {
+			copies++;
+			end = min(end, wait_end);
+			next = min(next, end);
+		} else if (next - sector >= SNAP_PASS_SECTORS) {
+			if (!copies)
+				sector = next;
+			break;
+		}
+	}
+	*waits = copies;
+	return sector;
+}
+
+/*
+ * Maps no more of a write to several chunks than is best written at a time. Returns false if none
+ * of that needs a copy.
+ */
+static bool snap_origin_cut(struct snap_origin *origin, struct bio *bio)
+{
+	sector_t begin = bio->bi_iter.bi_sector, end;
+	bool waits;
+	int idx;
+
+	idx = srcu_read_lock(&origin->srcu);
+	end = snap_origin_find_cut(origin, begin, bio_end_sector(bio), &waits);
+	srcu_read_unlock(&origin->srcu, idx);
+	if (end < bio_end_sector(bio))
+		dm_accept_partial_bio(bio, end - begin);
+	return waits;
+}
+
+/* Whether a write to one chunk has to be preceded by a copy for this snapshot. */
 static bool snap_wants_copy(struct dm_snapshot *snap, sector_t sector)
 {
 	u64 unused;
@@ -237,23 +328,131 @@ static bool snap_wants_copy(struct dm_snapshot *snap, sector_t sector)
 	       !snap_exception_lookup(&snap->exceptions, snap_chunk(snap, sector), &unused);
 }
 
-/* Makes the pending exception of a chunk, at the end of @list, unless somebody else has. */
-static enum snap_copy snap_origin_make(struct dm_snapshot *snap, sector_t sector, struct bio *bio,
-				       struct snap_pending **spare, struct snap_pending **list)
+/**
+ * struct snap_walk - the walk of a write over the snapshots of its origin
+ * @origin: the origin
+ * @bio:    the write, if it waits for the first copy that it makes, or NULL
+ * @sector: the walk has come so far
+ * @end:    where the write ends
+ * @spare:  memory for a pending exception, or NULL
+ * @list:   pending exceptions that it has made
+ * @nr:     how many
+ * @chunks: of how many chunks
+ * @stretches: of how many stretches
+ * @worst:  what is to be done about the worst of what was found
+ * @snap:   snapshot where the walk has stopped
+ */
+struct snap_walk {
+	struct snap_origin *origin;
+	struct bio *bio;
+	sector_t sector;
+	sector_t end;
+	struct snap_pending *spare;
+	struct snap_pending_list list;
+	unsigned int nr;
+	u64 chunks;
+	unsigned int stretches;
+	enum snap_copy worst;
+	struct dm_snapshot *snap;
+};
+
+/*
+ * Makes the pending exception of a snapshot's chunks at the walk's sector up to @next, unless
+ * somebody else has. If it is of fewer, @next becomes where it ends.
+ */
+static __always_inline enum snap_copy snap_walk_make(struct snap_walk *walk,
+						     struct dm_snapshot *snap, bool one_chunk,
+						     sector_t *next)
 {
+	u64 chunk = snap_chunk(snap, walk->sector);
+	u64 nr = one_chunk ? 1 : snap_chunk(snap, *next - 1) - chunk + 1;
 	struct snap_pending *pe;
 	enum snap_copy copy;
 
-	copy = snap_pending_find(snap, snap_chunk(snap, sector), bio, spare, &pe);
-	if (pe)
-		snap_pending_chain(list, pe);
+	copy = snap_pending_find(snap, chunk, &nr, walk->nr ? NULL : walk->bio, &walk->spare, &pe);
+	if (pe) {
+		snap_pending_chain(&walk->list, pe);
+		walk->nr++;
+		walk->chunks += nr;
+	}
+	if (!one_chunk)
+		*next = min(*next, (sector_t)(chunk + nr) << snap->store.chunk_shift);
+	walk->worst = max(walk->worst, copy);
 	return copy;
+}
+
+static void snap_walk_init(struct snap_walk *walk, struct snap_origin *origin, sector_t sector,
+			   sector_t end)
+{
+	*walk = (struct snap_walk) { .origin = origin, .sector = sector, .end = end };
+}
+
+/* The walk, which has made nothing, begins again. */
+static void snap_walk_restart(struct snap_walk *walk, sector_t begin)
+{
+	walk->sector = begin;
+	walk->stretches = 0;
+	walk->worst = SNAP_COPY_NOT_NEEDED;
+}
+
+/*
+ * Whether a walk has made as much as is to be started at a time. One that has made nothing goes on:
+ * its bio has to find something to wait for, or that there is nothing.
+ */
+static bool snap_walk_has_enough(const struct snap_walk *walk, bool throttle)
+{
+	return walk->nr && (walk->stretches >= SNAP_WALK_STRETCHES ||
+			    (throttle && snap_copies_are_enough(walk->chunks)));
+}
+
+/*
+ * Goes on with a walk, in a read section of the origin's SRCU, to the end of the write, or to where
+ * enough copies have been made, or to a snapshot that @throttle tells to wait for, or that there is
+ * no memory for. What is before the walk's sector is then dealt with for all snapshots.
+ * Returns false if it has stopped before the end.
+ */
+static __always_inline bool snap_walk_on(struct snap_walk *walk, bool throttle, bool one_chunk)
+{
+	struct snap_origin *origin = walk->origin;
+	struct dm_snapshot *snap;
+	sector_t next;
+	bool wants;
+
+	for (; walk->sector < walk->end; walk->sector = next) {
+		next = walk->end;
+		if (!one_chunk) {
+			if (unlikely(snap_walk_has_enough(walk, throttle)))
+				return false;
+			/* A hint: so the snapshots' pending exceptions are of the same chunks. */
+			if (snap_origin_wants_copies(origin, walk->sector, &next))
+				walk->stretches++;
+		}
+		dm_scaled_delay("snap-origin:walk");
+		list_for_each_entry_srcu(snap, &origin->snapshots, list,
+					 srcu_read_lock_held(&origin->srcu)) {
+			/*
+			 * What was known before may have changed: whether a copy is wanted, and for
+			 * how many chunks, must come from the same look.
+			 */
+			wants = one_chunk ? snap_wants_copy(snap, walk->sector) :
+					    snap_wants_copies(snap, walk->sector, &next);
+			if (!wants)
+				continue;
+			walk->snap = snap;
+			if (unlikely(snap_copies_exceeded(snap)) && throttle && !walk->nr)
+				return false;
+			if (unlikely(snap_walk_make(walk, snap, one_chunk, &next) ==
+				     SNAP_COPY_PARK))
+				return false;
+		}
+	}
+	return true;
 }
 
 /* Lets a bio wait for a pending exception that somebody else has made. */
 static bool snap_origin_join(struct snap_origin *origin, struct bio *bio)
 {
-	sector_t sector = bio->bi_iter.bi_sector;
+	sector_t sector = bio->bi_iter.bi_sector, end;
 	struct dm_snapshot *snap;
 	bool joined = false;
 	int idx;
@@ -261,8 +460,12 @@ static bool snap_origin_join(struct snap_origin *origin, struct bio *bio)
 	idx = srcu_read_lock(&origin->srcu);
 	list_for_each_entry_srcu(snap, &origin->snapshots, list,
 				 srcu_read_lock_held(&origin->srcu)) {
-		if (sector < READ_ONCE(snap->end) && READ_ONCE(snap->valid)) {
-			joined = snap_pending_join(snap, snap_chunk(snap, sector), bio);
+		end = min(bio_end_sector(bio), READ_ONCE(snap->end));
+		if (sector < end && READ_ONCE(snap->valid)) {
+			u64 chunk = snap_chunk(snap, sector);
+
+			joined = snap_pending_join(snap, chunk,
+						   snap_chunk(snap, end - 1) - chunk + 1, bio);
 			if (joined)
 				break;
 		}
@@ -272,73 +475,91 @@ static bool snap_origin_join(struct snap_origin *origin, struct bio *bio)
 	return joined;
 }
 
-int snap_origin_write(struct snap_origin *origin, struct bio *bio, bool retry)
+/*
+ * A write to one chunk waits for the first exception that is ours: that cannot end before all are
+ * made. One that may make many waits for the last, and is then nearly done.
+ */
+static __always_inline int snap_origin_copy(struct snap_origin *origin, struct bio *bio, bool retry,
+					    bool one_chunk)
 {
-	sector_t sector = bio->bi_iter.bi_sector;
-	struct snap_pending *list = NULL, *spare = NULL;
-	struct dm_snapshot *snap, *throttled, *starved;
-	bool wait, parked, throttle = !retry;
-	enum snap_copy copy;
+	sector_t begin = bio->bi_iter.bi_sector;
+	struct dm_snapshot *throttled, *starved;
+	bool done, parked, throttle = !retry;
+	struct snap_walk walk;
 	int idx;
 
+	snap_walk_init(&walk, origin, begin, bio_end_sector(bio));
+	walk.bio = one_chunk ? bio : NULL;
 restart:
 	throttled = NULL;
 	starved = NULL;
-	wait = false;
 	parked = false;
 	idx = srcu_read_lock(&origin->srcu);
-	list_for_each_entry_srcu(snap, &origin->snapshots, list,
-				 srcu_read_lock_held(&origin->srcu)) {
-		if (!snap_wants_copy(snap, sector))
-			continue;
-
-		if (unlikely(snap_copies_exceeded(snap)) && throttle && !list) {
+	done = snap_walk_on(&walk, throttle, one_chunk);
+	/* A bio that waits is mapped again anyhow. */
+	if (unlikely(!done && !walk.nr)) {
+		if (walk.worst != SNAP_COPY_PARK) {
 			throttle = false;
-			throttled = snap_get(snap);
-			break;
-		}
-
-		/* The bio waits for the first that is ours: it cannot end before all are made. */
-		copy = snap_origin_make(snap, sector, list ? NULL : bio, &spare, &list);
-		if (copy == SNAP_COPY_PENDING)
-			wait = true;
-		if (unlikely(copy == SNAP_COPY_PARK)) {
-			/* A bio that waits is mapped again anyhow. */
-			if (list)
-				break;
-			parked = retry;
-			if (parked)
-				snap_park(snap, bio);
-			else
-				starved = snap_get(snap);
-			break;
+			throttled = snap_get(walk.snap);
+		} else if (retry) {
+			parked = true;
+			snap_park(walk.snap, bio);
+		} else {
+			starved = snap_get(walk.snap);
 		}
 	}
 	srcu_read_unlock(&origin->srcu, idx);
+	/* The rest is another bio, which waits here for what this one could not have. */
+	if (unlikely(!done && walk.nr && !retry && walk.sector > begin))
+		dm_accept_partial_bio(bio, walk.sector - begin);
 
-	if (unlikely(spare)) {
-		snap_pending_spare_free(spare);
-		spare = NULL;
+	if (unlikely(walk.spare)) {
+		snap_pending_spare_free(walk.spare);
+		walk.spare = NULL;
 	}
 	if (unlikely(throttled)) {
 		snap_copies_wait(throttled);
 		snap_put(throttled);
+		snap_walk_restart(&walk, begin);
 		goto restart;
 	}
 	if (unlikely(starved)) {
 		/* Our reference is the spare's now. */
-		spare = snap_pending_wait(starved);
+		walk.spare = snap_pending_wait(starved);
+		snap_walk_restart(&walk, begin);
 		goto restart;
 	}
 
 	dm_scaled_delay("snap-origin:start-copies");
-	if (list)
-		snap_pending_start(list);
-	if (list || parked)
+	if (walk.nr) {
+		if (!one_chunk)
+			snap_pending_attach(&walk.list, bio);
+		snap_pending_start(walk.list.first);
+	}
+	if (walk.nr || parked)
 		return DM_MAPIO_SUBMITTED;
-	if (wait && snap_origin_join(origin, bio))
+	if (walk.worst == SNAP_COPY_PENDING && snap_origin_join(origin, bio))
 		return DM_MAPIO_SUBMITTED;
 	return DM_MAPIO_REMAPPED;
+}
+
+static int snap_origin_copy_chunk(struct snap_origin *origin, struct bio *bio, bool retry)
+{
+	return snap_origin_copy(origin, bio, retry, true);
+}
+
+static noinline int snap_origin_copy_chunks(struct snap_origin *origin, struct bio *bio, bool retry)
+{
+	if (!retry && !snap_origin_cut(origin, bio))
+		return DM_MAPIO_REMAPPED;
+	return snap_origin_copy(origin, bio, retry, false);
+}
+
+int snap_origin_write(struct snap_origin *origin, struct bio *bio, bool retry)
+{
+	if (likely(snap_origin_is_one_chunk(origin, bio->bi_iter.bi_sector, bio_end_sector(bio))))
+		return snap_origin_copy_chunk(origin, bio, retry);
+	return snap_origin_copy_chunks(origin, bio, retry);
 }
 
 void snap_origin_wake(struct snap_origin *origin)
@@ -352,36 +573,52 @@ void snap_origin_copied(struct snap_origin *origin)
 	snap_origin_wake(origin);
 }
 
-/* Starts what is missing of the copies at @sector. Returns what is to be done about the worst. */
-static enum snap_copy snap_origin_start_copies(struct snap_origin *origin, sector_t sector)
+/* Starts what is missing of the copies. Returns what is to be done about the worst. */
+static enum snap_copy snap_origin_start_copies(struct snap_origin *origin, sector_t begin,
+					       sector_t end)
 {
-	enum snap_copy worst = SNAP_COPY_NOT_NEEDED;
-	struct snap_pending *list = NULL;
-	struct dm_snapshot *snap;
+	struct snap_walk walk;
+	int idx;
+
+	snap_walk_init(&walk, origin, begin, end);
+	idx = srcu_read_lock(&origin->srcu);
+	if (!snap_walk_on(&walk, false, false))
+		walk.worst = max(walk.worst, SNAP_COPY_PENDING);
+	srcu_read_unlock(&origin->srcu, idx);
+
+	snap_pending_start(walk.list.first);
+	return walk.worst;
+}
+
+/* Where the first chunk is of which a copy is still wanted; @end if there is none. */
+static sector_t snap_origin_copied_up_to(struct snap_origin *origin, sector_t sector, sector_t end)
+{
+	sector_t next;
 	int idx;
 
 	idx = srcu_read_lock(&origin->srcu);
-	list_for_each_entry_srcu(snap, &origin->snapshots, list,
-				 srcu_read_lock_held(&origin->srcu)) {
-		if (snap_wants_copy(snap, sector))
-			worst = max(worst, snap_origin_make(snap, sector, NULL, NULL, &list));
+	for (; sector < end; sector = next) {
+		next = end;
+		if (snap_origin_wants_copies(origin, sector, &next))
+			break;
 	}
 	srcu_read_unlock(&origin->srcu, idx);
-
-	snap_pending_start(list);
-	return worst;
+	return sector;
 }
 
-/* Returns false if @may_go_on(@arg) did. */
-static bool snap_origin_await_copies(struct snap_origin *origin, sector_t sector,
-				     bool (*may_go_on)(void *arg), void *arg)
+bool snap_origin_copy_out(struct snap_origin *origin, sector_t sector, sector_t count,
+			  bool (*may_go_on)(void *arg), void *arg)
 {
+	sector_t end = sector + count;
 	enum snap_copy copy;
 	int copies;
 
 	for (;;) {
 		copies = atomic_read(&origin->copies);
-		copy = snap_origin_start_copies(origin, sector);
+		sector = snap_origin_copied_up_to(origin, sector, end);
+		if (sector >= end)
+			return true;
+		copy = snap_origin_start_copies(origin, sector, end);
 		if (copy == SNAP_COPY_NOT_NEEDED)
 			return true;
 		/* Memory may come from elsewhere. */
@@ -391,22 +628,6 @@ static bool snap_origin_await_copies(struct snap_origin *origin, sector_t sector
 		if (!may_go_on(arg))
 			return false;
 	}
-}
-
-bool snap_origin_copy_out(struct snap_origin *origin, sector_t sector, sector_t count,
-			  bool (*may_go_on)(void *arg), void *arg)
-{
-	unsigned int split = READ_ONCE(origin->split);
-	sector_t begin = sector & ~(sector_t)(split - 1), end = sector + count;
-
-	if (split == SNAP_NO_SPLIT)
-		return true;
-	for (sector = begin; sector < end; sector += split)
-		snap_origin_start_copies(origin, sector);
-	for (sector = begin; sector < end; sector += split)
-		if (!snap_origin_await_copies(origin, sector, may_go_on, arg))
-			return false;
-	return true;
 }
 
 /*
@@ -491,7 +712,6 @@ static int snap_origin_map(struct dm_target *ti, struct bio *bio)
 	    list_empty(&origin->snapshots))
 		return DM_MAPIO_REMAPPED;
 
-	snap_origin_cut(origin, bio);
 	return snap_origin_write(origin, bio, false);
 }
 

@@ -2,9 +2,9 @@
 /*
  * Chunks on their way from the origin to the COW device.
  *
- * The first write to a chunk makes a pending exception, which is in a bucket from then until the
- * chunk has been copied and no snapshot read of the origin's chunk is under way any more. Then a
- * completed exception takes its place, in one step under the bucket's lock:
+ * The first write to some chunks makes a pending exception of them all, which is in a bucket from
+ * then until they have been copied and no snapshot read of them on the origin is under way any
+ * more. Then completed exceptions take its place, in one step under the bucket's lock:
  *
  *   new ----> copying ----> (logged) ----> copied -------------> replaced ----> retired
  *    |                         |            |                        ^
@@ -15,11 +15,15 @@
  * So a completed exception tells a writer to the origin all that he needs to know, and is looked up
  * without the lock. Whoever finds none takes the lock and looks at both again: a chunk that is in
  * neither has not been copied, and stays so while the lock is held.
+ *
+ * A pending exception is a range: chunks that follow each other on the origin and on the COW
+ * device. It is never cut or extended. Who writes more than it has makes others beside it.
  */
 #define DM_MSG_PREFIX "snapshot-scaled"
 
 #include <linux/log2.h>
 #include <linux/module.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 
 #include "dm-scaled-cache.h"
@@ -33,35 +37,42 @@
 #define SNAP_DEFAULT_COPIES	2048
 #define SNAP_MIN_COPIES_BATCH	16U
 #define SNAP_MAX_COPIES_BATCH	32U
+/*
+ * Sectors that a bucket covers, and so the most that is written to a snapshot, or read from its
+ * origin, with one bio; those that one job copies: a small write may have to wait for one.
+ */
+#define SNAP_BUCKET_SECTORS	(SZ_1M >> SECTOR_SHIFT)
+#define SNAP_COPY_SECTORS	(SZ_512K >> SECTOR_SHIFT)
 
 static unsigned int snapshot_cow_threshold = SNAP_DEFAULT_COPIES;
 module_param(snapshot_cow_threshold, uint, 0644);
 MODULE_PARM_DESC(snapshot_cow_threshold, "Chunks of a snapshot that may be copied at a time");
 
 /**
- * struct snap_pending - a chunk that is being copied
+ * struct snap_pending - chunks that are being copied
  * @node:       in snap_bucket.pending
- * @log:        the exception; if the snapshot is persistent, on its way to the log
- * @snap:       snapshot; @snap->pending_refs is held, or for a spare @snap->users
- * @next:       pending exception of another snapshot for the same origin write
+ * @log:        the exceptions; if the snapshot is persistent, on their way to the log
+ * @snap:       snapshot; @snap->pending_refs is held from when it is in a bucket on, for a spare
+ *              @snap->users
+ * @next:       next pending exception for the same origin write, often of another snapshot; later,
+ *              next one whose last reader has gone
  * @origin_bios:   origin writes that wait
  * @snapshot_bios: snapshot writes that wait, already pointing at the COW device
- * @readers:    reads of the origin's chunk that have to end before it may be written
- * @copied:     the snapshot finds the chunk in the COW device
- * @room:       memory for the completed exception; kept for the next one if it was not used
+ * @readers:    reads of the origin's chunks that have to end before they may be written
+ * @copied:     the snapshot finds the chunks in the COW device
+ * @room:       memory for the completed exceptions; kept for the next one if it was not used
  * @ticket:     starts the copy; later, if there must be, goes on when the snapshot is invalid
  * @cpu:        where to go on after a completion
- * @full_bio:   snapshot write that fills the chunk, so that no copying is needed
+ * @full_bio:   snapshot write that fills the chunks, so that no copying is needed
  * @full_end_io:  its own
  * @full_private: its own
  * @item:       runs what comes after @full_bio or after the last reader
  *
  * @node, @origin_bios, @snapshot_bios, @readers and @copied are protected by the bucket's lock as
- * long as
- * @node is in the bucket. The other fields belong to whoever drives the exception on.
+ * long as @node is in the bucket. The other fields belong to whoever drives the exception on.
  */
 struct snap_pending {
-	struct hlist_node node;
+	struct rb_node node;
 	struct snap_log_entry log;
 	struct dm_snapshot *snap;
 	struct snap_pending *next;
@@ -106,6 +117,11 @@ static void snap_copies_add(struct dm_snapshot *snap, int n)
 						   num_online_cpus()));
 }
 
+bool snap_copies_are_enough(u64 chunks)
+{
+	return chunks >= READ_ONCE(snapshot_cow_threshold);
+}
+
 bool snap_copies_exceeded(struct dm_snapshot *snap)
 {
 	/* A hint: whoever is told to wait counts exactly before it does. */
@@ -126,15 +142,15 @@ static void snap_copies_wake(struct dm_snapshot *snap)
 		wake_up(&snap->copies_wait);
 }
 
-static void snap_copy_begin(struct dm_snapshot *snap)
+static void snap_copy_begin(const struct snap_pending *pe)
 {
-	snap_copies_add(snap, 1);
+	snap_copies_add(pe->snap, pe->log.nr);
 }
 
-static void snap_copy_end(struct dm_snapshot *snap)
+static void snap_copy_end(const struct snap_pending *pe)
 {
-	snap_copies_add(snap, -1);
-	snap_copies_wake(snap);
+	snap_copies_add(pe->snap, -(int)pe->log.nr);
+	snap_copies_wake(pe->snap);
 }
 
 void snap_copies_wait(struct dm_snapshot *snap)
@@ -160,17 +176,72 @@ void snap_copies_wait(struct dm_snapshot *snap)
  *------------------------------------------------------------
  */
 
-static struct snap_pending *snap_bucket_find(struct snap_bucket *bucket, u64 chunk)
+/* Chunk of the origin after the last one of a pending exception. */
+static u64 snap_pending_end_chunk(const struct snap_pending *pe)
+{
+	return pe->log.old + pe->log.nr;
+}
+
+/* How many of a pending exception's chunks follow from @chunk on, which is one of them. */
+static u64 snap_pending_chunks_from(const struct snap_pending *pe, u64 chunk)
+{
+	return snap_pending_end_chunk(pe) - chunk;
+}
+
+/* Where a pending exception puts @chunk, which is one of its chunks. */
+static u64 snap_pending_new(const struct snap_pending *pe, u64 chunk)
+{
+	return pe->log.new + (chunk - pe->log.old);
+}
+
+static struct snap_pending *snap_pending_of(struct rb_node *node)
+{
+	return rb_entry_safe(node, struct snap_pending, node);
+}
+
+/* The first pending exception that has any of @nr chunks from @chunk on, or NULL. */
+static struct snap_pending *snap_bucket_first(struct snap_bucket *bucket, u64 chunk, u64 nr)
 	__must_hold(&bucket->lock)
 {
-	struct snap_pending *pe;
+	struct rb_node *node = bucket->pending.rb_node;
+	struct snap_pending *first = NULL, *pe;
 
 	lockdep_assert_held(&bucket->lock);
 
-	hlist_for_each_entry(pe, &bucket->pending, node)
-		if (pe->log.old == chunk)
-			return pe;
-	return NULL;
+	while (node) {
+		pe = snap_pending_of(node);
+		if (snap_pending_end_chunk(pe) <= chunk) {
+			node = node->rb_right;
+		} else {
+			first = pe;
+			node = node->rb_left;
+		}
+	}
+	return first && first->log.old < chunk + nr ? first : NULL;
+}
+
+/* The one after @pe that has any of the chunks before @end, or NULL. */
+static struct snap_pending *snap_bucket_next(struct snap_pending *pe, u64 end)
+{
+	struct snap_pending *next = snap_pending_of(rb_next(&pe->node));
+
+	return next && next->log.old < end ? next : NULL;
+}
+
+static void snap_bucket_add(struct snap_bucket *bucket, struct snap_pending *pe)
+	__must_hold(&bucket->lock)
+{
+	struct rb_node **link = &bucket->pending.rb_node, *parent = NULL;
+
+	lockdep_assert_held(&bucket->lock);
+
+	while (*link) {
+		parent = *link;
+		link = pe->log.old < snap_pending_of(parent)->log.old ? &parent->rb_left :
+									&parent->rb_right;
+	}
+	rb_link_node(&pe->node, parent, link);
+	rb_insert_color(&pe->node, &bucket->pending);
 }
 
 static void snap_park_timer(struct timer_list *timer);
@@ -182,6 +253,10 @@ int snap_buckets_init(struct dm_snapshot *snap)
 	unsigned int i, nr;
 	int r;
 
+	snap->bucket_shift = 0;
+	while (snap->store.chunk_size << snap->bucket_shift < SNAP_BUCKET_SECTORS &&
+	       snap->bucket_shift < SNAP_GROUP_BITS)
+		snap->bucket_shift++;
 	nr = roundup_pow_of_two(clamp_t(u64, chunks, SNAP_MIN_BUCKETS, SNAP_MAX_BUCKETS));
 	snap->bucket_mask = nr - 1;
 	snap->buckets = kvmalloc_array(nr, sizeof(*snap->buckets), GFP_KERNEL);
@@ -189,7 +264,7 @@ int snap_buckets_init(struct dm_snapshot *snap)
 		return -ENOMEM;
 	for (i = 0; i < nr; i++) {
 		spin_lock_init(&snap->buckets[i].lock);
-		INIT_HLIST_HEAD(&snap->buckets[i].pending);
+		snap->buckets[i].pending = RB_ROOT;
 		INIT_HLIST_HEAD(&snap->buckets[i].reads);
 	}
 
@@ -239,8 +314,8 @@ static void snap_pending_free(struct snap_pending *pe)
 	percpu_ref_put(&snap->pending_refs);
 }
 
-/* Who may not wait gets NULL if there is none. */
-static struct snap_pending *snap_pending_memory(struct dm_snapshot *snap, bool may_wait)
+/* One that is in no bucket. Who may not wait gets NULL if there is no memory. */
+static struct snap_pending *snap_pending_alloc(struct dm_snapshot *snap, bool may_wait)
 {
 	struct snap_pending *pe = dm_scaled_cache_try_alloc(&snap_pending_cache);
 
@@ -260,13 +335,6 @@ static struct snap_pending *snap_pending_memory(struct dm_snapshot *snap, bool m
 		snap_pending_free_memory(pe);
 		return NULL;
 	}
-	return pe;
-}
-
-/* Only for readers of the origin's list and the snapshot's own bios: see snap_pending_drain(). */
-static struct snap_pending *snap_pending_reset(struct snap_pending *pe)
-{
-	percpu_ref_get(&pe->snap->pending_refs);
 	pe->next = NULL;
 	bio_list_init(&pe->origin_bios);
 	bio_list_init(&pe->snapshot_bios);
@@ -276,19 +344,12 @@ static struct snap_pending *snap_pending_reset(struct snap_pending *pe)
 	return pe;
 }
 
-static struct snap_pending *snap_pending_alloc(struct dm_snapshot *snap, bool may_wait)
-{
-	struct snap_pending *pe = snap_pending_memory(snap, may_wait);
-
-	return likely(pe) ? snap_pending_reset(pe) : NULL;
-}
-
 struct snap_pending *snap_pending_wait(struct dm_snapshot *snap)
 {
 	snap_may_wait(snap);
 	flush_work(&snap->invalidate);
 	if (READ_ONCE(snap->valid))
-		return snap_pending_memory(snap, true);
+		return snap_pending_alloc(snap, true);
 	snap_put(snap);
 	return NULL;
 }
@@ -301,18 +362,11 @@ void snap_pending_spare_free(struct snap_pending *spare)
 	snap_put(snap);
 }
 
-/* If there is one for the snapshot. */
-static struct snap_pending *snap_pending_use_spare(struct dm_snapshot *snap,
-						   struct snap_pending **spare)
+/* If there is one for the snapshot. It stays the caller's until it is in a bucket. */
+static struct snap_pending *snap_pending_spare(struct dm_snapshot *snap,
+					       struct snap_pending **spare)
 {
-	struct snap_pending *pe = spare ? *spare : NULL;
-
-	if (likely(!pe) || pe->snap != snap)
-		return NULL;
-	*spare = NULL;
-	snap_pending_reset(pe);
-	snap_put(snap);
-	return pe;
+	return unlikely(spare && *spare && (*spare)->snap == snap) ? *spare : NULL;
 }
 
 /*
@@ -353,25 +407,36 @@ static struct bio *snap_full_bio(struct snap_pending *pe)
 }
 
 /*
- * Under the bucket's lock the completed exception takes the place of the pending one. From then on
+ * Under the bucket's lock completed exceptions take the place of the pending one. From then on
  * writes to the origin go ahead without looking into the bucket.
+ * Returns false if that is impossible: then the snapshot must not be valid any more.
  */
-static void snap_pending_replace(struct snap_pending *pe)
+static bool snap_pending_replace(struct snap_pending *pe)
 	__must_hold(&snap_bucket_of(pe->snap, pe->log.old)->lock)
 {
 	struct dm_snapshot *snap = pe->snap;
 
 	lockdep_assert_held(&snap_bucket_of(snap, pe->log.old)->lock);
 
-	hlist_del(&pe->node);
-	if (pe->copied &&
-	    snap_exception_add(&snap->exceptions, pe->log.old, pe->log.new, &pe->room))
-		DMERR_LIMIT("Chunk %llu was copied twice", (unsigned long long)pe->log.old);
+	rb_erase(&pe->node, &snap_bucket_of(snap, pe->log.old)->pending);
+	if (likely(!pe->copied || !snap_exception_add(&snap->exceptions, pe->log.old, pe->log.new,
+						      pe->log.nr, &pe->room)))
+		return true;
+	DMERR_LIMIT("Chunk %llu, or one of %u from it on, was copied twice",
+		    (unsigned long long)pe->log.old, pe->log.nr);
+	return false;
+}
+
+/* Whether a bio writes to no other chunks than those of a pending exception. */
+static bool snap_pending_has_all(const struct snap_pending *pe, const struct bio *bio)
+{
+	return snap_chunk(pe->snap, bio->bi_iter.bi_sector) >= pe->log.old &&
+	       snap_chunk(pe->snap, bio_end_sector(bio) - 1) < snap_pending_end_chunk(pe);
 }
 
 /*
- * Those who waited to write the origin look whether there is another snapshot to wait for. None is
- * added while they are under way.
+ * Those who waited to write the origin look whether there is another copy to wait for. No snapshot
+ * is added while they are under way.
  */
 static void snap_release_origin_bios(struct snap_pending *pe)
 {
@@ -380,13 +445,14 @@ static void snap_release_origin_bios(struct snap_pending *pe)
 	struct bio *bio;
 
 	while ((bio = bio_list_pop(&pe->origin_bios)))
-		if (alone || snap_origin_write(origin, bio, true) == DM_MAPIO_REMAPPED)
+		if ((alone && snap_pending_has_all(pe, bio)) ||
+		    snap_origin_write(origin, bio, true) == DM_MAPIO_REMAPPED)
 			submit_bio_noacct(bio);
 }
 
 /*
  * Retires a pending exception that snap_pending_replace() has taken out of its bucket. Each one
- * that has been in a bucket ends here and nowhere else: a merge that waits for the chunk is told,
+ * that has been in a bucket ends here and nowhere else: a merge that waits for a chunk is told,
  * then the writes to the origin, and then the snapshot has one less.
  *
  * May be called in an interrupt handler if no write to the origin waits.
@@ -403,23 +469,45 @@ static void snap_pending_retire(struct snap_pending *pe)
 	snap_pending_free(pe);
 }
 
-static void snap_readers_gone(struct dm_kcopyd_mq_item *item)
+/* The snapshot is invalid, durably. */
+static void snap_pending_was_wrong(struct dm_kcopyd_mq_item *item)
 {
-	struct snap_pending *pe = container_of(item, struct snap_pending, item);
-	struct snap_bucket *bucket = snap_bucket_of(pe->snap, pe->log.old);
+	struct snap_pending *pe = container_of(item, struct snap_pending, ticket.item);
 	struct dm_kcopyd_mq_client *kcopyd = pe->snap->kcopyd;
-
-	dm_scaled_delay("snap-pending:replace");
-	spin_lock_irq(&bucket->lock);
-	snap_pending_replace(pe);
-	spin_unlock_irq(&bucket->lock);
 
 	snap_pending_retire(pe);
 	dm_kcopyd_mq_release(kcopyd);
 }
 
+/* Instead of retiring it, if snap_pending_replace() has found what is impossible. */
+static void snap_pending_is_wrong(struct snap_pending *pe)
+{
+	pe->ticket.item.fn = snap_pending_was_wrong;
+	if (snap_invalidate_then(pe->snap, "its exceptions are wrong", &pe->ticket))
+		snap_pending_retire(pe);
+}
+
+static void snap_readers_gone(struct dm_kcopyd_mq_item *item)
+{
+	struct snap_pending *pe = container_of(item, struct snap_pending, item);
+	struct snap_bucket *bucket = snap_bucket_of(pe->snap, pe->log.old);
+	struct dm_kcopyd_mq_client *kcopyd = pe->snap->kcopyd;
+	bool right;
+
+	dm_scaled_delay("snap-pending:replace");
+	spin_lock_irq(&bucket->lock);
+	right = snap_pending_replace(pe);
+	spin_unlock_irq(&bucket->lock);
+
+	if (likely(right))
+		snap_pending_retire(pe);
+	else
+		snap_pending_is_wrong(pe);
+	dm_kcopyd_mq_release(kcopyd);
+}
+
 /*
- * From here on the snapshot, if it is valid, finds the chunk in the COW device. The origin may be
+ * From here on the snapshot, if it is valid, finds the chunks in the COW device. The origin may be
  * written as soon as those who read it for the snapshot are done; if there are any, the last of
  * them goes on.
  */
@@ -431,7 +519,7 @@ static void snap_pending_end(struct snap_pending *pe)
 	struct bio *full = snap_full_bio(pe);
 	unsigned int readers = 0;
 	/* Reads of an invalid snapshot fail when they end: no need to wait for them. */
-	bool failed = !READ_ONCE(snap->valid);
+	bool failed = !READ_ONCE(snap->valid), right = true;
 
 	dm_scaled_delay("snap-pending:complete");
 	spin_lock_irq(&bucket->lock);
@@ -439,21 +527,23 @@ static void snap_pending_end(struct snap_pending *pe)
 	bio_list_init(&pe->snapshot_bios);
 	if (likely(!failed)) {
 		pe->copied = true;
-		readers = snap_bucket_count(bucket, pe->log.old);
+		readers = snap_bucket_count(bucket, pe->log.old, pe->log.nr);
 	}
 	if (unlikely(readers)) {
 		pe->readers = readers;
 		pe->item.fn = snap_readers_gone;
 		pe->cpu = dm_kcopyd_mq_hold(snap->kcopyd);
 	} else {
-		snap_pending_replace(pe);
+		right = snap_pending_replace(pe);
 	}
 	spin_unlock_irq(&bucket->lock);
 
 	dm_scaled_delay("snap-pending:release");
 	/* If it waits for readers, the pending exception is no longer ours. */
-	snap_release_snapshot_bios(&snapshot_bios, full, failed);
-	if (likely(!readers))
+	snap_release_snapshot_bios(&snapshot_bios, full, failed || !right);
+	if (unlikely(!right))
+		snap_pending_is_wrong(pe);
+	else if (likely(!readers))
 		snap_pending_retire(pe);
 }
 
@@ -479,49 +569,79 @@ static void snap_pending_complete(struct snap_pending *pe, bool failed)
 	snap_pending_end(pe);
 }
 
-/* Under the lock: where the snapshot finds a chunk, if it has been copied. */
+/*
+ * Under the lock: where the snapshot finds a chunk, if it has been copied. @nr, the number of
+ * chunks that are of interest, becomes the number of those that are like the first: copied to
+ * chunks that follow each other, or not copied, perhaps being copied.
+ */
 static bool snap_bucket_lookup(struct dm_snapshot *snap, struct snap_bucket *bucket, u64 chunk,
-			       u64 *new)
+			       u64 *nr, u64 *new)
 	__must_hold(&bucket->lock)
 {
-	struct snap_pending *pe = snap_bucket_find(bucket, chunk);
+	struct snap_pending *pe;
 
-	if (pe && pe->copied) {
-		*new = pe->log.new;
+	for (pe = snap_bucket_first(bucket, chunk, *nr); pe;
+	     pe = snap_bucket_next(pe, chunk + *nr)) {
+		if (!pe->copied)
+			continue;
+		if (pe->log.old > chunk) {
+			*nr = pe->log.old - chunk;
+			break;
+		}
+		*new = snap_pending_new(pe, chunk);
+		*nr = min(*nr, snap_pending_chunks_from(pe, chunk));
 		return true;
 	}
-	return snap_exception_lookup(&snap->exceptions, chunk, new);
+	return snap_lookup(snap, chunk, *nr, new, nr);
 }
 
-bool snap_read_track(struct dm_snapshot *snap, u64 chunk, struct snap_bio *sb, u64 *new)
+bool snap_read_track(struct dm_snapshot *snap, u64 chunk, u64 *nr, struct snap_bio *sb, u64 *new)
 {
 	struct snap_bucket *bucket = snap_bucket_of(snap, chunk);
 	bool copied;
 
+	*nr = snap_bucket_chunks(snap, chunk, *nr);
 	spin_lock_irq(&bucket->lock);
-	copied = snap_bucket_lookup(snap, bucket, chunk, new);
+	copied = snap_bucket_lookup(snap, bucket, chunk, nr, new);
 	if (!copied)
-		snap_bucket_track(bucket, chunk, sb);
+		snap_bucket_track(bucket, chunk, *nr, sb);
 	spin_unlock_irq(&bucket->lock);
 
 	return !copied;
 }
 
+/* Counts a read down that has ended. Returns those that have waited for this one only. */
+static struct snap_pending *snap_bucket_reader_gone(struct snap_bucket *bucket,
+						    const struct snap_bio *sb)
+	__must_hold(&bucket->lock)
+{
+	struct snap_pending *pe, *last = NULL;
+
+	for (pe = snap_bucket_first(bucket, sb->chunk, sb->nr); unlikely(pe);
+	     pe = snap_bucket_next(pe, sb->chunk + sb->nr)) {
+		if (pe->readers && !--pe->readers) {
+			pe->next = last;
+			last = pe;
+		}
+	}
+	return last;
+}
+
 void snap_read_done(struct dm_snapshot *snap, struct snap_bio *sb)
 {
 	struct snap_bucket *bucket = snap_bucket_of(snap, sb->chunk);
-	struct snap_pending *pe;
+	struct snap_pending *pe, *next;
 	unsigned long flags;
-	bool last;
 
 	spin_lock_irqsave(&bucket->lock, flags);
 	hlist_del(&sb->node);
-	pe = snap_bucket_find(bucket, sb->chunk);
-	last = unlikely(pe) && pe->readers && !--pe->readers;
+	pe = snap_bucket_reader_gone(bucket, sb);
 	spin_unlock_irqrestore(&bucket->lock, flags);
 
-	if (last)
+	for (; unlikely(pe); pe = next) {
+		next = pe->next;
 		dm_kcopyd_mq_queue_item(snap->kcopyd, &pe->item, pe->cpu);
+	}
 }
 
 /*
@@ -535,7 +655,7 @@ void snap_pending_logged(struct snap_log_entry *entry, bool failed)
 	snap_pending_complete(container_of(entry, struct snap_pending, log), failed);
 }
 
-/* The chunk is in the COW device, or could not be copied: what comes next? */
+/* The chunks are in the COW device, or could not be copied: what comes next? */
 static void snap_pending_copied(struct snap_pending *pe, bool failed)
 {
 	struct dm_snapshot *snap = pe->snap;
@@ -557,43 +677,62 @@ static void snap_copy_done(int read_err, unsigned long write_err, void *context)
 
 	for (dest = 0; pe; dest++, pe = next) {
 		next = pe->next;
-		snap_copy_end(pe->snap);
+		snap_copy_end(pe);
 		snap_pending_copied(pe, read_err || write_err & BIT(dest));
 	}
 }
 
-void snap_pending_chain(struct snap_pending **list, struct snap_pending *pe)
+void snap_pending_chain(struct snap_pending_list *list, struct snap_pending *pe)
 {
-	while (*list)
-		list = &(*list)->next;
-	*list = pe;
+	if (list->last)
+		list->last->next = pe;
+	else
+		list->first = pe;
+	list->last = pe;
+}
+
+void snap_pending_attach(struct snap_pending_list *list, struct bio *bio)
+{
+	struct snap_pending *pe = list->last;
+	struct snap_bucket *bucket = snap_bucket_of(pe->snap, pe->log.old);
+
+	spin_lock_irq(&bucket->lock);
+	bio_list_add(&pe->origin_bios, bio);
+	spin_unlock_irq(&bucket->lock);
+}
+
+/* Whether two pending exceptions are of the same sectors of the origin. */
+static bool snap_pending_matches(const struct snap_pending *a, const struct snap_pending *b)
+{
+	return a->snap->store.chunk_shift == b->snap->store.chunk_shift &&
+	       a->log.old == b->log.old && a->log.nr == b->log.nr;
 }
 
 /*
- * Reads a chunk once for all those at the head of the list that have the same chunk size. The
- * ticket of the first has a job. Returns the rest of the list.
+ * Reads chunks once for all those at the head of the list that are of the same. The ticket of the
+ * first has a job. Returns the rest of the list.
  */
 static struct snap_pending *snap_pending_start_some(struct snap_pending *first)
 {
 	struct dm_io_region from, to[DM_KCOPYD_MAX_REGIONS];
-	struct snap_pending *pe = first, *last = NULL;
+	struct snap_pending *pe = first, *last;
 	struct dm_snapshot *snap = first->snap;
 	unsigned int shift = snap->store.chunk_shift, nr = 0;
 
 	from.bdev = snap->origin_bdev;
 	from.sector = first->log.old << shift;
-	from.count = min_t(sector_t, snap->store.chunk_size,
+	from.count = min_t(sector_t, (sector_t)first->log.nr << shift,
 			   bdev_nr_sectors(from.bdev) - from.sector);
 
-	while (pe && nr < ARRAY_SIZE(to) && pe->snap->store.chunk_shift == shift) {
+	do {
 		to[nr].bdev = pe->snap->store.cow;
 		to[nr].sector = pe->log.new << shift;
 		to[nr].count = from.count;
 		nr++;
-		snap_copy_begin(pe->snap);
+		snap_copy_begin(pe);
 		last = pe;
 		pe = pe->next;
-	}
+	} while (unlikely(pe) && nr < ARRAY_SIZE(to) && snap_pending_matches(pe, first));
 	last->next = NULL;
 
 	/* A snapshot whose COW device fails does not take the others with it; the origin does. */
@@ -675,82 +814,151 @@ static void snap_unpark(struct dm_kcopyd_mq_item *item)
  *------------------------------------------------------------
  */
 
-/*
- * Looks, under the lock, for an exception; makes a pending one, @fresh, if there is none.
- * Returns the pending exception, or NULL with @copied telling why there is none.
+/**
+ * enum snap_entry - what there is of some chunks
+ * @SNAP_ENTRY_FRESH:     the pending exception that was to be entered
+ * @SNAP_ENTRY_PENDING:   another one
+ * @SNAP_ENTRY_COPIED:    exceptions
+ * @SNAP_ENTRY_NO_MEMORY: nothing, and no memory for a pending exception
+ * @SNAP_ENTRY_FULL:      nothing, and no room on the COW device
  */
-static struct snap_pending *snap_bucket_enter(struct dm_snapshot *snap, struct snap_bucket *bucket,
-					      u64 chunk, struct snap_pending *fresh,
-					      u64 *new, bool *copied)
+enum snap_entry {
+	SNAP_ENTRY_FRESH,
+	SNAP_ENTRY_PENDING,
+	SNAP_ENTRY_COPIED,
+	SNAP_ENTRY_NO_MEMORY,
+	SNAP_ENTRY_FULL,
+};
+
+/*
+ * Looks, under the lock, for exceptions; enters @fresh, which may be NULL, if there are none. @nr,
+ * the number of chunks that are of interest, becomes the number of those that the answer is for.
+ * @pe is set to the pending exception that there is, @new to where the first chunk is if it has
+ * been copied.
+ */
+static enum snap_entry snap_bucket_enter(struct dm_snapshot *snap, struct snap_bucket *bucket,
+					 u64 chunk, u64 *nr, struct snap_pending *fresh,
+					 struct snap_pending **pe, u64 *new)
 	__must_hold(&bucket->lock)
 {
-	struct snap_pending *pe;
+	struct snap_pending *next = snap_bucket_first(bucket, chunk, *nr);
 
-	*copied = false;
-	pe = snap_bucket_find(bucket, chunk);
-	if (pe)
-		return pe;
+	*pe = NULL;
+	if (next && next->log.old <= chunk) {
+		*pe = next;
+		*nr = min(*nr, snap_pending_chunks_from(next, chunk));
+		return SNAP_ENTRY_PENDING;
+	}
+	if (unlikely(next))
+		*nr = next->log.old - chunk;
 
-	*copied = snap_exception_lookup(&snap->exceptions, chunk, new);
-	if (*copied)
-		return NULL;
+	if (snap_lookup(snap, chunk, *nr, new, nr))
+		return SNAP_ENTRY_COPIED;
+	if (unlikely(!fresh))
+		return SNAP_ENTRY_NO_MEMORY;
+	fresh->log.nr = snap_store_alloc(&snap->store, *nr, &fresh->log.new);
+	if (unlikely(!fresh->log.nr))
+		return SNAP_ENTRY_FULL;
 
-	if (unlikely(!fresh) || !snap_store_alloc(&snap->store, &fresh->log.new))
-		return NULL;
+	/*
+	 * Only readers of the origin's list and the snapshot's own bios come here: see
+	 * snap_pending_drain().
+	 */
+	percpu_ref_get(&snap->pending_refs);
 	fresh->log.old = chunk;
+	*nr = fresh->log.nr;
 	if (snap->log)
 		snap_log_begin(snap->log, &fresh->log);
-	hlist_add_head(&fresh->node, &bucket->pending);
-	return fresh;
+	snap_bucket_add(bucket, fresh);
+	*pe = fresh;
+	return SNAP_ENTRY_FRESH;
 }
 
-enum snap_copy snap_pending_find(struct dm_snapshot *snap, u64 chunk, struct bio *bio,
+/*
+ * How many of @nr chunks from @chunk on may be one pending exception, of no more than so many
+ * sectors: no more than the threshold allows at a time, either.
+ */
+static u64 snap_range_chunks(const struct dm_snapshot *snap, u64 chunk, u64 nr,
+			     unsigned int sectors)
+{
+	unsigned int most = min(sectors >> snap->store.chunk_shift,
+				READ_ONCE(snapshot_cow_threshold));
+
+	return snap_bucket_chunks(snap, chunk, min_t(u64, nr, max(most, 1U)));
+}
+
+enum snap_copy snap_pending_find(struct dm_snapshot *snap, u64 chunk, u64 *nr, struct bio *bio,
 				 struct snap_pending **spare, struct snap_pending **new_pe)
 {
 	struct snap_bucket *bucket = snap_bucket_of(snap, chunk);
-	struct snap_pending *fresh = snap_pending_use_spare(snap, spare), *pe;
-	bool copied;
+	struct snap_pending *fresh = snap_pending_spare(snap, spare), *pe;
+	bool is_spare = fresh;
+	enum snap_entry entry;
 	u64 new;
 
+	if (*nr > 1)
+		*nr = snap_range_chunks(snap, chunk, *nr, SNAP_COPY_SECTORS);
 	if (likely(!fresh))
 		fresh = snap_pending_alloc(snap, false);
 	spin_lock_irq(&bucket->lock);
-	pe = snap_bucket_enter(snap, bucket, chunk, fresh, &new, &copied);
-	if (pe && pe == fresh && bio)
+	entry = snap_bucket_enter(snap, bucket, chunk, nr, fresh, &pe, &new);
+	if (entry == SNAP_ENTRY_FRESH && bio)
 		bio_list_add(&pe->origin_bios, bio);
 	spin_unlock_irq(&bucket->lock);
 
 	*new_pe = NULL;
-	if (likely(pe && pe == fresh)) {
+	if (likely(entry == SNAP_ENTRY_FRESH)) {
 		*new_pe = pe;
+		if (unlikely(is_spare)) {
+			*spare = NULL;
+			snap_put(snap);
+		}
 		return SNAP_COPY_PENDING;
 	}
-	if (!pe && !copied && !fresh)
-		return SNAP_COPY_PARK;
-
-	if (fresh)
-		snap_pending_free(fresh);
-	if (pe)
+	if (fresh && !is_spare)
+		snap_pending_free_memory(fresh);
+	switch (entry) {
+	case SNAP_ENTRY_PENDING:
 		return SNAP_COPY_PENDING;
-	if (copied)
-		return SNAP_COPY_NOT_NEEDED;
-	if (!snap_invalidate_then(snap, "the COW device is full", NULL))
+	case SNAP_ENTRY_NO_MEMORY:
 		return SNAP_COPY_PARK;
-	return SNAP_COPY_NOT_NEEDED;
+	case SNAP_ENTRY_FULL:
+		if (!snap_invalidate_then(snap, "the COW device is full", NULL))
+			return SNAP_COPY_PARK;
+		return SNAP_COPY_NOT_NEEDED;
+	default:
+		return SNAP_COPY_NOT_NEEDED;
+	}
 }
 
-bool snap_pending_join(struct dm_snapshot *snap, u64 chunk, struct bio *bio)
+/* Whether the bio waits for a pending exception that has any of @nr chunks of one bucket. */
+static bool snap_bucket_join(struct dm_snapshot *snap, u64 chunk, u64 nr, struct bio *bio)
 {
 	struct snap_bucket *bucket = snap_bucket_of(snap, chunk);
-	struct snap_pending *pe;
+	struct snap_pending *pe, *next;
 
 	spin_lock_irq(&bucket->lock);
-	pe = snap_bucket_find(bucket, chunk);
+	pe = snap_bucket_first(bucket, chunk, nr);
+	/* The last one: when it has ended those before it may have, too. */
+	while (pe && (next = snap_bucket_next(pe, chunk + nr)))
+		pe = next;
 	if (pe)
 		bio_list_add(&pe->origin_bios, bio);
 	spin_unlock_irq(&bucket->lock);
 
 	return pe;
+}
+
+bool snap_pending_join(struct dm_snapshot *snap, u64 chunk, u64 nr, struct bio *bio)
+{
+	u64 end = chunk + nr, some;
+
+	for (; chunk < end; chunk += some) {
+		some = snap_bucket_chunks(snap, chunk, end - chunk);
+		if (snap_bucket_join(snap, chunk, some, bio))
+			return true;
+	}
+	return false;
 }
 
 static void snap_full_write_done(struct dm_kcopyd_mq_item *item)
@@ -759,13 +967,26 @@ static void snap_full_write_done(struct dm_kcopyd_mq_item *item)
 	struct dm_snapshot *snap = pe->snap;
 	struct dm_kcopyd_mq_client *kcopyd = snap->kcopyd;
 
-	snap_copy_end(snap);
+	snap_copy_end(pe);
 	snap_pending_copied(pe, pe->full_bio->bi_status);
 	dm_kcopyd_mq_release(kcopyd);
 }
 
+/* What is impossible was found in an interrupt handler. */
+static void snap_full_write_wrong(struct dm_kcopyd_mq_item *item)
+{
+	struct snap_pending *pe = container_of(item, struct snap_pending, item);
+	struct dm_kcopyd_mq_client *kcopyd = pe->snap->kcopyd;
+	struct bio *bio = snap_full_bio(pe);
+
+	snap_copy_end(pe);
+	snap_pending_is_wrong(pe);
+	bio_io_error(bio);
+	dm_kcopyd_mq_release(kcopyd);
+}
+
 /*
- * Where nobody waits for the chunk, its exception is completed without a worker, and so at once.
+ * Where nobody waits for the chunks, the exception is completed without a worker, and so at once.
  * Returns false if there is something to be done that only a worker can do.
  */
 static bool snap_full_write_complete(struct snap_pending *pe)
@@ -774,25 +995,27 @@ static bool snap_full_write_complete(struct snap_pending *pe)
 	struct snap_bucket *bucket = snap_bucket_of(snap, pe->log.old);
 	struct dm_kcopyd_mq_client *kcopyd = snap->kcopyd;
 	struct bio *bio;
+	bool alone, right = true;
 	unsigned long flags;
-	bool alone;
 
 	if (unlikely(pe->full_bio->bi_status || !pe->room || snap->log || !READ_ONCE(snap->valid)))
 		return false;
 
 	spin_lock_irqsave(&bucket->lock, flags);
 	alone = bio_list_empty(&pe->origin_bios) && bio_list_empty(&pe->snapshot_bios) &&
-		!snap_bucket_count(bucket, pe->log.old);
+		!snap_bucket_count(bucket, pe->log.old, pe->log.nr);
 	if (likely(alone)) {
 		pe->copied = true;
-		snap_pending_replace(pe);
+		right = snap_pending_replace(pe);
 	}
 	spin_unlock_irqrestore(&bucket->lock, flags);
-	if (unlikely(!alone))
+	if (unlikely(!right))
+		pe->item.fn = snap_full_write_wrong;
+	if (unlikely(!alone || !right))
 		return false;
 
 	bio = snap_full_bio(pe);
-	snap_copy_end(snap);
+	snap_copy_end(pe);
 	snap_pending_retire(pe);
 	dm_kcopyd_mq_release(kcopyd);
 	/* All that bio_endio() does has been done, but for this. */
@@ -808,7 +1031,7 @@ static void snap_full_write_endio(struct bio *bio)
 		dm_kcopyd_mq_queue_item(pe->snap->kcopyd, &pe->item, pe->cpu);
 }
 
-/* Writes a whole chunk of the snapshot: there is nothing to copy. */
+/* Writes whole chunks of the snapshot: there is nothing to copy. */
 static void snap_full_write(struct snap_pending *pe, struct bio *bio)
 {
 	struct dm_snapshot *snap = pe->snap;
@@ -820,38 +1043,48 @@ static void snap_full_write(struct snap_pending *pe, struct bio *bio)
 	bio->bi_end_io = snap_full_write_endio;
 	bio->bi_private = pe;
 
-	snap_copy_begin(snap);
+	snap_copy_begin(pe);
 	submit_bio_noacct(bio);
+}
+
+/* Chunks that a write, which begins in @chunk, fills; 0 if not even the first. */
+static u64 snap_full_chunks(const struct dm_snapshot *snap, u64 chunk, const struct bio *bio)
+{
+	u64 full;
+
+	if (bio->bi_iter.bi_sector & (snap->store.chunk_size - 1))
+		return 0;
+	full = bio_sectors(bio) >> snap->store.chunk_shift;
+	return full ? snap_range_chunks(snap, chunk, full, SNAP_BUCKET_SECTORS) : 0;
 }
 
 int snap_pending_write(struct dm_snapshot *snap, u64 chunk, struct bio *bio)
 {
 	struct snap_bucket *bucket = snap_bucket_of(snap, chunk);
-	bool full = bio->bi_iter.bi_size == snap->store.chunk_size << SECTOR_SHIFT;
+	u64 full = snap_full_chunks(snap, chunk, bio), nr = max(full, 1ULL), new;
 	struct snap_pending *fresh, *pe;
-	bool copied;
-	u64 new;
+	enum snap_entry entry;
 
 	fresh = snap_pending_alloc(snap, true);
 	bio_set_dev(bio, snap->store.cow);
 
 	spin_lock_irq(&bucket->lock);
-	pe = snap_bucket_enter(snap, bucket, chunk, fresh, &new, &copied);
-	if (unlikely(pe && pe->copied)) {
-		new = pe->log.new;
-		copied = true;
-		pe = NULL;
+	entry = snap_bucket_enter(snap, bucket, chunk, &nr, fresh, &pe, &new);
+	if (unlikely(entry == SNAP_ENTRY_PENDING && pe->copied)) {
+		new = snap_pending_new(pe, chunk);
+		entry = SNAP_ENTRY_COPIED;
 	}
-	if (pe) {
-		snap_remap_sector(snap, bio, pe->log.new);
-		if (pe == fresh && full)
+	if (entry == SNAP_ENTRY_FRESH || entry == SNAP_ENTRY_PENDING) {
+		snap_cut(snap, bio, chunk, nr);
+		snap_remap_sector(snap, bio, snap_pending_new(pe, chunk));
+		if (entry == SNAP_ENTRY_FRESH && full)
 			pe->full_bio = bio;
 		else
 			bio_list_add(&pe->snapshot_bios, bio);
 	}
 	spin_unlock_irq(&bucket->lock);
 
-	if (likely(pe && pe == fresh)) {
+	if (likely(entry == SNAP_ENTRY_FRESH)) {
 		if (full)
 			snap_full_write(pe, bio);
 		else
@@ -859,15 +1092,18 @@ int snap_pending_write(struct dm_snapshot *snap, u64 chunk, struct bio *bio)
 		return DM_MAPIO_SUBMITTED;
 	}
 
-	snap_pending_free(fresh);
-	if (pe)
+	snap_pending_free_memory(fresh);
+	switch (entry) {
+	case SNAP_ENTRY_PENDING:
 		return DM_MAPIO_SUBMITTED;
-	if (copied) {
+	case SNAP_ENTRY_COPIED:
+		snap_cut(snap, bio, chunk, nr);
 		snap_remap_sector(snap, bio, new);
 		return DM_MAPIO_REMAPPED;
+	default:
+		snap_overflow(snap);
+		return DM_MAPIO_KILL;
 	}
-	snap_overflow(snap);
-	return DM_MAPIO_KILL;
 }
 
 void snap_pending_drain(struct dm_snapshot *snap)
@@ -883,7 +1119,7 @@ bool snap_pending_none(const struct dm_snapshot *snap)
 	unsigned int i;
 
 	for (i = 0; i <= snap->bucket_mask; i++)
-		if (!hlist_empty(&snap->buckets[i].pending))
+		if (!RB_EMPTY_ROOT(&snap->buckets[i].pending))
 			return false;
 	return true;
 }

@@ -103,7 +103,6 @@ static bool snap_hand_over(struct snap_target *from, struct snap_target *to)
 	to->snap = snap;
 	/* One origin target is quiet; if there are more, writes through them see either size. */
 	snap_set_end(snap, snap_target_end(to->ti));
-	to->ti->max_io_len = snap->store.chunk_size;
 	to->chunk_size = snap->store.chunk_size;
 	to->persistent = from->persistent;
 	to->overflow &= to->persistent;
@@ -465,13 +464,6 @@ static int snap_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 	r = snap_target_register(t);
 	if (r)
 		goto bad_register;
-	/* If the snapshot is going to be handed over the size comes with it. */
-	if (t->chunk_size) {
-		r = dm_set_target_max_io_len(ti, t->chunk_size);
-		if (r)
-			goto bad_size;
-	}
-
 	ti->private = t;
 	/* Of a snapshot that is being merged, both devices have data. */
 	ti->num_flush_bios = t->merges ? 2 : 1;
@@ -480,8 +472,6 @@ static int snap_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 	ti->per_io_data_size = sizeof(struct snap_bio);
 	return 0;
 
-bad_size:
-	snap_target_unregister(t);
 bad_register:
 	dm_scaled_devices_release(t->uses, ARRAY_SIZE(t->uses));
 bad_devices:
@@ -523,14 +513,14 @@ static void snap_zero_done(int read_err, unsigned long write_err, void *context)
 }
 
 /*
- * Cuts a discard at the end of its first chunk. It may begin anywhere: a target on top of this one
- * has its own offset. Device-mapper sends the rest in another bio, unless the discard is one of two
- * copies, which cannot be cut: then the rest is left as it is, as a discard may be.
+ * Cuts a discard at the end of @nr chunks from its first, @chunk, on. Device-mapper sends the rest
+ * in another bio, unless the discard is one of two copies, which cannot be cut: then the rest is
+ * left as it is, as a discard may be.
  */
-static void snap_cut_discard(struct dm_target *ti, const struct dm_snapshot *snap, struct bio *bio)
+static void snap_cut_discard(struct dm_target *ti, const struct dm_snapshot *snap, struct bio *bio,
+			     u64 chunk, u64 nr)
 {
-	unsigned int size = snap->store.chunk_size;
-	unsigned int room = size - ((unsigned int)bio->bi_iter.bi_sector & (size - 1));
+	sector_t room = ((chunk + nr) << snap->store.chunk_shift) - bio->bi_iter.bi_sector;
 
 	if (likely(bio_sectors(bio) <= room))
 		return;
@@ -541,29 +531,34 @@ static void snap_cut_discard(struct dm_target *ti, const struct dm_snapshot *sna
 }
 
 /*
- * A discard of a chunk that was copied zeroes the copy, or discards a part of it. A chunk that was
- * not stays as it is.
+ * A discard of chunks that were copied zeroes the copies, or discards a part of one: it may begin
+ * and end anywhere, as a target on top of this one has its own offset. Chunks that were not copied
+ * stay as they are.
  */
 static int snap_map_discard(struct snap_target *t, struct bio *bio, u64 chunk)
 {
 	struct dm_snapshot *snap = t->snap;
+	bool aligned = !(bio->bi_iter.bi_sector & (snap->store.chunk_size - 1));
+	u64 new, nr, full = aligned ? bio_sectors(bio) >> snap->store.chunk_shift : 0;
 	struct dm_io_region region;
-	u64 new;
 
-	snap_cut_discard(t->ti, snap, bio);
-	if (!snap_exception_lookup(&snap->exceptions, chunk, &new)) {
+	if (!snap_lookup(snap, chunk, snap_bio_chunks(snap, bio), &new, &nr)) {
+		snap_cut_discard(t->ti, snap, bio, chunk, nr);
 		bio_endio(bio);
 		return DM_MAPIO_SUBMITTED;
 	}
 
-	if (bio_sectors(bio) < snap->store.chunk_size) {
+	if (!full) {
+		snap_cut_discard(t->ti, snap, bio, chunk, 1);
 		snap_remap(snap, bio, new);
 		return DM_MAPIO_REMAPPED;
 	}
 
+	nr = min(nr, full);
+	snap_cut_discard(t->ti, snap, bio, chunk, nr);
 	region.bdev = snap->store.cow;
 	region.sector = new << snap->store.chunk_shift;
-	region.count = snap->store.chunk_size;
+	region.count = nr << snap->store.chunk_shift;
 	dm_kcopyd_mq_zero(snap->kcopyd, 1, &region, 0, snap_zero_done, bio);
 	return DM_MAPIO_SUBMITTED;
 }
@@ -573,9 +568,9 @@ static int snap_map(struct dm_target *ti, struct bio *bio)
 	struct snap_target *t = ti->private;
 	struct dm_snapshot *snap = t->snap;
 	struct snap_bio *sb = dm_per_bio_data(bio, sizeof(*sb));
-	u64 chunk, new;
+	u64 chunk, new, nr;
 
-	sb->tracked = false;
+	sb->nr = 0;
 
 	if (unlikely(bio->bi_opf & REQ_PREFLUSH)) {
 		bio_set_dev(bio, t->cow_dev->bdev);
@@ -598,7 +593,8 @@ static int snap_map(struct dm_target *ti, struct bio *bio)
 		return snap_map_discard(t, bio, chunk);
 	}
 
-	if (snap_exception_lookup(&snap->exceptions, chunk, &new)) {
+	if (snap_lookup(snap, chunk, snap_bio_chunks(snap, bio), &new, &nr)) {
+		snap_cut(snap, bio, chunk, nr);
 		snap_remap(snap, bio, new);
 		return DM_MAPIO_REMAPPED;
 	}
@@ -609,10 +605,13 @@ static int snap_map(struct dm_target *ti, struct bio *bio)
 		return snap_pending_write(snap, chunk, bio);
 	}
 
-	if (snap_read_track(snap, chunk, sb, &new))
+	if (snap_read_track(snap, chunk, &nr, sb, &new)) {
 		bio_set_dev(bio, t->origin_dev->bdev);
-	else
+		snap_cut(snap, bio, chunk, nr);
+	} else {
+		snap_cut(snap, bio, chunk, nr);
 		snap_remap(snap, bio, new);
+	}
 	return DM_MAPIO_REMAPPED;
 }
 
@@ -621,7 +620,7 @@ static int snap_end_io(struct dm_target *ti, struct bio *bio, blk_status_t *erro
 	struct snap_bio *sb = dm_per_bio_data(bio, sizeof(*sb));
 	struct snap_target *t = ti->private;
 
-	if (!sb->tracked)
+	if (!sb->nr)
 		return DM_ENDIO_DONE;
 
 	snap_read_done(t->snap, sb);
@@ -645,9 +644,9 @@ static int snap_merge_map(struct dm_target *ti, struct bio *bio)
 	struct snap_target *t = ti->private;
 	struct dm_snapshot *snap = t->snap;
 	struct snap_bio *sb = dm_per_bio_data(bio, sizeof(*sb));
-	u64 chunk, new;
+	u64 chunk, new, nr;
 
-	sb->tracked = false;
+	sb->nr = 0;
 
 	if (unlikely(bio->bi_opf & REQ_PREFLUSH)) {
 		bio_set_dev(bio, dm_bio_get_target_bio_nr(bio) ? t->cow_dev->bdev :
@@ -662,15 +661,17 @@ static int snap_merge_map(struct dm_target *ti, struct bio *bio)
 		return DM_MAPIO_SUBMITTED;
 	}
 
-	if (bio_data_dir(bio) == WRITE && !list_empty(&t->origin->snapshots))
-		snap_origin_cut(t->origin, bio);
 	if (unlikely(!READ_ONCE(snap->valid)))
 		return snap_merge_map_origin(t, bio);
 
 	chunk = snap_chunk(snap, bio->bi_iter.bi_sector);
-	if (!snap_exception_lookup(&snap->exceptions, chunk, &new))
+	if (!snap_lookup(snap, chunk, snap_bio_chunks(snap, bio), &new, &nr)) {
+		/* None of those is added while the snapshot is being merged. */
+		snap_cut(snap, bio, chunk, nr);
 		return snap_merge_map_origin(t, bio);
+	}
 	if (bio_data_dir(bio) == READ) {
+		snap_cut(snap, bio, chunk, nr);
 		snap_remap(snap, bio, new);
 		return DM_MAPIO_REMAPPED;
 	}
@@ -692,7 +693,7 @@ static int snap_merge_end_io(struct dm_target *ti, struct bio *bio, blk_status_t
 	struct snap_bio *sb = dm_per_bio_data(bio, sizeof(*sb));
 	struct snap_target *t = ti->private;
 
-	if (sb->tracked) {
+	if (sb->nr) {
 		snap_read_done(t->snap, sb);
 		snap_merge_write_done(t->snap->merge);
 	}
@@ -939,7 +940,9 @@ static void snap_io_hints(struct dm_target *ti, struct queue_limits *limits)
 	spin_unlock(&snap_registry_lock);
 
 	limits->discard_granularity = chunk_size << SECTOR_SHIFT;
-	dm_scaled_set_max_discard_sectors(limits, chunk_size);
+	/* One of two copies cannot be cut where its chunks are elsewhere. */
+	dm_scaled_set_max_discard_sectors(limits, t->discard_passdown_origin ? chunk_size :
+					  round_down(UINT_MAX >> SECTOR_SHIFT, chunk_size));
 }
 
 static int snap_message(struct dm_target *ti, unsigned int argc, char **argv, char *result,

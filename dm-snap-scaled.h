@@ -39,6 +39,7 @@ struct snap_pending;
  * @exceptions:    chunks that have been copied
  * @buckets:       chunks that are being copied, and reads of chunks that have not been
  * @bucket_mask:   number of @buckets less one
+ * @bucket_shift:  log2 of the neighbouring chunks that a bucket has
  * @log:           makes exceptions durable; NULL if the snapshot is transient, or was invalid
  *                 already
  * @valid:         cleared, under @lock, when the snapshot has become unusable; never set again
@@ -87,6 +88,7 @@ struct dm_snapshot {
 	struct snap_exceptions exceptions;
 	struct snap_bucket *buckets;
 	unsigned int bucket_mask;
+	unsigned int bucket_shift;
 	struct snap_log *log;
 	bool valid;
 	bool overflowed;
@@ -126,8 +128,9 @@ struct dm_snapshot {
  * struct snap_origin - a device of which snapshots are taken
  * @bdev:       the device
  * @snapshots:  active snapshots, largest chunks first; RCU list, read under @srcu
- * @split:      smallest chunk size of @snapshots in sectors: no write may be mapped across a
- *              multiple of it. Shrinks only while the origin is quiet
+ * @split:      smallest chunk size of @snapshots in sectors: what lies between two multiples of it
+ *              is one chunk of each of them, or a part of one. Shrinks only while the origin is
+ *              quiet
  * @srcu:       a snapshot that was taken off @snapshots is unused after a grace period. A reader
  *              waits for no I/O, nor for memory that I/O gives back: removing one snapshot would
  *              wait for another one's COW device. Who has to wait for a snapshot gets a
@@ -230,14 +233,14 @@ struct snap_target {
 
 /**
  * struct snap_bio - what a snapshot target remembers of a bio
- * @node:    in snap_bucket.reads
- * @chunk:   chunk that is read from the origin, or written on the COW device during a merge
- * @tracked: the bio is in a bucket
+ * @node:  in snap_bucket.reads
+ * @chunk: first chunk that is read from the origin, or written on the COW device during a merge
+ * @nr:    number of chunks; 0 if the bio is not in a bucket
  */
 struct snap_bio {
 	struct hlist_node node;
 	u64 chunk;
-	bool tracked;
+	unsigned int nr;
 };
 
 /* Sector of the origin, and of the table, at which a target ends. */
@@ -262,7 +265,35 @@ static inline u64 snap_chunk(const struct dm_snapshot *snap, sector_t sector)
 	return sector >> snap->store.chunk_shift;
 }
 
-/* Moves a bio, of the COW device already, to the copy of the chunk it is for. */
+/* As snap_exception_lookup_run(), which is not as fast for the one chunk of a small bio. */
+static inline bool snap_lookup(struct dm_snapshot *snap, u64 chunk, u64 max, u64 *new, u64 *nr)
+{
+	if (likely(max == 1)) {
+		*nr = 1;
+		return snap_exception_lookup(&snap->exceptions, chunk, new);
+	}
+	return snap_exception_lookup_run(&snap->exceptions, chunk, max, new, nr);
+}
+
+/* Chunks that a bio has any sector of. */
+static inline u64 snap_bio_chunks(const struct dm_snapshot *snap, const struct bio *bio)
+{
+	unsigned int before = bio->bi_iter.bi_sector & (snap->store.chunk_size - 1);
+
+	return (before + bio_sectors(bio) - 1ULL + snap->store.chunk_size) >>
+	       snap->store.chunk_shift;
+}
+
+/* Maps no more of a bio, in a map function, than is in @nr chunks from @chunk, its first, on. */
+static inline void snap_cut(const struct dm_snapshot *snap, struct bio *bio, u64 chunk, u64 nr)
+{
+	sector_t room = ((chunk + nr) << snap->store.chunk_shift) - bio->bi_iter.bi_sector;
+
+	if (unlikely(bio_sectors(bio) > room))
+		dm_accept_partial_bio(bio, room);
+}
+
+/* Moves a bio, of the COW device already, to the copy of the chunk it begins in. */
 static inline void snap_remap_sector(const struct dm_snapshot *snap, struct bio *bio, u64 new)
 {
 	sector_t offset = bio->bi_iter.bi_sector & (snap->store.chunk_size - 1);
@@ -270,7 +301,7 @@ static inline void snap_remap_sector(const struct dm_snapshot *snap, struct bio 
 	bio->bi_iter.bi_sector = (new << snap->store.chunk_shift) + offset;
 }
 
-/* Points a bio at the COW device's copy of the chunk it is for. */
+/* Points a bio at the COW device's copy of the chunk it begins in. */
 static inline void snap_remap(const struct dm_snapshot *snap, struct bio *bio, u64 new)
 {
 	bio_set_dev(bio, snap->store.cow);
@@ -298,9 +329,21 @@ enum snap_copy {
 };
 
 /**
- * snap_pending_find() - find or make the pending exception of a chunk
+ * struct snap_pending_list - new pending exceptions for an origin write
+ * @first: the first, or NULL
+ * @last:  the last, or NULL
+ */
+struct snap_pending_list {
+	struct snap_pending *first;
+	struct snap_pending *last;
+};
+
+/**
+ * snap_pending_find() - find or make the pending exception of chunks
  * @snap:     snapshot
- * @chunk:    chunk of the origin that has to be copied before it is written
+ * @chunk:    first chunk of the origin that has to be copied before it is written
+ * @nr:       how many chunks are going to be written; set to the number of those, from @chunk on,
+ *            that the answer is for
  * @bio:      bio that has to wait, or NULL; it is attached if the exception is new
  * @spare:    memory from snap_pending_wait(), set to NULL if it was used; may point at NULL, or be
  *            NULL
@@ -310,7 +353,7 @@ enum snap_copy {
  * Context: process context, in a read section of the origin's SRCU; waits for nothing.
  * Return: what the write has to do.
  */
-enum snap_copy snap_pending_find(struct dm_snapshot *snap, u64 chunk, struct bio *bio,
+enum snap_copy snap_pending_find(struct dm_snapshot *snap, u64 chunk, u64 *nr, struct bio *bio,
 				 struct snap_pending **spare, struct snap_pending **pe);
 
 /**
@@ -348,14 +391,21 @@ void snap_park(struct dm_snapshot *snap, struct bio *bio);
 
 /**
  * snap_pending_chain() - put a new pending exception at the end of a list of such
- * @list: head of the list
- * @pe:   pending exception for the same origin write as those in @list; largest chunks come first
+ * @list: list of pending exceptions for the same origin write
+ * @pe:   one more; those of the same sectors, which are read once, follow each other
  */
-void snap_pending_chain(struct snap_pending **list, struct snap_pending *pe);
+void snap_pending_chain(struct snap_pending_list *list, struct snap_pending *pe);
+
+/**
+ * snap_pending_attach() - make a bio wait for the last of a list of pending exceptions
+ * @list: not empty, and not started yet, so that none of it has ended
+ * @bio:  write to the origin
+ */
+void snap_pending_attach(struct snap_pending_list *list, struct bio *bio);
 
 /**
  * snap_pending_start() - copy chunks of one origin for several snapshots
- * @list: from snap_pending_chain()
+ * @list: the first of a list that snap_pending_chain() has made, or NULL
  *
  * Context: process context, any thread; may be called in a map function. Waits for nothing: without
  * memory for a job the rest of the list is started by a worker, as soon as there is some.
@@ -363,38 +413,41 @@ void snap_pending_chain(struct snap_pending **list, struct snap_pending *pe);
 void snap_pending_start(struct snap_pending *list);
 
 /**
- * snap_pending_join() - make a bio wait for the copying of a chunk
+ * snap_pending_join() - make a bio wait for the copying of some chunk
  * @snap:  snapshot
- * @chunk: chunk of the origin that the bio is going to write
+ * @chunk: first chunk of the origin that the bio is going to write
+ * @nr:    number of chunks
  * @bio:   write to the origin
  *
- * Return: true if @bio will be mapped again when the chunk has been copied, false if the chunk is
- * not being copied.
+ * Return: true if @bio will be mapped again when one of the chunks has been copied, false if none
+ * is being copied.
  */
-bool snap_pending_join(struct dm_snapshot *snap, u64 chunk, struct bio *bio);
+bool snap_pending_join(struct dm_snapshot *snap, u64 chunk, u64 nr, struct bio *bio);
 
 /**
- * snap_pending_write() - write to a chunk of the snapshot that has not been copied
+ * snap_pending_write() - write to chunks of the snapshot the first of which has not been copied
  * @snap:  snapshot
- * @chunk: chunk of the origin
- * @bio:   write to the snapshot
+ * @chunk: chunk of the origin in which @bio begins
+ * @bio:   write to the snapshot; cut where other chunks follow
  *
- * Context: process context, may wait for other pending exceptions to end.
+ * Context: a map function, may wait for other pending exceptions to end.
  * Return: what a map function returns.
  */
 int snap_pending_write(struct dm_snapshot *snap, u64 chunk, struct bio *bio);
 
 /**
- * snap_read_track() - remember that a chunk is read from the origin
+ * snap_read_track() - remember that chunks are read from the origin
  * @snap:  snapshot
- * @chunk: chunk of the origin
+ * @chunk: first chunk of the origin
+ * @nr:    how many chunks are to be read; set to the number of those, from @chunk on, that the
+ *         answer is for
  * @sb:    what is known about the bio
- * @new:   set to the chunk of the COW device if there is one
+ * @new:   set to the first chunk of the COW device if they have been copied
  *
- * Return: true if the origin's chunk may be read until snap_read_done() is called; false if there
- * is an exception and @new is to be read.
+ * Return: true if the origin's chunks may be read until snap_read_done() is called; false if there
+ * are exceptions, and @nr chunks from @new on are to be read.
  */
-bool snap_read_track(struct dm_snapshot *snap, u64 chunk, struct snap_bio *sb, u64 *new);
+bool snap_read_track(struct dm_snapshot *snap, u64 chunk, u64 *nr, struct snap_bio *sb, u64 *new);
 
 /**
  * snap_read_done() - a tracked read has ended
@@ -416,6 +469,12 @@ void snap_read_done(struct dm_snapshot *snap, struct snap_bio *sb);
  * read section of the origin's SRCU.
  */
 void snap_copies_wait(struct dm_snapshot *snap);
+
+/**
+ * snap_copies_are_enough() - whether so many copies are as many as there may be at a time
+ * @chunks: chunks of a snapshot
+ */
+bool snap_copies_are_enough(u64 chunks);
 
 /**
  * snap_copies_exceeded() - whether a write should wait before it starts a copy
@@ -544,23 +603,15 @@ static inline bool snap_origin_has_only(const struct snap_origin *origin,
 /**
  * snap_origin_write() - see to it that what a write is going to overwrite has been copied
  * @origin: the origin
- * @bio:    write to @origin->bdev that does not cross a multiple of @origin->split
+ * @bio:    write to @origin->bdev, of any length; in a map function, cut where a part of it is best
+ *          mapped by itself
  * @retry:  the bio has been waiting already, and is mapped again by a worker, which does not wait
  *
- * Context: process context, may sleep unless @retry.
+ * Context: a map function, may sleep; or, with @retry, process context, waits for nothing.
  * Return: what a map function returns; DM_MAPIO_SUBMITTED if the bio waits for a copy, and is going
  * to be submitted after it.
  */
 int snap_origin_write(struct snap_origin *origin, struct bio *bio, bool retry);
-
-/**
- * snap_origin_cut() - map no more of a write than is in one chunk of each snapshot
- * @origin: the origin
- * @bio:    the write
- *
- * Context: a map function.
- */
-void snap_origin_cut(const struct snap_origin *origin, struct bio *bio);
 
 /**
  * snap_origin_copied() - a chunk of an origin has been copied, for those who wait for that

@@ -12,6 +12,9 @@
  *
  * When batches become smaller, as the device has grown to the size that is just enough, or fills
  * up, CPUs take what the larger ones have left before they take new chunks.
+ *
+ * Chunks for a range of the origin are to follow each other. A short one gets what a batch has; if
+ * that has too few for a long one, they are taken past it.
  */
 #include <linux/mm.h>
 #include <linux/percpu.h>
@@ -29,6 +32,9 @@
  */
 #define SNAP_BATCH_CHUNKS	64
 #define SNAP_BATCH_PERSISTENT	16
+
+/* Who wants more than such a part of a batch does not wait for one in which it is. */
+#define SNAP_RUNS_IN_BATCH	4
 
 /* Additions of what the batches have left, while others are refilling theirs. */
 #define SNAP_USAGE_TRIES	4
@@ -70,15 +76,35 @@ static u64 snap_store_capacity(const struct snap_store *store)
 	return store->area_shift ? snap_data_capacity(store->area_shift, chunks) : chunks;
 }
 
-static bool snap_batch_take(struct snap_batch *batch, u64 *chunk)
+/*
+ * Chunks that follow each other from index @next on, up to @end, of which @want are wanted: those
+ * of data do up to the next chunk of metadata.
+ */
+static unsigned int snap_store_run(const struct snap_store *store, u64 next, u64 end,
+				   unsigned int want)
+{
+	u64 nr = min_t(u64, end - next, want);
+
+	if (store->area_shift)
+		nr = min(nr, (1ULL << store->area_shift) -
+			     (next & ((1ULL << store->area_shift) - 1)));
+	return nr;
+}
+
+static unsigned int snap_batch_take(const struct snap_store *store, struct snap_batch *batch,
+				    unsigned int want, u64 *chunk)
 	__must_hold(&batch->lock)
 {
+	unsigned int nr = batch->next < batch->end;
+
 	lockdep_assert_held(&batch->lock);
 
-	if (batch->next == batch->end)
-		return false;
-	*chunk = batch->next++;
-	return true;
+	if (unlikely(want > 1))
+		nr = snap_store_run(store, batch->next, batch->end, want);
+
+	*chunk = batch->next;
+	batch->next += nr;
+	return nr;
 }
 
 /* Chunks that a CPU may take at a time now. */
@@ -95,47 +121,89 @@ static unsigned int snap_store_batch(const struct snap_store *store, u64 capacit
 	return min_t(u64, 1 + div_u64(spare, num_possible_cpus()), store->batch_size);
 }
 
-/* Takes chunks out of the last hole. */
-static void snap_batch_fill_hole(struct snap_store *store, struct snap_batch *batch,
-				 unsigned int nr)
+/* Takes up to @nr chunks, but not of two areas, out of the last hole; the first is @next. */
+static unsigned int snap_store_fill_hole(struct snap_store *store, u64 *next, unsigned int nr)
 	__must_hold(&store->lock)
 {
 	struct snap_holes *holes = store->holes;
 	struct snap_range *hole = &holes->ranges[holes->nr - 1];
+	u64 in_area = ((hole->end - 1) & ((1ULL << store->area_shift) - 1)) + 1;
 
-	batch->end = hole->end;
-	batch->next = hole->end - min_t(u64, hole->end - hole->start, nr);
-	store->free -= batch->end - batch->next;
-	hole->end = batch->next;
-	if (hole->start < hole->end || --holes->nr)
-		return;
-	store->holes = holes->prev;
-	kfree(holes);
+	nr = min_t(u64, min(in_area, hole->end - hole->start), nr);
+	hole->end -= nr;
+	store->free -= nr;
+	*next = hole->end;
+	if (hole->start == hole->end && !--holes->nr) {
+		store->holes = holes->prev;
+		kfree(holes);
+	}
+	return nr;
+}
+
+/* Chunks that a CPU may take now; if they are fewer than before, what batches have comes first. */
+static unsigned int snap_store_grant(struct snap_store *store, u64 capacity)
+	__must_hold(&store->lock)
+{
+	unsigned int nr = store->area_shift ? snap_store_batch(store, capacity) : store->batch_size;
+
+	if (!store->holes && store->next < capacity) {
+		if (nr < store->granted)
+			store->swept = false;
+		store->granted = nr;
+	}
+	return nr;
+}
+
+/*
+ * Takes up to @nr chunks that nobody has; the first is @next. Returns how many: none if all are
+ * handed out, or what batches have comes first.
+ */
+static unsigned int snap_store_take_new(struct snap_store *store, u64 capacity, unsigned int nr,
+					u64 *next)
+	__must_hold(&store->lock)
+{
+	if (store->holes)
+		return snap_store_fill_hole(store, next, nr);
+	if (unlikely(!store->swept) || store->next >= capacity)
+		return 0;
+	nr = min_t(u64, capacity - store->next, nr);
+	*next = store->next;
+	store->next += nr;
+	return nr;
 }
 
 static void snap_batch_refill(struct snap_store *store, struct snap_batch *batch)
 	__must_hold(&batch->lock)
 {
-	u64 capacity = snap_store_capacity(store);
+	u64 capacity = snap_store_capacity(store), next = 0;
 	unsigned int nr;
 
 	lockdep_assert_held(&batch->lock);
 
 	spin_lock(&store->lock);
-	nr = store->area_shift ? snap_store_batch(store, capacity) : store->batch_size;
-	if (store->holes) {
-		snap_batch_fill_hole(store, batch, nr);
-	} else if (store->next < capacity) {
-		if (nr < store->granted)
-			store->swept = false;
-		store->granted = nr;
-		if (likely(store->swept)) {
-			batch->next = store->next;
-			batch->end = min_t(u64, batch->next + nr, capacity);
-			store->next = batch->end;
-		}
-	}
+	nr = snap_store_grant(store, capacity);
+	nr = snap_store_take_new(store, capacity, nr, &next);
+	batch->next = next;
+	batch->end = next + nr;
 	spin_unlock(&store->lock);
+}
+
+/*
+ * More than the CPU's batch has left, not by way of the batch: those chunks follow each other, and
+ * none is left over.
+ */
+static unsigned int snap_store_take_run(struct snap_store *store, unsigned int want, u64 *chunk)
+{
+	u64 capacity = snap_store_capacity(store);
+	unsigned int nr;
+
+	spin_lock(&store->lock);
+	snap_store_grant(store, capacity);
+	if (!store->holes)
+		want = snap_store_run(store, store->next, U64_MAX, want);
+	nr = snap_store_take_new(store, capacity, want, chunk);
+	spin_unlock(&store->lock);
+	return nr;
 }
 
 /* All batches were found empty. Returns whether there is something to take all the same. */
@@ -152,19 +220,19 @@ static bool snap_store_set_swept(struct snap_store *store)
 
 /*
  * The device has been divided up, or batches have become smaller. What other CPUs have left is
- * taken chunk by chunk, never moved from batch to batch, so that none is overlooked: if all batches
- * are found empty the device is full.
+ * handed out from where it is, never moved from batch to batch, so that none is overlooked: if all
+ * batches are found empty the device is full.
  */
-static bool snap_batch_steal(struct snap_store *store, u64 *chunk)
+static unsigned int snap_batch_steal(struct snap_store *store, unsigned int want, u64 *chunk)
 {
-	bool got = false;
+	unsigned int got = 0;
 	int cpu;
 
 	for_each_possible_cpu(cpu) {
 		struct snap_batch *batch = per_cpu_ptr(store->batches, cpu);
 
 		spin_lock(&batch->lock);
-		got = snap_batch_take(batch, chunk);
+		got = snap_batch_take(store, batch, want, chunk);
 		spin_unlock(&batch->lock);
 		if (got)
 			break;
@@ -172,32 +240,40 @@ static bool snap_batch_steal(struct snap_store *store, u64 *chunk)
 	return got;
 }
 
-static bool snap_store_take(struct snap_store *store, u64 *chunk)
+static unsigned int snap_store_take(struct snap_store *store, unsigned int want, u64 *chunk)
 {
 	struct snap_batch *batch = this_cpu_ptr(store->batches);
-	bool got;
+	unsigned int got = 0;
 
 	spin_lock(&batch->lock);
-	if (batch->next == batch->end)
-		snap_batch_refill(store, batch);
-	got = snap_batch_take(batch, chunk);
+	if (unlikely(want > 1) && batch->end - batch->next < want &&
+	    want > store->batch_size / SNAP_RUNS_IN_BATCH)
+		got = snap_store_take_run(store, want, chunk);
+	if (!got) {
+		if (batch->next == batch->end)
+			snap_batch_refill(store, batch);
+		got = snap_batch_take(store, batch, want, chunk);
+	}
 	spin_unlock(&batch->lock);
 	return got;
 }
 
-bool snap_store_alloc(struct snap_store *store, u64 *chunk)
+unsigned int snap_store_alloc(struct snap_store *store, unsigned int want, u64 *chunk)
 {
+	unsigned int got;
+
 	dm_scaled_assert_irqs_off();
 
-	while (unlikely(!snap_store_take(store, chunk))) {
-		if (snap_batch_steal(store, chunk))
+	while (unlikely(!(got = snap_store_take(store, want, chunk)))) {
+		got = snap_batch_steal(store, want, chunk);
+		if (got)
 			break;
 		if (!snap_store_set_swept(store))
-			return false;
+			return 0;
 	}
 	if (store->area_shift)
 		*chunk = snap_data_chunk(store->area_shift, *chunk);
-	return true;
+	return got;
 }
 
 /* Chunks that the batches have got, used ones and others. */

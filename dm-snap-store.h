@@ -103,16 +103,17 @@ void snap_store_set_next(struct snap_store *store, u64 next);
 void snap_store_exit(struct snap_store *store);
 
 /**
- * snap_store_alloc() - get an unused chunk
+ * snap_store_alloc() - get unused chunks that follow each other
  * @store: the store
- * @chunk: set to the number of the chunk
+ * @want:  how many, at least one
+ * @chunk: set to the number of the first
  *
  * Fails only if each chunk of data that fits into the device has been handed out.
  *
  * Context: interrupts are off.
- * Return: true if there was one.
+ * Return: how many there are, at most @want; 0 if there is none.
  */
-bool snap_store_alloc(struct snap_store *store, u64 *chunk);
+unsigned int snap_store_alloc(struct snap_store *store, unsigned int want, u64 *chunk);
 
 /**
  * snap_store_usage() - tell how full the store is

@@ -64,11 +64,12 @@ same()
 # all ORIGIN COW: targets of each kind; ORIGIN and COW are a clone's source and destination, too
 all()
 {
-	local lines=(queue/discard_granularity:8192) clone_lines=() stock_arguments=''
+	# Ours cuts a discard itself, unless it is passed down, too.
+	local most=$(((1 << 32) - 8192)) clone_lines=() stock_arguments=''
+	local lines=(queue/discard_granularity:8192 "queue/discard_max_bytes:$most" "queue/discard_max_hw_bytes:$most")
 
 	# Later, stock sets the limit of the hardware as well.
 	if ! kernel_is_from 6.9; then
-		lines+=(queue/discard_max_hw_bytes:8192)
 		clone_lines=(queue/discard_max_hw_bytes:$(((1 << 32) - 64 * 512)))
 	fi
 	same - origin-scaled snapshot-origin "$1"
@@ -76,7 +77,6 @@ all()
 	# Stock takes sectors for the bytes of its granularity, and 7.3 then divides by zero.
 	if kernel_is_from 7.0; then
 		stock_arguments="$1 $2 N 16"
-		lines+=(queue/discard_max_bytes:8192 queue/discard_max_hw_bytes:8192)
 	fi
 	same - snapshot-scaled snapshot "$1 $2 N 16 1 discard_zeroes_cow" "${lines[@]}"
 	stock_arguments=''

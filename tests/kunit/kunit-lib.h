@@ -15,7 +15,11 @@
 #include <linux/bio.h>
 #include <linux/completion.h>
 #include <linux/delay.h>
+#include <linux/device-mapper.h>
 #include <linux/jiffies.h>
+
+/* Of a bio that is in no table nobody maps the rest. */
+#define dm_accept_partial_bio(bio, nr)	((bio)->bi_iter.bi_size = (nr) << SECTOR_SHIFT)
 
 #include "compat.h"
 #include "dm-kcopyd-mq.h"

@@ -9,6 +9,7 @@ static void accept_partial(struct bio *bio, unsigned int sectors);
 
 #define dm_per_bio_data(b, size)		bio_data_of(b)
 #define dm_bio_from_per_bio_data(data, size)	bio_of_data(data)
+#undef dm_accept_partial_bio
 #define dm_accept_partial_bio(bio, sectors)	accept_partial(bio, sectors)
 #define dm_table_device_name(table)		"kunit"
 

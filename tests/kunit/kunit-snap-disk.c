@@ -146,7 +146,7 @@ static void load_exit(struct kunit *test)
 {
 	if (load.store.batches)
 		snap_store_exit(&load.store);
-	if (load.exceptions.groups)
+	if (load.exceptions.sections)
 		snap_exceptions_exit(&load.exceptions);
 	memset(&load, 0, sizeof(load));
 	ku_exit(test);
@@ -187,7 +187,7 @@ static u64 take(struct kunit *test)
 	bool got;
 
 	local_irq_disable();
-	got = snap_store_alloc(&load.store, &chunk);
+	got = snap_store_alloc(&load.store, 1, &chunk);
 	local_irq_enable();
 	KUNIT_EXPECT_TRUE(test, got);
 	return chunk;

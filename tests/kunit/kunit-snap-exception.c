@@ -209,6 +209,19 @@ static const struct insert inserts[] = {
 	  { { 7, 0, 3 }, { 8, 0, 4 }, { 9, 0, 5 }, { 8, 0, 9 } }, -EEXIST, 1, { { 7, 2, 3 } } },
 	{ "again, in a full group", 3, { { 7, 0, 3 }, { 2, 0, 5 }, { 2, 0, 8 } }, -EEXIST, 2,
 	  { { 2, 0, 5 }, { 7, 0, 3 } } },
+	{ "a run", 1, { { 7, 3, 3 } }, 0, 1, { { 7, 3, 3 } } },
+	{ "a run continues a run", 2, { { 7, 3, 3 }, { 11, 4, 7 } }, 0, 1, { { 7, 8, 3 } } },
+	{ "a run is continued by a run", 2, { { 11, 4, 7 }, { 7, 3, 3 } }, 0, 1, { { 7, 8, 3 } } },
+	{ "a run fills a gap", 3, { { 0, 3, 3 }, { 9, 246, 12 }, { 4, 4, 7 } }, 0, 1,
+	  { { 0, 255, 3 } } },
+	{ "a run that starts in a run", 2, { { 7, 3, 3 }, { 10, 4, 6 } }, -EEXIST, 1,
+	  { { 7, 3, 3 } } },
+	{ "a run that ends in a run", 2, { { 7, 3, 3 }, { 4, 3, 0 } }, -EEXIST, 1,
+	  { { 7, 3, 3 } } },
+	{ "a run around a chunk", 2, { { 7, 0, 3 }, { 4, 9, 0 } }, -EEXIST, 1, { { 7, 0, 3 } } },
+	{ "a run up to a run, elsewhere", 2, { { 7, 3, 3 }, { 4, 2, 90 } }, 0, 2,
+	  { { 4, 2, 90 }, { 7, 3, 3 } } },
+	{ "a whole group", 1, { { 0, 255, 5 } }, 0, 1, { { 0, 255, 5 } } },
 	{ "both ends of a group", 2, { { 0, 0, MAX_NEW }, { 255, 0, 0 } }, 0, 2,
 	  { { 0, 0, MAX_NEW }, { 255, 0, 0 } } },
 };
@@ -232,7 +245,8 @@ static void group_joins_what_is_consecutive(struct kunit *test)
 		int r, expected = i + 1 == in->nr ? in->result : 0;
 
 		seq = g->seq.sequence;
-		r = group_insert(g, in->adds[i].offset, in->adds[i].new);
+		r = group_insert(g, run_make(in->adds[i].offset, in->adds[i].more,
+					     in->adds[i].new));
 		KUNIT_EXPECT_EQ(test, r, expected);
 		/* Readers are told of a change, and of nothing else. */
 		KUNIT_EXPECT_EQ(test, g->seq.sequence, seq + (r ? 0 : 2));
@@ -285,13 +299,18 @@ static struct snap_exceptions *table(struct kunit *test)
 	return &tt->et;
 }
 
-static int add(struct snap_exceptions *et, u64 old, u64 new)
+static int add_run(struct snap_exceptions *et, u64 old, u64 new, unsigned int nr)
 {
 	struct snap_exception_group *room = snap_exception_room(true);
-	int r = room ? snap_exception_add(et, old, new, &room) : -ENOMEM;
+	int r = room ? snap_exception_add(et, old, new, nr, &room) : -ENOMEM;
 
 	group_kfree(room);
 	return r;
+}
+
+static int add(struct snap_exceptions *et, u64 old, u64 new)
+{
+	return add_run(et, old, new, 1);
 }
 
 static void expect_found(struct kunit *test, struct snap_exceptions *et, u64 old, u64 new)
@@ -313,15 +332,19 @@ static void expect_none(struct kunit *test, struct snap_exceptions *et, u64 old)
 /* Runs and groups of the table, in all. */
 static unsigned int count_runs(struct snap_exceptions *et, unsigned int *nr_groups)
 {
+	struct snap_exception_lists *lists;
 	struct snap_exception_group *g;
-	unsigned int i, runs = 0;
+	unsigned int section, i, runs = 0;
 
 	*nr_groups = 0;
-	for (i = 0; i < BIT(et->hash_bits); i++) {
-		for (g = rcu_dereference_protected(et->groups[i], 1); g;
-		     g = rcu_dereference_protected(g->next, 1)) {
-			++*nr_groups;
-			runs += g->nr;
+	for (section = 0; section < BIT(et->section_bits); section++) {
+		lists = rcu_dereference_protected(et->sections[section].lists, 1);
+		for (i = 0; i < lists->nr; i++) {
+			for (g = rcu_dereference_protected(lists->heads[i], 1); g;
+			     g = rcu_dereference_protected(g->next, 1)) {
+				++*nr_groups;
+				runs += g->nr;
+			}
 		}
 	}
 	return runs;
@@ -387,13 +410,13 @@ static void takes_room_only_for_a_group(struct kunit *test)
 	struct snap_exception_group *room = snap_exception_room(true);
 
 	KUNIT_ASSERT_NOT_NULL(test, room);
-	KUNIT_EXPECT_EQ(test, snap_exception_add(et, 7, 70, &room), 0);
+	KUNIT_EXPECT_EQ(test, snap_exception_add(et, 7, 70, 1, &room), 0);
 	KUNIT_EXPECT_NULL(test, room);
 
 	room = snap_exception_room(true);
 	KUNIT_ASSERT_NOT_NULL(test, room);
-	KUNIT_EXPECT_EQ(test, snap_exception_add(et, 9, 90, &room), 0);
-	KUNIT_EXPECT_EQ(test, snap_exception_add(et, 9, 90, &room), -EEXIST);
+	KUNIT_EXPECT_EQ(test, snap_exception_add(et, 9, 90, 1, &room), 0);
+	KUNIT_EXPECT_EQ(test, snap_exception_add(et, 9, 90, 1, &room), -EEXIST);
 	KUNIT_EXPECT_NOT_NULL(test, room);
 	group_kfree(room);
 }
@@ -520,15 +543,14 @@ struct bits {
 };
 
 static const struct bits hash_sizes[] = {
-	{ 0, 0, MIN_HASH_BITS },
-	{ U64_MAX, 0, MIN_HASH_BITS },
-	{ 0, U64_MAX - 1, MIN_HASH_BITS },
-	{ 64 * 256 - 1, 1 << 20, 6 },
-	{ 64 * 256, 1 << 20, 7 },
-	{ 1 << 20, 1 << 20, 13 },
-	{ 1 << 20, 99, 7 },
-	{ (1ULL << 18 << GROUP_BITS) - 1, 1ULL << 47, 18 },
-	{ U64_MAX, 1ULL << 47, MAX_HASH_BITS },
+	{ 0, 0, MIN_SECTION_BITS },
+	{ U64_MAX, 0, MIN_SECTION_BITS },
+	{ 0, U64_MAX - 1, MIN_SECTION_BITS },
+	{ (1ULL << 16 << GROUP_BITS) - 1, 1ULL << 47, 8 },
+	{ 1ULL << 16 << GROUP_BITS, 1ULL << 47, 9 },
+	{ 1ULL << 30, 99, 8 },
+	{ (1ULL << 20 << GROUP_BITS) - 1, 1ULL << 47, 12 },
+	{ U64_MAX, 1ULL << 47, MAX_SECTION_BITS },
 };
 
 static void bits_desc(const struct bits *b, char *desc)
@@ -539,7 +561,7 @@ static void bits_desc(const struct bits *b, char *desc)
 
 KUNIT_ARRAY_PARAM(bits, hash_sizes, bits_desc);
 
-/* A list for each group that there can be, within limits. */
+/* Sections for as many groups as there can be, within limits. */
 static void table_fits_the_devices(struct kunit *test)
 {
 	const struct bits *b = test->param_value;
@@ -547,7 +569,108 @@ static void table_fits_the_devices(struct kunit *test)
 
 	KUNIT_ASSERT_EQ(test, snap_exceptions_init(&tt->et, b->origin_chunks, b->cow_chunks), 0);
 	tt->set_up = true;
-	KUNIT_EXPECT_EQ(test, tt->et.hash_bits, b->bits);
+	KUNIT_EXPECT_EQ(test, tt->et.section_bits, b->bits);
+}
+
+/*
+ * Growth.
+ */
+
+static unsigned int longest_list(struct kunit *test, struct snap_exceptions *et)
+{
+	struct snap_exception_lists *lists;
+	struct snap_exception_group *g;
+	unsigned int section, i, nr, longest = 0;
+
+	for (section = 0; section < BIT(et->section_bits); section++) {
+		lists = rcu_dereference_protected(et->sections[section].lists, 1);
+		KUNIT_EXPECT_GE(test, lists->nr, et->locks[section].nr);
+		for (i = 0; i < lists->nr; i++) {
+			nr = 0;
+			for (g = rcu_dereference_protected(lists->heads[i], 1); g;
+			     g = rcu_dereference_protected(g->next, 1))
+				nr++;
+			longest = max(longest, nr);
+		}
+	}
+	return longest;
+}
+
+#define GROWN_GROUPS	20000U
+
+/* Far apart, as they might be on a large device. */
+static u64 grown_chunk(unsigned int i)
+{
+	return ((u64)i * 2654435761U & GENMASK_ULL(39, 0)) << GROUP_BITS;
+}
+
+/* However many groups there are, lists stay short, and all of them are found. */
+static void lists_stay_short(struct kunit *test)
+{
+	struct snap_exceptions *et = table(test);
+	unsigned int i;
+
+	for (i = 0; i < GROWN_GROUPS; i++)
+		KUNIT_ASSERT_EQ(test, add(et, grown_chunk(i), i), 0);
+	flush_work(&et->grow);
+	KUNIT_EXPECT_LE(test, longest_list(test, et), 10);
+	for (i = 0; i < GROWN_GROUPS; i++)
+		expect_found(test, et, grown_chunk(i), i);
+	expect_none(test, et, 1);
+	expect_shape(test, et, GROWN_GROUPS, GROWN_GROUPS);
+}
+
+struct growth {
+	struct snap_exceptions *et;
+	unsigned int added;
+	atomic_t wrong;
+	atomic_t missed;
+};
+
+/* One CPU adds, the table grows, and the others always find what has been added. */
+static void grow_on_cpu(unsigned int cpu, void *arg)
+{
+	struct growth *g = arg;
+	unsigned int i, added;
+	u64 new;
+
+	if (cpu == cpumask_first(cpu_online_mask)) {
+		for (i = 0; i < GROWN_GROUPS; i++) {
+			if (add(g->et, grown_chunk(i), i))
+				atomic_inc(&g->wrong);
+			/* Pairs with the load of a reader, who then finds it. */
+			smp_store_release(&g->added, i + 1);
+			if (i % 64 == 0)
+				cond_resched();
+		}
+		return;
+	}
+	do {
+		/* Pairs with the store of the CPU that adds. */
+		added = smp_load_acquire(&g->added);
+		for (i = 0; i < 64 && added; i++) {
+			unsigned int which = get_random_u32() % added;
+
+			if (!snap_exception_lookup(g->et, grown_chunk(which), &new) || new != which)
+				atomic_inc(&g->missed);
+		}
+		cond_resched();
+	} while (added < GROWN_GROUPS);
+}
+
+static void readers_find_all_in_a_growing_table(struct kunit *test)
+{
+	struct growth *g = kunit_kzalloc(test, sizeof(*g), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, g);
+	if (num_online_cpus() < 2)
+		kunit_skip(test, "one CPU only");
+	g->et = table(test);
+	ku_run_on_cpus(test, grow_on_cpu, g);
+	flush_work(&g->et->grow);
+	KUNIT_EXPECT_EQ(test, atomic_read(&g->wrong), 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&g->missed), 0);
+	KUNIT_EXPECT_LE(test, longest_list(test, g->et), 10);
 }
 
 /*
@@ -612,6 +735,110 @@ static void agrees_with_a_model(struct kunit *test)
 	}
 	KUNIT_EXPECT_EQ(test, count_runs(m->et, &groups), runs);
 	KUNIT_EXPECT_EQ(test, groups, MODEL_CHUNKS / GROUP_CHUNKS);
+}
+
+/*
+ * Runs, by the model.
+ */
+
+/* How many chunks from @old on are in the table, or not, as @in says, and their copies follow. */
+static u64 model_run(const struct model *m, const unsigned long *in, u64 old, u64 max, bool follow)
+{
+	u64 nr = 1;
+
+	/* Those without exceptions end with their group. */
+	if (!test_bit(old, in))
+		max = min(max, GROUP_CHUNKS - old % GROUP_CHUNKS);
+	while (nr < max && old + nr < MODEL_CHUNKS &&
+	       test_bit(old + nr, in) == test_bit(old, in) &&
+	       (!follow || m->new[old + nr] == m->new[old] + nr))
+		nr++;
+	return nr;
+}
+
+static void expect_runs(struct kunit *test, struct model *m, const unsigned long *in, u64 max)
+{
+	u64 old, nr, new;
+
+	for (old = 0; old < MODEL_CHUNKS; old++) {
+		/* Beyond the model there are none. */
+		u64 most = min_t(u64, max, MODEL_CHUNKS - old);
+		bool has = test_bit(old, in);
+
+		new = 12345;
+		nr = 0;
+		KUNIT_EXPECT_EQ(test, snap_exception_lookup_run(m->et, old, most, &new, &nr), has);
+		KUNIT_EXPECT_EQ(test, new, has ? m->new[old] : 12345);
+		KUNIT_EXPECT_EQ_MSG(test, nr, model_run(m, in, old, most, has),
+				    "chunk %llu of %llu", old, most);
+		KUNIT_EXPECT_EQ(test, snap_exception_count(m->et, old, most),
+				has ? model_run(m, in, old, most, false) : 0);
+	}
+}
+
+/* Whatever has been added, in whatever order, the runs are as long as they are. */
+static void look_ups_of_runs_agree_with_a_model(struct kunit *test)
+{
+	struct model *m = model_create(test);
+	unsigned long *in = kunit_kzalloc(test, BITS_TO_LONGS(MODEL_CHUNKS) * sizeof(long),
+					  GFP_KERNEL);
+	unsigned int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, in);
+	for (i = 0; i < MODEL_CHUNKS; i++) {
+		if (i % 512 == 0)
+			expect_runs(test, m, in, i % 1024 ? MODEL_CHUNKS : 40);
+		KUNIT_ASSERT_EQ(test, add(m->et, m->order[i], m->new[m->order[i]]), 0);
+		__set_bit(m->order[i], in);
+	}
+	expect_runs(test, m, in, 1);
+	expect_runs(test, m, in, MODEL_CHUNKS);
+}
+
+/* A group that could not grow is two, each of which has only some of the chunks. */
+static void runs_cross_the_groups_of_a_number(struct kunit *test)
+{
+	struct snap_exceptions *et = table(test);
+	struct snap_exception_group *rooms[16] = {};
+	unsigned int i, groups;
+	u64 new, nr;
+
+	for (i = 0; i < ARRAY_SIZE(rooms); i++)
+		rooms[i] = snap_exception_room(true);
+	ku_allow(0);
+	/* Every other chunk; then those between, which continue them in another group. */
+	for (i = 0; i < ARRAY_SIZE(rooms); i++)
+		KUNIT_EXPECT_EQ(test, snap_exception_add(et, 4 * i, 1000 + 4 * i, 2, &rooms[i]), 0);
+	ku_allow(KU_ALL);
+	count_runs(et, &groups);
+	KUNIT_ASSERT_GT(test, groups, 1);
+	for (i = 0; i < ARRAY_SIZE(rooms); i++) {
+		KUNIT_EXPECT_TRUE(test, snap_exception_lookup_run(et, 4 * i, 9, &new, &nr));
+		KUNIT_EXPECT_EQ(test, nr, 2);
+		KUNIT_EXPECT_FALSE(test, snap_exception_lookup_run(et, 4 * i + 2, 9, &new, &nr));
+		KUNIT_EXPECT_EQ(test, nr, i + 1 < ARRAY_SIZE(rooms) ? 2 : 9);
+		group_kfree(rooms[i]);
+	}
+	for (i = 0; i < ARRAY_SIZE(rooms); i++)
+		KUNIT_EXPECT_EQ(test, add_run(et, 4 * i + 2, 1000 + 4 * i + 2, 2), 0);
+	KUNIT_EXPECT_TRUE(test, snap_exception_lookup_run(et, 3, 1000, &new, &nr));
+	KUNIT_EXPECT_EQ(test, new, 1003);
+	KUNIT_EXPECT_EQ(test, nr, 4 * ARRAY_SIZE(rooms) - 3);
+	KUNIT_EXPECT_EQ(test, snap_exception_count(et, 0, 1000), 4 * ARRAY_SIZE(rooms));
+}
+
+/* What is wrong is refused, and leaves no trace. */
+static void refuses_runs_that_do_not_fit(struct kunit *test)
+{
+	struct snap_exceptions *et = table(test);
+
+	KUNIT_EXPECT_EQ(test, add_run(et, 300, 7, 10), 0);
+	KUNIT_EXPECT_EQ(test, add_run(et, 295, 70, 6), -EEXIST);
+	KUNIT_EXPECT_EQ(test, add_run(et, 309, 70, 6), -EEXIST);
+	KUNIT_EXPECT_EQ(test, add_run(et, 290, 70, 100), -EEXIST);
+	expect_none(test, et, 299);
+	expect_none(test, et, 310);
+	expect_shape(test, et, 1, 1);
 }
 
 /* The first CPU to come adds; the others look up, until it has added all. */
@@ -815,7 +1042,12 @@ static struct kunit_case exception_cases[] = {
 	KUNIT_CASE(holds_256_that_do_not_touch),
 	KUNIT_CASE(adds_without_memory_for_growth),
 	KUNIT_CASE_PARAM(table_fits_the_devices, bits_gen_params),
+	KUNIT_CASE(lists_stay_short),
+	KUNIT_CASE(readers_find_all_in_a_growing_table),
 	KUNIT_CASE(agrees_with_a_model),
+	KUNIT_CASE(look_ups_of_runs_agree_with_a_model),
+	KUNIT_CASE(runs_cross_the_groups_of_a_number),
+	KUNIT_CASE(refuses_runs_that_do_not_fit),
 	KUNIT_CASE(readers_see_all_that_was_added),
 	KUNIT_CASE(all_cpus_add),
 	KUNIT_CASE(removes_in_any_order),

@@ -128,6 +128,7 @@ static void log_setup(struct kunit *test, unsigned int chunk_size, u64 slots, bo
 	for (i = 0; i < ENTRIES; i++) {
 		lt->entries[i].old = 5000 + i;
 		lt->entries[i].new = snap_data_chunk(lt->store.area_shift, i);
+		lt->entries[i].nr = 1;
 	}
 	if (chunk_size)
 		log_open(test, slots, stale);
@@ -237,6 +238,64 @@ static void goes_on_in_the_next_area(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, snap_log_metadata(lt->log), 2 + done / 32);
 	}
 	KUNIT_EXPECT_EQ(test, nr_failed(), 0);
+}
+
+/* Commits the entries of @nr chunks from @first on as one. */
+static void commit_range(unsigned int first, unsigned int nr)
+{
+	lt->entries[first].nr = nr;
+	begin(first, 1);
+	commit(first, 1);
+}
+
+/* A range of chunks is as many slots, of several areas and writes if there must be; ended once. */
+static void ranges_take_many_slots(struct kunit *test)
+{
+	static const unsigned int ranges[] = { 32, 32, 20, 12, 1, 31, 5, 27, 32, 32 };
+	unsigned int i, done = 0;
+
+	log_setup(test, 1, 0, false);
+	for (i = 0; i < ARRAY_SIZE(ranges); i++) {
+		commit_range(done, ranges[i]);
+		done += ranges[i];
+		KUNIT_ASSERT_TRUE(test, wait_ended(i + 1));
+		expect_list(test, done);
+	}
+	KUNIT_EXPECT_EQ(test, nr_failed(), 0);
+}
+
+/* A range has been ended by nobody as long as one of its slots is not on disk. */
+static void a_range_ends_with_its_last_slot(struct kunit *test)
+{
+	log_setup(test, 1, 0, false);
+	KUNIT_ASSERT_EQ(test, test_disk_record(lt->td, 100), 0);
+	log_zeroing.hold = true;
+	/* 31 slots until the next area ends the list. */
+	commit_range(0, 32);
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(nr_log_writes() == 1));
+	ku_pause();
+	KUNIT_EXPECT_EQ(test, atomic_read(&lt->nr_ended), 0);
+	expect_list(test, 31);
+	let_zeroing_go();
+	KUNIT_ASSERT_TRUE(test, wait_ended(1));
+	expect_list(test, 32);
+	KUNIT_EXPECT_EQ(test, nr_failed(), 0);
+}
+
+/* If the second half of a range cannot be written, all of it has failed; also what follows. */
+static void a_range_fails_as_a_whole(struct kunit *test)
+{
+	log_setup(test, 1, 0, false);
+	log_zeroing.hold = true;
+	KUNIT_ASSERT_EQ(test, test_disk_record(lt->td, 100), 0);
+	commit_range(0, 32);
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(nr_log_writes() == 1));
+	commit_range(32, 32);
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(zeroing_is_held()));
+	test_disk_fail(lt->td, OP_BIT(REQ_OP_WRITE), 0, SECTORS, BLK_STS_IOERR);
+	let_zeroing_go();
+	KUNIT_ASSERT_TRUE(test, wait_ended(2));
+	KUNIT_EXPECT_EQ(test, nr_failed(), 2);
 }
 
 /* An area of many blocks: what follows the block in use is zero on disk before it is needed. */
@@ -501,6 +560,9 @@ static void marks_as_invalid(struct kunit *test)
 static struct kunit_case log_cases[] = {
 	KUNIT_CASE(writes_one_exception),
 	KUNIT_CASE(goes_on_in_the_next_area),
+	KUNIT_CASE(ranges_take_many_slots),
+	KUNIT_CASE(a_range_ends_with_its_last_slot),
+	KUNIT_CASE(a_range_fails_as_a_whole),
 	KUNIT_CASE(goes_on_in_the_next_block),
 	KUNIT_CASE(continues_a_list),
 	KUNIT_CASE(next_write_takes_all),

@@ -150,6 +150,66 @@ static void writes_wait_for_the_batch(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, snap_log_slots(snap()->log), 0);
 }
 
+struct merge_cut {
+	unsigned int sector, count;
+	enum snap_merge_way way;
+	unsigned int expected;
+};
+
+/* Of chunks 0, 2, and 20 to 29, chunks 25 and 26 are being merged. */
+static const struct merge_cut merge_cuts[] = {
+	{ 0, 8, SNAP_MERGE_TO_COW, 8 },
+	{ 3, 100, SNAP_MERGE_TO_COW, 5 },
+	{ 9, 100, SNAP_MERGE_TO_ORIGIN, 7 },
+	{ 24, 1000, SNAP_MERGE_TO_ORIGIN, 136 },
+	{ 161, 30, SNAP_MERGE_TO_COW, 30 },
+	{ 161, 79, SNAP_MERGE_TO_COW, 39 },
+	{ 201, 3, SNAP_MERGE_WAITS, 3 },
+	{ 201, 14, SNAP_MERGE_WAITS, 14 },
+	{ 201, 39, SNAP_MERGE_WAITS, 15 },
+	{ 208, 32, SNAP_MERGE_WAITS, 8 },
+	{ 216, 24, SNAP_MERGE_TO_COW, 24 },
+	{ 217, 100, SNAP_MERGE_TO_COW, 23 },
+};
+
+static void merge_cut_desc(const struct merge_cut *c, char *desc)
+{
+	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%u sectors at %u", c->count, c->sector);
+}
+
+KUNIT_ARRAY_PARAM(merge_cut, merge_cuts, merge_cut_desc);
+
+/* A write goes on alone where its chunks are elsewhere, or are being merged. */
+static void writes_are_cut(struct kunit *test)
+{
+	static const struct snap_merge_chunk batch[] = {
+		{ .old = 25, .new = 998 }, { .old = 26, .new = 999 },
+	};
+	const struct merge_cut *c = test->param_value;
+	struct ku_bio *kb;
+	struct bio_list bios;
+
+	merge_setup(test, 2);
+	kb = ku_bio(test, mt.cow, REQ_OP_WRITE, 20 * CHUNK, 10 * CHUNK, 0x77);
+	KUNIT_ASSERT_EQ(test, snap_pending_write(snap(), 20, &kb->bio), DM_MAPIO_SUBMITTED);
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(kb));
+	mt.merge->snap = snap();
+	snap_merge_publish(mt.merge, batch, ARRAY_SIZE(batch));
+
+	kb = ku_bio(test, mt.origin, REQ_OP_WRITE, c->sector, c->count, 0x55);
+	KUNIT_EXPECT_EQ(test, snap_merge_write(mt.merge, snap(), c->sector / CHUNK, &kb->bio,
+					       &kb->sb), c->way);
+	KUNIT_EXPECT_EQ(test, bio_sectors(&kb->bio), c->expected);
+	KUNIT_EXPECT_EQ(test, kb->sb.nr, c->way != SNAP_MERGE_TO_COW ? 0 :
+			DIV_ROUND_UP(c->sector % CHUNK + c->expected, CHUNK));
+	if (kb->sb.nr) {
+		KUNIT_EXPECT_TRUE(test, snap_merge_is_written(mt.merge, c->sector / CHUNK));
+		snap_read_done(snap(), &kb->sb);
+	}
+	snap_merge_unpublish(mt.merge, &bios, false);
+	KUNIT_EXPECT_EQ(test, bio_list_size(&bios), c->way == SNAP_MERGE_WAITS);
+}
+
 /* A chunk is not copied as long as a write to its copy is under way. */
 static void waits_for_writes_under_way(struct kunit *test)
 {
@@ -160,7 +220,7 @@ static void waits_for_writes_under_way(struct kunit *test)
 	mt.merge->snap = snap();
 	KUNIT_ASSERT_EQ(test, snap_merge_write(mt.merge, snap(), 2, &kb->bio, &kb->sb),
 			SNAP_MERGE_TO_COW);
-	KUNIT_EXPECT_TRUE(test, kb->sb.tracked);
+	KUNIT_EXPECT_EQ(test, kb->sb.nr, 1);
 	snap_merge_start(mt.merge, snap());
 	ku_pause();
 	KUNIT_EXPECT_FALSE(test, is_over());
@@ -245,13 +305,16 @@ static void clearing_fails(struct kunit *test)
 /* A merge begins without them; when they have gone new ones can be made. */
 static void knows_of_pending_exceptions(struct kunit *test)
 {
-	struct hlist_node pending = { };
+	struct rb_root *pending;
+	struct rb_node node;
 
 	merge_setup(test, 2);
+	pending = &snap()->buckets[snap()->bucket_mask].pending;
 	KUNIT_EXPECT_TRUE(test, snap_pending_none(snap()));
-	hlist_add_head(&pending, &snap()->buckets[snap()->bucket_mask].pending);
+	rb_link_node(&node, NULL, &pending->rb_node);
+	rb_insert_color(&node, pending);
 	KUNIT_EXPECT_FALSE(test, snap_pending_none(snap()));
-	hlist_del(&pending);
+	rb_erase(&node, pending);
 	snap_pending_drain(snap());
 	KUNIT_EXPECT_FALSE(test, percpu_ref_is_dying(&snap()->pending_refs));
 	snap_merge_start(mt.merge, snap());
@@ -277,6 +340,7 @@ static struct kunit_case merge_cases[] = {
 	KUNIT_CASE(merges_all),
 	KUNIT_CASE(clears_after_copying),
 	KUNIT_CASE(writes_wait_for_the_batch),
+	KUNIT_CASE_PARAM(writes_are_cut, merge_cut_gen_params),
 	KUNIT_CASE(waits_for_writes_under_way),
 	KUNIT_CASE(copy_fails),
 	KUNIT_CASE(clearing_fails),

@@ -32,7 +32,25 @@ static int md_hold(struct mapped_device *md)
 #define dm_put(md)			(md_of(md)->holds--)
 #define dm_internal_suspend_fast(md)	(md_of(md)->suspends++)
 #define dm_internal_resume_fast(md)	(md_of(md)->suspends--)
-#define dm_accept_partial_bio(bio, nr)	((bio)->bi_iter.bi_size = (nr) << SECTOR_SHIFT)
+
+#include "dm-scaled-delay.h"
+
+/* What happens while a walk is between two looks at the snapshots, once. */
+static void (*walk_step)(void *arg);
+static void *walk_arg;
+
+static void walk_delay(const char *name)
+{
+	void (*step)(void *arg) = walk_step;
+
+	if (!step || strcmp(name, "snap-origin:walk"))
+		return;
+	walk_step = NULL;
+	step(walk_arg);
+}
+
+#undef dm_scaled_delay
+#define dm_scaled_delay(name)	walk_delay(name)
 
 #include "dm-snap-origin.c"
 
@@ -252,50 +270,96 @@ static void quiesces_the_target_that_is_active(struct kunit *test)
 }
 
 struct cut {
-	unsigned int chunk_size;	/* 0: no snapshot */
-	sector_t sector;
-	unsigned int count, expected;
+	const char *name;
+	struct {
+		unsigned int first, nr;
+	} copied[3];	/* chunks */
+	sector_t begin, end;
+	sector_t expected;
+	bool waits;
 };
 
+/* Chunks of 8 sectors: 128 of them are 1024 sectors, 16 are 128. */
 static const struct cut cuts[] = {
-	{ 8, 0, 8, 8 }, { 8, 0, 9, 8 }, { 8, 0, 64, 8 }, { 8, 7, 1, 1 }, { 8, 7, 2, 1 },
-	{ 8, 3, 5, 5 }, { 8, 3, 6, 5 }, { 1, 5, 3, 1 }, { 64, 62, 8, 2 }, { 64, 64, 64, 64 },
-	{ 8, (1ULL << 32) + 5, 8, 3 }, { 8, (1ULL << 40) - 1, 2, 1 }, { 0, 5, 100, 100 },
+	{ "nothing copied", {}, 16, 64, 64, true },
+	{ "the next multiple", {}, 1000, 3000, 1024, true },
+	{ "from a multiple on", {}, 1024, 3000, 2048, true },
+	{ "far out", {}, (1ULL << 40) - 9, (1ULL << 40) + 9, 1ULL << 40, true },
+	{ "all copied", { { 0, 250 }, { 250, 6 } }, 3, 2000, 2000, false },
+	{ "a long part copied", { { 0, 16 } }, 0, 1000, 128, false },
+	{ "a longer part copied", { { 0, 200 } }, 0, 2000, 1600, false },
+	{ "a short part copied", { { 0, 15 } }, 0, 1000, 1000, true },
+	{ "from within a chunk", { { 0, 17 } }, 7, 1000, 136, false },
+	{ "a long part at the end", { { 10, 16 } }, 0, 1000, 80, true },
+	{ "a short part at the end", { { 10, 15 } }, 0, 200, 200, true },
+	{ "a short part, then a long one", { { 0, 4 }, { 10, 30 } }, 0, 1000, 80, true },
+	{ "a long part behind a multiple", { { 130, 30 } }, 0, 2000, 1024, true },
 };
 
 static void cut_desc(const struct cut *c, char *desc)
 {
-	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%u sectors at %llu, chunks of %u", c->count,
-		 (unsigned long long)c->sector, c->chunk_size);
+	strscpy(desc, c->name, KUNIT_PARAM_DESC_SIZE);
 }
 
 KUNIT_ARRAY_PARAM(cut, cuts, cut_desc);
 
-/* A write ends where the smallest chunk does; a read goes on. */
-static void writes_are_cut_at_chunks(struct kunit *test)
+static void add_exceptions(struct kunit *test, struct dm_snapshot *snap, u64 first, u64 nr)
+{
+	struct snap_exception_group *room;
+	u64 some;
+
+	for (; nr; first += some, nr -= some) {
+		room = snap_exception_room(true);
+		some = min(nr, 256 - first % 256);
+		KUNIT_ASSERT_EQ(test, snap_exception_add(&snap->exceptions, first, 1000 + first,
+							 some, &room), 0);
+		kfree(room);
+	}
+}
+
+/* What need not wait goes on alone if it is long; what waits does so for a part of the write. */
+static void writes_are_cut_where_it_pays(struct kunit *test)
 {
 	const struct cut *c = test->param_value;
 	struct test_disk *disk = ku_disk(test, 64, 0), *cow = ku_disk(test, 256, 0);
-	struct ku_snap *ks = ku_snap(test, disk->bdev, cow->bdev, c->chunk_size ?: 8);
-	struct origin_target *ot = origin_target(test, ks->t.origin, disk->bdev);
-	struct ku_bio *kb;
+	struct ku_snap *ks = ku_snap(test, disk->bdev, cow->bdev, 8);
+	unsigned int i;
+	bool waits;
+	int idx;
 
-	/* It covers nothing, so nothing is copied. */
-	ks->t.snap->end = 0;
-	if (c->chunk_size) {
-		spin_lock(&snap_registry_lock);
-		snap_origin_attach(ks->t.origin, ks->t.snap);
-		spin_unlock(&snap_registry_lock);
-	}
-	kb = ku_bio(test, cow, REQ_OP_WRITE, c->sector, c->count, 'n');
-	KUNIT_EXPECT_EQ(test, snap_origin_map(&ot->ti, &kb->bio), DM_MAPIO_REMAPPED);
-	KUNIT_EXPECT_EQ(test, bio_sectors(&kb->bio), c->expected);
-	KUNIT_EXPECT_PTR_EQ(test, kb->bio.bi_bdev, disk->bdev);
-	KUNIT_EXPECT_EQ(test, kb->bio.bi_iter.bi_sector, c->sector);
+	ks->t.snap->end = ULLONG_MAX;
+	for (i = 0; i < ARRAY_SIZE(c->copied); i++)
+		add_exceptions(test, ks->t.snap, c->copied[i].first, c->copied[i].nr);
+	spin_lock(&snap_registry_lock);
+	snap_origin_attach(ks->t.origin, ks->t.snap);
+	spin_unlock(&snap_registry_lock);
+	idx = srcu_read_lock(&ks->t.origin->srcu);
+	KUNIT_EXPECT_EQ(test, snap_origin_find_cut(ks->t.origin, c->begin, c->end, &waits),
+			c->expected);
+	srcu_read_unlock(&ks->t.origin->srcu, idx);
+	KUNIT_EXPECT_EQ(test, waits, c->waits);
+}
 
-	kb = ku_bio(test, cow, REQ_OP_READ, c->sector, c->count, 0);
-	KUNIT_EXPECT_EQ(test, snap_origin_map(&ot->ti, &kb->bio), DM_MAPIO_REMAPPED);
-	KUNIT_EXPECT_EQ(test, bio_sectors(&kb->bio), c->count);
+/* A write waits for so many copies at most that are made apart. */
+static void writes_wait_for_some_copies_only(struct kunit *test)
+{
+	struct test_disk *disk = ku_disk(test, 64, 0), *cow = ku_disk(test, 256, 0);
+	struct ku_snap *ks = ku_snap(test, disk->bdev, cow->bdev, 8);
+	unsigned int i;
+	bool waits;
+	int idx;
+
+	for (i = 0; i < 64; i++)
+		add_exceptions(test, ks->t.snap, 2 * i + 1, 1);
+	ks->t.snap->end = ULLONG_MAX;
+	spin_lock(&snap_registry_lock);
+	snap_origin_attach(ks->t.origin, ks->t.snap);
+	spin_unlock(&snap_registry_lock);
+	idx = srcu_read_lock(&ks->t.origin->srcu);
+	KUNIT_EXPECT_EQ(test, snap_origin_find_cut(ks->t.origin, 0, 1024, &waits),
+			(2 * SNAP_CUT_STRETCHES - 1) * 8);
+	srcu_read_unlock(&ks->t.origin->srcu, idx);
+	KUNIT_EXPECT_TRUE(test, waits);
 }
 
 /*
@@ -365,6 +429,219 @@ static void first_write_waits_for_the_copy(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, test_disk_nr_records(f->disk), 3);
 
 	KUNIT_EXPECT_EQ(test, snap_origin_map(&f->ot->ti, &third->bio), DM_MAPIO_REMAPPED);
+}
+
+/* Whether these chunks, and none around them, have been copied as they were. */
+static void expect_copied(struct kunit *test, struct ku_snap *ks, struct test_disk *cow, u64 first,
+			  u64 nr)
+{
+	unsigned int size = ks->t.snap->store.chunk_size;
+	u64 chunk, new;
+
+	KUNIT_EXPECT_FALSE(test, first && has_exception(ks, first - 1));
+	KUNIT_EXPECT_FALSE(test, has_exception(ks, first + nr));
+	for (chunk = first; chunk < first + nr; chunk++) {
+		KUNIT_ASSERT_TRUE(test, snap_exception_lookup(&ks->t.snap->exceptions, chunk,
+							      &new));
+		KUNIT_EXPECT_TRUE(test, ku_disk_holds(cow, new * size, size, 'o'));
+	}
+}
+
+/* A long write is one copy and waits for it, from chunk to chunk, however it begins and ends. */
+static void long_write_is_one_copy(struct kunit *test)
+{
+	struct fixture *f = fixture(test, 1, one_size);
+	struct ku_bio *kb = origin_bio(test, f, 11, 150);
+
+	KUNIT_ASSERT_EQ(test, test_disk_record(f->cows[0], 64), 0);
+	KUNIT_EXPECT_EQ(test, snap_origin_map(&f->ot->ti, &kb->bio), DM_MAPIO_SUBMITTED);
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(kb));
+	/* Chunks 1 to 20. */
+	KUNIT_ASSERT_EQ(test, test_disk_nr_records(f->cows[0]), 1);
+	KUNIT_EXPECT_EQ(test, f->cows[0]->records[0].count, 160);
+	KUNIT_ASSERT_EQ(test, test_disk_nr_records(f->disk), 2);
+	KUNIT_EXPECT_EQ(test, f->disk->records[0].sector, 8);
+	KUNIT_EXPECT_EQ(test, f->disk->records[0].count, 160);
+	KUNIT_EXPECT_EQ(test, f->disk->records[1].count, 150);
+	expect_copied(test, f->snaps[0], f->cows[0], 1, 20);
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f->disk, 0, 11, 'o'));
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f->disk, 11, 150, 'n'));
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f->disk, 161, 64 * CHUNK - 161, 'o'));
+}
+
+/* A write is ended by the last of its copies; those beside them it makes itself. */
+static void long_write_waits_for_all_copies(struct kunit *test)
+{
+	struct fixture *f = fixture(test, 1, one_size);
+	struct ku_bio *other = origin_bio(test, f, 40, 16), *kb = origin_bio(test, f, 8, 100);
+	struct ku_bio *copied = origin_bio(test, f, 72, 8);
+
+	KUNIT_EXPECT_EQ(test, snap_origin_map(&f->ot->ti, &copied->bio), DM_MAPIO_SUBMITTED);
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(copied));
+	test_disk_hold(f->cows[0]);
+	KUNIT_EXPECT_EQ(test, snap_origin_map(&f->ot->ti, &other->bio), DM_MAPIO_SUBMITTED);
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(test_disk_pending(f->cows[0]) == 1));
+	KUNIT_EXPECT_EQ(test, snap_origin_map(&f->ot->ti, &kb->bio), DM_MAPIO_SUBMITTED);
+	/* Chunks 1 to 4, 7 and 8, and 10 to 13; those copied before do not follow each other. */
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(test_disk_pending(f->cows[0]) >= 2));
+	ku_pause();
+	KUNIT_EXPECT_FALSE(test, ku_bio_has_ended(kb));
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f->disk, 8, 64, 'o'));
+	test_disk_release(f->cows[0]);
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(kb));
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(other));
+	expect_copied(test, f->snaps[0], f->cows[0], 1, 13);
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f->disk, 56, 52, 'n'));
+}
+
+static void end_the_first_copy(void *arg)
+{
+	struct fixture *f = arg;
+
+	test_disk_release(f->cows[0]);
+	ku_wait_until(has_exception(f->snaps[0], 1));
+}
+
+/* The first chunk is copied while the walk looks: that says nothing of those behind it. */
+static void copies_end_during_the_walk(struct kunit *test)
+{
+	struct fixture *f = fixture(test, 1, one_size);
+	struct ku_bio *first = origin_bio(test, f, 8, 8), *kb = origin_bio(test, f, 8, 100);
+
+	test_disk_hold(f->cows[0]);
+	KUNIT_EXPECT_EQ(test, snap_origin_map(&f->ot->ti, &first->bio), DM_MAPIO_SUBMITTED);
+	walk_arg = f;
+	walk_step = end_the_first_copy;
+	KUNIT_EXPECT_EQ(test, snap_origin_map(&f->ot->ti, &kb->bio), DM_MAPIO_SUBMITTED);
+	KUNIT_EXPECT_NULL(test, walk_step);
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(kb));
+	expect_copied(test, f->snaps[0], f->cows[0], 1, 13);
+}
+
+/* With memory for some copies only, a write is cut behind them; the rest waits for memory. */
+static void long_write_is_cut_without_memory(struct kunit *test)
+{
+	struct fixture *f = fixture(test, 1, one_size);
+	struct dm_snapshot *snap = f->snaps[0]->t.snap;
+	struct ku_bio *kb = origin_bio(test, f, 8, 56);
+
+	/* Chunks 1, 3, 5 and 7 are wanted. */
+	add_exceptions(test, snap, 2, 1);
+	add_exceptions(test, snap, 4, 1);
+	add_exceptions(test, snap, 6, 1);
+	dm_scaled_caches_empty_local();
+	/* Two pending exceptions with the memory that each brings for the table. */
+	ku_allow(4);
+	KUNIT_EXPECT_EQ(test, snap_origin_write(snap->origin, &kb->bio, false),
+			DM_MAPIO_SUBMITTED);
+	ku_allow(KU_ALL);
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(kb));
+	KUNIT_EXPECT_EQ(test, bio_sectors(&kb->bio) % CHUNK, 0);
+	KUNIT_EXPECT_LT(test, bio_sectors(&kb->bio), 56);
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f->disk, 8, bio_sectors(&kb->bio), 'n'));
+	KUNIT_EXPECT_EQ(test, snap_exception_count(&snap->exceptions, 1, 9),
+			bio_sectors(&kb->bio) / CHUNK);
+}
+
+#define MANY	(SNAP_WALK_STRETCHES + 10)
+
+/* However many copies others have begun, a write finds the end of them, and waits for the last. */
+static void long_write_meets_many_copies(struct kunit *test)
+{
+	struct test_disk *disk = ku_disk(test, MANY * CHUNK, 0), *cow = ku_disk(test, 4096, 0);
+	struct ku_snap *ks = ku_snap_attached(test, disk, cow, CHUNK);
+	struct ku_bio **others = kunit_kcalloc(test, MANY, sizeof(*others), GFP_KERNEL), *kb;
+	unsigned int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, others);
+	test_disk_hold(disk);
+	for (i = 0; i < MANY; i++) {
+		others[i] = ku_bio(test, disk, REQ_OP_WRITE, i * CHUNK, CHUNK, 'n');
+		KUNIT_EXPECT_EQ(test, snap_origin_write(ks->t.origin, &others[i]->bio, false),
+				DM_MAPIO_SUBMITTED);
+	}
+	kb = ku_bio(test, disk, REQ_OP_WRITE, 0, MANY * CHUNK, 'm');
+	KUNIT_EXPECT_EQ(test, snap_origin_write(ks->t.origin, &kb->bio, false),
+			DM_MAPIO_SUBMITTED);
+	KUNIT_EXPECT_EQ(test, bio_sectors(&kb->bio), MANY * CHUNK);
+	test_disk_release(disk);
+	KUNIT_EXPECT_TRUE(test, ku_bio_wait(kb));
+	for (i = 0; i < MANY; i++)
+		KUNIT_EXPECT_TRUE(test, ku_bio_wait(others[i]));
+	KUNIT_EXPECT_EQ(test, snap_exception_count(&ks->t.snap->exceptions, 0, 999), MANY);
+}
+
+/* If others copy all of it a write waits for them, one after the other. */
+static void long_write_joins_all_copies(struct kunit *test)
+{
+	struct fixture *f = fixture(test, 1, one_size);
+	struct ku_bio *one = origin_bio(test, f, 8, 16), *two = origin_bio(test, f, 24, 8);
+	struct ku_bio *kb = origin_bio(test, f, 9, 22);
+
+	test_disk_hold(f->disk);
+	KUNIT_EXPECT_EQ(test, snap_origin_map(&f->ot->ti, &one->bio), DM_MAPIO_SUBMITTED);
+	KUNIT_EXPECT_EQ(test, snap_origin_map(&f->ot->ti, &two->bio), DM_MAPIO_SUBMITTED);
+	KUNIT_EXPECT_EQ(test, snap_origin_map(&f->ot->ti, &kb->bio), DM_MAPIO_SUBMITTED);
+	KUNIT_ASSERT_EQ(test, test_disk_pending(f->disk), 2);
+	/* The second first, which the write waits for; then it waits for the first. */
+	test_disk_end_youngest(f->disk);
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(has_exception(f->snaps[0], 3)));
+	ku_pause();
+	KUNIT_EXPECT_FALSE(test, ku_bio_has_ended(kb));
+	test_disk_release(f->disk);
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(kb));
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(one));
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(two));
+	expect_copied(test, f->snaps[0], f->cows[0], 1, 3);
+}
+
+static const unsigned int mixed_sizes[] = { 4 * CHUNK, CHUNK, CHUNK };
+
+/* Snapshots with chunks of different sizes: each copies its own, equal ones together. */
+static void long_write_is_copied_for_all(struct kunit *test)
+{
+	struct fixture *f = fixture(test, 3, mixed_sizes);
+	struct ku_bio *before = origin_bio(test, f, 64, 8), *kb = origin_bio(test, f, 40, 100);
+
+	KUNIT_EXPECT_EQ(test, snap_origin_map(&f->ot->ti, &before->bio), DM_MAPIO_SUBMITTED);
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(before));
+	KUNIT_EXPECT_EQ(test, snap_origin_map(&f->ot->ti, &kb->bio), DM_MAPIO_SUBMITTED);
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(kb));
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f->disk, 40, 100, 'n'));
+	expect_copied(test, f->snaps[0], f->cows[0], 1, 4);
+	expect_copied(test, f->snaps[1], f->cows[1], 5, 13);
+	expect_copied(test, f->snaps[2], f->cows[2], 5, 13);
+}
+
+/* A worker cannot cut what it maps again: however much of it is missing, all of it is copied. */
+static void worker_copies_all_of_a_write(struct kunit *test)
+{
+	struct fixture *f = fixture(test, 1, one_size);
+	struct ku_bio *kb = origin_bio(test, f, 4, 500);
+	unsigned int i;
+
+	for (i = 0; i < 32; i++)
+		add_exceptions(test, f->snaps[0]->t.snap, 2 * i, 1);
+	KUNIT_EXPECT_EQ(test, snap_origin_write(f->snaps[0]->t.origin, &kb->bio, true),
+			DM_MAPIO_SUBMITTED);
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(kb));
+	KUNIT_EXPECT_EQ(test, snap_exception_count(&f->snaps[0]->t.snap->exceptions, 0, 99), 63);
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f->disk, 4, 500, 'n'));
+}
+
+/* The snapshot is lost where its device ends, but the write goes on. */
+static void long_write_overflows(struct kunit *test)
+{
+	struct test_disk *disk = ku_disk(test, 64 * CHUNK, 0), *cow = ku_disk(test, 10 * CHUNK, 0);
+	struct ku_snap *ks = ku_snap_attached(test, disk, cow, CHUNK);
+	struct ku_bio *kb = ku_bio(test, disk, REQ_OP_WRITE, 0, 11 * CHUNK, 'n');
+
+	KUNIT_EXPECT_EQ(test, snap_origin_write(ks->t.origin, &kb->bio, false),
+			DM_MAPIO_SUBMITTED);
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(kb));
+	KUNIT_EXPECT_EQ(test, (int)kb->status, (int)BLK_STS_OK);
+	KUNIT_EXPECT_FALSE(test, READ_ONCE(ks->t.snap->valid));
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(disk, 0, 11 * CHUNK, 'n'));
 }
 
 /* Nothing is copied for flushes and reads, nor beyond what the snapshot covers. */
@@ -618,8 +895,18 @@ static struct kunit_case origin_cases[] = {
 	KUNIT_CASE(constructor_wants_one_argument),
 	KUNIT_CASE(status_gives_the_device),
 	KUNIT_CASE(quiesces_the_target_that_is_active),
-	KUNIT_CASE_PARAM(writes_are_cut_at_chunks, cut_gen_params),
+	KUNIT_CASE_PARAM(writes_are_cut_where_it_pays, cut_gen_params),
+	KUNIT_CASE(writes_wait_for_some_copies_only),
 	KUNIT_CASE(first_write_waits_for_the_copy),
+	KUNIT_CASE(long_write_is_one_copy),
+	KUNIT_CASE(long_write_waits_for_all_copies),
+	KUNIT_CASE(copies_end_during_the_walk),
+	KUNIT_CASE(long_write_is_cut_without_memory),
+	KUNIT_CASE(long_write_meets_many_copies),
+	KUNIT_CASE(long_write_joins_all_copies),
+	KUNIT_CASE(long_write_is_copied_for_all),
+	KUNIT_CASE(worker_copies_all_of_a_write),
+	KUNIT_CASE(long_write_overflows),
 	KUNIT_CASE(copies_only_what_is_needed),
 	KUNIT_CASE(worker_parks_a_write),
 	KUNIT_CASE(write_waits_for_memory),

@@ -63,9 +63,42 @@ static bool is_pending(struct dm_snapshot *snap, u64 chunk)
 	bool yes;
 
 	spin_lock_irq(&bucket->lock);
-	yes = snap_bucket_find(bucket, chunk);
+	yes = snap_bucket_first(bucket, chunk, 1);
 	spin_unlock_irq(&bucket->lock);
 	return yes;
+}
+
+/* What the module does for ranges, for one chunk. */
+static enum snap_copy find_one(struct dm_snapshot *snap, u64 chunk, struct bio *bio,
+			       struct snap_pending **spare, struct snap_pending **pe)
+{
+	u64 nr = 1;
+
+	return snap_pending_find(snap, chunk, &nr, bio, spare, pe);
+}
+
+static bool join_one(struct dm_snapshot *snap, u64 chunk, struct bio *bio)
+{
+	return snap_pending_join(snap, chunk, 1, bio);
+}
+
+static bool track_one(struct dm_snapshot *snap, u64 chunk, struct snap_bio *sb, u64 *new)
+{
+	u64 nr = 1;
+
+	return snap_read_track(snap, chunk, &nr, sb, new);
+}
+
+/* Whether the snapshot reads the copy; a read that does not is tracked, and ended at once. */
+static bool reads_the_copy(struct dm_snapshot *snap, u64 chunk)
+{
+	struct snap_bio sb;
+	u64 new;
+
+	if (!track_one(snap, chunk, &sb, &new))
+		return true;
+	snap_read_done(snap, &sb);
+	return false;
 }
 
 /* A new pending exception, not started. */
@@ -74,7 +107,7 @@ static struct snap_pending *pending(struct kunit *test, struct dm_snapshot *snap
 {
 	struct snap_pending *pe = NULL;
 
-	KUNIT_ASSERT_EQ(test, snap_pending_find(snap, chunk, bio, NULL, &pe),
+	KUNIT_ASSERT_EQ(test, find_one(snap, chunk, bio, NULL, &pe),
 			SNAP_COPY_PENDING);
 	KUNIT_ASSERT_NOT_NULL(test, pe);
 	return pe;
@@ -121,11 +154,14 @@ static void buckets_fit_the_cow_device(struct kunit *test)
 
 	KUNIT_ASSERT_NOT_NULL(test, snap);
 	snap->store.chunk_shift = 3;
+	snap->store.chunk_size = 8;
 	snap->store.cow = ku_fake_bdev(test, c->chunks << 3, 512);
 	KUNIT_ASSERT_EQ(test, snap_buckets_init(snap), 0);
 	KUNIT_EXPECT_EQ(test, snap->bucket_mask + 1, c->buckets);
-	KUNIT_EXPECT_PTR_EQ(test, snap_bucket_of(snap, 3 + (5ULL << 40)), &snap->buckets[3]);
-	KUNIT_EXPECT_PTR_EQ(test, snap_bucket_of(snap, c->buckets), &snap->buckets[0]);
+	KUNIT_EXPECT_EQ(test, snap->bucket_shift, 8);
+	KUNIT_EXPECT_PTR_EQ(test, snap_bucket_of(snap, 3 * 256 + 255 + (5ULL << 40)),
+			    &snap->buckets[3]);
+	KUNIT_EXPECT_PTR_EQ(test, snap_bucket_of(snap, c->buckets * 256ULL), &snap->buckets[0]);
 	KUNIT_EXPECT_EQ(test, snap->pending_pool.min_nr, SNAP_MIN_PENDING);
 	snap_buckets_exit(snap);
 }
@@ -140,7 +176,7 @@ static void first_writer_makes_it(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, pe->log.old, 3);
 	KUNIT_EXPECT_FALSE(test, pe->copied);
 	none = pe;
-	KUNIT_EXPECT_EQ(test, snap_pending_find(f.snap, 3, NULL, NULL, &none),
+	KUNIT_EXPECT_EQ(test, find_one(f.snap, 3, NULL, NULL, &none),
 			SNAP_COPY_PENDING);
 	KUNIT_EXPECT_NULL(test, none);
 	other = pending(test, f.snap, 4, NULL);
@@ -153,7 +189,7 @@ static void first_writer_makes_it(struct kunit *test)
 					      has_exception(f.snap, 4)));
 	KUNIT_EXPECT_FALSE(test, is_pending(f.snap, 3));
 	none = pe;
-	KUNIT_EXPECT_EQ(test, snap_pending_find(f.snap, 3, NULL, NULL, &none),
+	KUNIT_EXPECT_EQ(test, find_one(f.snap, 3, NULL, NULL, &none),
 			SNAP_COPY_NOT_NEEDED);
 	KUNIT_EXPECT_NULL(test, none);
 	KUNIT_EXPECT_TRUE(test, f.snap->valid);
@@ -165,11 +201,11 @@ static void writers_wait_for_the_copy(struct kunit *test)
 	struct fixture f = fixture(test, 16);
 	struct ku_bio *first = origin_write(test, &f, 3), *second = origin_write(test, &f, 3);
 
-	KUNIT_EXPECT_FALSE(test, snap_pending_join(f.snap, 3, &second->bio));
+	KUNIT_EXPECT_FALSE(test, join_one(f.snap, 3, &second->bio));
 	test_disk_hold(f.cow);
 	snap_pending_start(pending(test, f.snap, 3, &first->bio));
-	KUNIT_EXPECT_TRUE(test, snap_pending_join(f.snap, 3, &second->bio));
-	KUNIT_EXPECT_FALSE(test, snap_pending_join(f.snap, 4, &second->bio));
+	KUNIT_EXPECT_TRUE(test, join_one(f.snap, 3, &second->bio));
+	KUNIT_EXPECT_FALSE(test, join_one(f.snap, 4, &second->bio));
 	KUNIT_ASSERT_TRUE(test, ku_wait_until(test_disk_pending(f.cow) == 1));
 	ku_pause();
 	KUNIT_EXPECT_FALSE(test, ku_bio_has_ended(first));
@@ -180,7 +216,7 @@ static void writers_wait_for_the_copy(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, ku_bio_wait(second));
 	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f.origin, 3 * CHUNK, CHUNK, 'n'));
 	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f.cow, 0, CHUNK, 'o'));
-	KUNIT_EXPECT_FALSE(test, snap_pending_join(f.snap, 3, &second->bio));
+	KUNIT_EXPECT_FALSE(test, join_one(f.snap, 3, &second->bio));
 }
 
 /* A bio is attached only by whoever makes the exception: the others wait as they like. */
@@ -190,7 +226,7 @@ static void bio_is_attached_once(struct kunit *test)
 	struct ku_bio *first = origin_write(test, &f, 3), *second = origin_write(test, &f, 3);
 	struct snap_pending *pe = pending(test, f.snap, 3, &first->bio), *none;
 
-	KUNIT_EXPECT_EQ(test, snap_pending_find(f.snap, 3, &second->bio, NULL, &none),
+	KUNIT_EXPECT_EQ(test, find_one(f.snap, 3, &second->bio, NULL, &none),
 			SNAP_COPY_PENDING);
 	KUNIT_EXPECT_EQ(test, bio_list_size(&pe->origin_bios), 1);
 	KUNIT_EXPECT_PTR_EQ(test, bio_list_peek(&pe->origin_bios), &first->bio);
@@ -214,6 +250,147 @@ static void last_chunk_may_be_short(struct kunit *test)
 }
 
 /*
+ * Ranges.
+ */
+
+static u64 find_range(struct dm_snapshot *snap, u64 chunk, u64 nr, enum snap_copy expected,
+		      struct snap_pending **pe)
+{
+	return snap_pending_find(snap, chunk, &nr, NULL, NULL, pe) == expected ? nr : U64_MAX;
+}
+
+/* A range is one job, one write, and one addition to the table. */
+static void range_is_copied_at_once(struct kunit *test)
+{
+	struct fixture f = fixture(test, 16);
+	struct snap_pending *pe;
+
+	KUNIT_ASSERT_EQ(test, find_range(f.snap, 3, 10, SNAP_COPY_PENDING, &pe), 10);
+	KUNIT_ASSERT_NOT_NULL(test, pe);
+	KUNIT_EXPECT_TRUE(test, is_pending(f.snap, 3));
+	KUNIT_EXPECT_TRUE(test, is_pending(f.snap, 12));
+	KUNIT_EXPECT_FALSE(test, is_pending(f.snap, 2));
+	KUNIT_EXPECT_FALSE(test, is_pending(f.snap, 13));
+	test_disk_hold(f.cow);
+	snap_pending_start(pe);
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(test_disk_pending(f.cow) == 1));
+	KUNIT_EXPECT_EQ(test, percpu_counter_sum(&f.snap->copies), 10);
+	test_disk_release(f.cow);
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(has_exception(f.snap, 3)));
+	KUNIT_EXPECT_EQ(test, snap_exception_count(&f.snap->exceptions, 3, 99), 10);
+	KUNIT_EXPECT_EQ(test, percpu_counter_sum(&f.snap->copies), 0);
+	KUNIT_EXPECT_EQ(test, test_disk_nr_records(f.origin), 1);
+	KUNIT_EXPECT_EQ(test, test_disk_nr_records(f.cow), 1);
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f.cow, 0, 10 * CHUNK, 'o'));
+}
+
+/* What is pending or copied already ends a range, and each answer is for chunks of one kind. */
+static void ranges_fit_between_others(struct kunit *test)
+{
+	struct fixture f = fixture(test, 64);
+	struct snap_pending *one, *two, *pe;
+
+	copy_chunk(test, f.snap, 20);
+	copy_chunk(test, f.snap, 22);
+	test_disk_hold(f.cow);
+	KUNIT_EXPECT_EQ(test, find_range(f.snap, 5, 2, SNAP_COPY_PENDING, &one), 2);
+	KUNIT_EXPECT_EQ(test, find_range(f.snap, 3, 10, SNAP_COPY_PENDING, &two), 2);
+	KUNIT_ASSERT_NOT_NULL(test, two);
+	KUNIT_EXPECT_EQ(test, find_range(f.snap, 4, 10, SNAP_COPY_PENDING, &pe), 1);
+	KUNIT_EXPECT_NULL(test, pe);
+	KUNIT_EXPECT_EQ(test, find_range(f.snap, 5, 10, SNAP_COPY_PENDING, &pe), 2);
+	KUNIT_EXPECT_NULL(test, pe);
+	snap_pending_start(one);
+	snap_pending_start(two);
+	KUNIT_EXPECT_EQ(test, find_range(f.snap, 7, 100, SNAP_COPY_PENDING, &pe), 13);
+	snap_pending_start(pe);
+	KUNIT_EXPECT_EQ(test, find_range(f.snap, 20, 100, SNAP_COPY_NOT_NEEDED, &pe), 1);
+	KUNIT_EXPECT_EQ(test, find_range(f.snap, 21, 100, SNAP_COPY_PENDING, &pe), 1);
+	snap_pending_start(pe);
+	test_disk_release(f.cow);
+	KUNIT_EXPECT_TRUE(test, ku_wait_until(snap_exception_count(&f.snap->exceptions, 3, 99) ==
+					      20));
+	KUNIT_EXPECT_TRUE(test, f.snap->valid);
+}
+
+/* A range for which there is too little room is as long as there is; the next is too much. */
+static void range_ends_with_the_cow_device(struct kunit *test)
+{
+	struct fixture f = fixture(test, 5);
+	struct snap_pending *pe;
+
+	KUNIT_ASSERT_EQ(test, find_range(f.snap, 0, 10, SNAP_COPY_PENDING, &pe), 5);
+	KUNIT_EXPECT_TRUE(test, f.snap->valid);
+	snap_pending_start(pe);
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(has_exception(f.snap, 4)));
+	find_range(f.snap, 5, 5, SNAP_COPY_NOT_NEEDED, &pe);
+	KUNIT_EXPECT_FALSE(test, f.snap->valid);
+}
+
+/* A range is no longer than one job may be, and lies in one bucket. */
+static void range_is_limited(struct kunit *test)
+{
+	struct dm_snapshot *snap = kunit_kzalloc(test, sizeof(*snap), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, snap);
+	snap->store.chunk_shift = 3;
+	snap->bucket_shift = 8;
+	KUNIT_EXPECT_EQ(test, snap_range_chunks(snap, 0, 1000, 1024), 128);
+	KUNIT_EXPECT_EQ(test, snap_range_chunks(snap, 0, 1000, 2048), 256);
+	KUNIT_EXPECT_EQ(test, snap_range_chunks(snap, 100, 1000, 1024), 128);
+	KUNIT_EXPECT_EQ(test, snap_range_chunks(snap, 200, 1000, 1024), 56);
+	KUNIT_EXPECT_EQ(test, snap_range_chunks(snap, 200, 3, 1024), 3);
+	ku_set_cow_threshold(5);
+	KUNIT_EXPECT_EQ(test, snap_range_chunks(snap, 0, 1000, 1024), 5);
+	ku_set_cow_threshold(0);
+	KUNIT_EXPECT_EQ(test, snap_range_chunks(snap, 0, 1000, 1024), 1);
+	ku_set_cow_threshold(SNAP_DEFAULT_COPIES);
+	snap->store.chunk_shift = 11;
+	snap->bucket_shift = 0;
+	KUNIT_EXPECT_EQ(test, snap_range_chunks(snap, 200, 1000, 1024), 1);
+}
+
+/*
+ * A read of many chunks holds up each copy of any of them that ends meanwhile, and no other. Later
+ * ones read what has been copied from the COW device.
+ */
+static void read_of_a_range_holds_up_its_copies(struct kunit *test)
+{
+	struct fixture f = fixture(test, 64);
+	struct snap_pending *one, *two, *three;
+	struct snap_bio read, late;
+	u64 nr = 20, new;
+
+	KUNIT_EXPECT_TRUE(test, snap_read_track(f.snap, 0, &nr, &read, &new));
+	KUNIT_EXPECT_EQ(test, nr, 20);
+	KUNIT_EXPECT_EQ(test, find_range(f.snap, 5, 4, SNAP_COPY_PENDING, &one), 4);
+	KUNIT_EXPECT_EQ(test, find_range(f.snap, 12, 2, SNAP_COPY_PENDING, &two), 2);
+	KUNIT_EXPECT_EQ(test, find_range(f.snap, 20, 2, SNAP_COPY_PENDING, &three), 2);
+	snap_pending_start(one);
+	snap_pending_start(two);
+	snap_pending_start(three);
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(has_exception(f.snap, 20)));
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(reads_the_copy(f.snap, 6) &&
+					      reads_the_copy(f.snap, 13)));
+	KUNIT_EXPECT_FALSE(test, has_exception(f.snap, 5));
+
+	nr = 20;
+	KUNIT_EXPECT_TRUE(test, snap_read_track(f.snap, 0, &nr, &late, &new));
+	KUNIT_EXPECT_EQ(test, nr, 5);
+	snap_read_done(f.snap, &late);
+	nr = 20;
+	KUNIT_EXPECT_FALSE(test, snap_read_track(f.snap, 6, &nr, &late, &new));
+	KUNIT_EXPECT_EQ(test, nr, 3);
+	KUNIT_EXPECT_EQ(test, new, one->log.new + 1);
+	KUNIT_EXPECT_FALSE(test, has_exception(f.snap, 5));
+
+	snap_read_done(f.snap, &read);
+	KUNIT_EXPECT_TRUE(test, ku_wait_until(has_exception(f.snap, 5) &&
+					      has_exception(f.snap, 13)));
+	KUNIT_EXPECT_TRUE(test, ku_wait_until(snap_pending_none(f.snap)));
+}
+
+/*
  * Reads of the origin by the snapshot.
  */
 
@@ -224,24 +401,12 @@ static void read_that_has_ended_is_forgotten(struct kunit *test)
 	struct snap_bio sb;
 	u64 new;
 
-	KUNIT_EXPECT_TRUE(test, snap_read_track(f.snap, 3, &sb, &new));
-	KUNIT_EXPECT_TRUE(test, sb.tracked);
+	KUNIT_EXPECT_TRUE(test, track_one(f.snap, 3, &sb, &new));
+	KUNIT_EXPECT_EQ(test, sb.nr, 1);
 	KUNIT_EXPECT_EQ(test, sb.chunk, 3);
 	snap_read_done(f.snap, &sb);
 	KUNIT_EXPECT_TRUE(test, hlist_empty(&snap_bucket_of(f.snap, 3)->reads));
 	copy_chunk(test, f.snap, 3);
-}
-
-/* Whether the snapshot reads the copy; a read that does not is tracked, and ended at once. */
-static bool reads_the_copy(struct dm_snapshot *snap, u64 chunk)
-{
-	struct snap_bio sb;
-	u64 new;
-
-	if (!snap_read_track(snap, chunk, &sb, &new))
-		return true;
-	snap_read_done(snap, &sb);
-	return false;
 }
 
 /*
@@ -256,19 +421,19 @@ static void origin_is_not_written_under_a_read(struct kunit *test)
 	struct snap_pending *pe;
 	u64 new = 99;
 
-	KUNIT_EXPECT_TRUE(test, snap_read_track(f.snap, 3, &readers[0], &new));
+	KUNIT_EXPECT_TRUE(test, track_one(f.snap, 3, &readers[0], &new));
 	pe = pending(test, f.snap, 3, &writer->bio);
 	/* Pending, but not copied: the origin may still be read. */
-	KUNIT_EXPECT_TRUE(test, snap_read_track(f.snap, 3, &readers[1], &new));
+	KUNIT_EXPECT_TRUE(test, track_one(f.snap, 3, &readers[1], &new));
 	snap_pending_start(pe);
 	KUNIT_ASSERT_TRUE(test, ku_wait_until(reads_the_copy(f.snap, 3)));
 
-	late.tracked = false;
-	KUNIT_EXPECT_FALSE(test, snap_read_track(f.snap, 3, &late, &new));
-	KUNIT_EXPECT_FALSE(test, late.tracked);
+	late.nr = 0;
+	KUNIT_EXPECT_FALSE(test, track_one(f.snap, 3, &late, &new));
+	KUNIT_EXPECT_EQ(test, late.nr, 0);
 	KUNIT_EXPECT_EQ(test, new, pe->log.new);
 	KUNIT_EXPECT_FALSE(test, has_exception(f.snap, 3));
-	KUNIT_EXPECT_TRUE(test, snap_pending_join(f.snap, 3, &joined->bio));
+	KUNIT_EXPECT_TRUE(test, join_one(f.snap, 3, &joined->bio));
 	ku_pause();
 	KUNIT_EXPECT_FALSE(test, ku_bio_has_ended(writer));
 
@@ -290,11 +455,11 @@ static void origin_is_not_written_under_a_read(struct kunit *test)
 static void reads_of_other_chunks_do_not_matter(struct kunit *test)
 {
 	struct fixture f = fixture(test, 16);
-	u64 new, neighbour = 3 + f.snap->bucket_mask + 1;
+	u64 new, neighbour = 4;
 	struct snap_bio sb;
 
 	KUNIT_ASSERT_PTR_EQ(test, snap_bucket_of(f.snap, 3), snap_bucket_of(f.snap, neighbour));
-	KUNIT_EXPECT_TRUE(test, snap_read_track(f.snap, neighbour, &sb, &new));
+	KUNIT_EXPECT_TRUE(test, track_one(f.snap, neighbour, &sb, &new));
 	copy_chunk(test, f.snap, 3);
 
 	/* Nor does the end of that read end anything else. */
@@ -314,7 +479,7 @@ static void snapshot_write_does_not_wait_for_readers(struct kunit *test)
 	u64 new;
 
 	copy_chunk(test, f.snap, 9);
-	KUNIT_EXPECT_TRUE(test, snap_read_track(f.snap, 3, &sb, &new));
+	KUNIT_EXPECT_TRUE(test, track_one(f.snap, 3, &sb, &new));
 	snap_pending_start(pending(test, f.snap, 3, NULL));
 	KUNIT_ASSERT_TRUE(test, ku_wait_until(reads_the_copy(f.snap, 3)));
 	KUNIT_EXPECT_EQ(test, snap_pending_write(f.snap, 3, &kb->bio), DM_MAPIO_REMAPPED);
@@ -343,7 +508,7 @@ static void race_read(struct race *race, u64 chunk)
 	unsigned int i;
 	u64 new;
 
-	if (!snap_read_track(f->snap, chunk, &sb, &new)) {
+	if (!track_one(f->snap, chunk, &sb, &new)) {
 		if (!ku_disk_holds(f->cow, new * CHUNK, CHUNK, 'o'))
 			atomic_inc(&race->wrong);
 		atomic_inc(&race->copies);
@@ -435,7 +600,7 @@ static void full_write_needs_no_copy(struct kunit *test)
 static void full_write_completes_at_once(struct kunit *test)
 {
 	struct fixture f = fixture(test, 16);
-	struct snap_bio sb = { .tracked = false };
+	struct snap_bio sb = { .nr = 0 };
 	struct ku_bio *kb;
 	u64 new;
 
@@ -444,8 +609,99 @@ static void full_write_completes_at_once(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, (int)kb->status, (int)BLK_STS_OK);
 	KUNIT_EXPECT_TRUE(test, has_exception(f.snap, 3));
 	KUNIT_EXPECT_FALSE(test, is_pending(f.snap, 3));
-	KUNIT_EXPECT_FALSE(test, snap_read_track(f.snap, 3, &sb, &new));
+	KUNIT_EXPECT_FALSE(test, track_one(f.snap, 3, &sb, &new));
 	KUNIT_EXPECT_EQ(test, percpu_counter_sum(&f.snap->copies), 0);
+}
+
+/* Whole chunks that follow each other are written with one bio, and found when it has ended. */
+static void full_write_of_a_range(struct kunit *test)
+{
+	struct fixture f = fixture(test, 16);
+	struct ku_bio *kb;
+
+	KUNIT_EXPECT_EQ(test, snapshot_write(test, &f, 3 * CHUNK, 10 * CHUNK, &kb),
+			DM_MAPIO_SUBMITTED);
+	KUNIT_EXPECT_TRUE(test, ku_bio_has_ended(kb));
+	KUNIT_EXPECT_EQ(test, snap_exception_count(&f.snap->exceptions, 3, 99), 10);
+	KUNIT_EXPECT_EQ(test, test_disk_nr_records(f.cow), 1);
+	KUNIT_EXPECT_EQ(test, test_disk_nr_records(f.origin), 0);
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f.cow, 0, 10 * CHUNK, 's'));
+	KUNIT_EXPECT_EQ(test, percpu_counter_sum(&f.snap->copies), 0);
+}
+
+struct snapshot_cut {
+	const char *name;
+	unsigned int sector, count, expected;
+};
+
+/* Chunks 8 and 9 are being copied, 14 and 15 have been; the device has 16. */
+static const struct snapshot_cut snapshot_cuts[] = {
+	{ "a part of a chunk", 3, 4, 4 },
+	{ "from within a chunk", 3, 40, 5 },
+	{ "whole chunks and a part of one", 8, 20, 16 },
+	{ "up to what is being copied", 8, 80, 56 },
+	{ "in what is being copied", 66, 20, 6 },
+	{ "all that is being copied", 64, 40, 16 },
+	{ "up to what has been copied", 80, 64, 32 },
+	{ "in what has been copied", 113, 40, 7 },
+	{ "all that has been copied", 112, 40, 16 },
+	{ "more than there is room for", 128, 128, 96 },
+};
+
+static void snapshot_cut_desc(const struct snapshot_cut *c, char *desc)
+{
+	strscpy(desc, c->name, KUNIT_PARAM_DESC_SIZE);
+}
+
+KUNIT_ARRAY_PARAM(snapshot_cut, snapshot_cuts, snapshot_cut_desc);
+
+static void snapshot_writes_are_cut(struct kunit *test)
+{
+	const struct snapshot_cut *c = test->param_value;
+	struct fixture f = fixture(test, 16);
+	struct snap_pending *pe;
+	struct ku_bio *kb;
+	int r;
+
+	KUNIT_EXPECT_EQ(test, find_range(f.snap, 14, 2, SNAP_COPY_PENDING, &pe), 2);
+	snap_pending_start(pe);
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(has_exception(f.snap, 14)));
+	KUNIT_EXPECT_EQ(test, find_range(f.snap, 8, 2, SNAP_COPY_PENDING, &pe), 2);
+
+	kb = ku_bio(test, f.origin, REQ_OP_WRITE, c->sector, c->count, 's');
+	test_disk_hold(f.cow);
+	r = snap_pending_write(f.snap, c->sector / CHUNK, &kb->bio);
+	KUNIT_EXPECT_EQ(test, bio_sectors(&kb->bio), c->expected);
+	KUNIT_EXPECT_EQ(test, r, c->sector / CHUNK == 14 ? DM_MAPIO_REMAPPED : DM_MAPIO_SUBMITTED);
+	snap_pending_start(pe);
+	test_disk_release(f.cow);
+	if (r == DM_MAPIO_SUBMITTED)
+		KUNIT_EXPECT_TRUE(test, ku_bio_wait(kb));
+	KUNIT_EXPECT_TRUE(test, ku_wait_until(snap_pending_none(f.snap)));
+	KUNIT_EXPECT_TRUE(test, f.snap->valid);
+}
+
+/* Others write parts of chunks in the middle of a range, or wait to write them on the origin. */
+static void full_write_of_a_range_has_company(struct kunit *test)
+{
+	struct fixture f = fixture(test, 16);
+	struct ku_bio *part, *full, *origin = origin_write(test, &f, 5);
+
+	test_disk_hold(f.cow);
+	KUNIT_EXPECT_EQ(test, snapshot_write(test, &f, 3 * CHUNK, 4 * CHUNK, &full),
+			DM_MAPIO_SUBMITTED);
+	part = ku_bio(test, f.origin, REQ_OP_WRITE, 5 * CHUNK + 2, 3, 'p');
+	KUNIT_EXPECT_EQ(test, snap_pending_write(f.snap, 5, &part->bio), DM_MAPIO_SUBMITTED);
+	KUNIT_EXPECT_TRUE(test, join_one(f.snap, 5, &origin->bio));
+	test_disk_release(f.cow);
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(full));
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(part));
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(origin));
+	KUNIT_EXPECT_EQ(test, snap_exception_count(&f.snap->exceptions, 3, 99), 4);
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f.cow, 0, 18, 's'));
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f.cow, 18, 3, 'p'));
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f.cow, 21, 11, 's'));
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f.origin, 5 * CHUNK, CHUNK, 'n'));
 }
 
 /* The chunk is written for the snapshot as soon as for those who wait to write a part of it. */
@@ -459,7 +715,7 @@ static void full_write_has_company(struct kunit *test)
 			DM_MAPIO_SUBMITTED);
 	part = ku_bio(test, f.origin, REQ_OP_WRITE, 3 * CHUNK + 2, 3, 'p');
 	KUNIT_EXPECT_EQ(test, snap_pending_write(f.snap, 3, &part->bio), DM_MAPIO_SUBMITTED);
-	KUNIT_EXPECT_TRUE(test, snap_pending_join(f.snap, 3, &origin->bio));
+	KUNIT_EXPECT_TRUE(test, join_one(f.snap, 3, &origin->bio));
 	KUNIT_EXPECT_TRUE(test, is_pending(f.snap, 3));
 	test_disk_release(f.cow);
 	KUNIT_ASSERT_TRUE(test, ku_bio_wait(full));
@@ -483,8 +739,8 @@ static void full_write_meets_a_reader(struct kunit *test)
 	test_disk_hold(f.cow);
 	KUNIT_EXPECT_EQ(test, snapshot_write(test, &f, 3 * CHUNK, CHUNK, &full),
 			DM_MAPIO_SUBMITTED);
-	KUNIT_EXPECT_TRUE(test, snap_read_track(f.snap, 3, &sb, &new));
-	KUNIT_EXPECT_TRUE(test, snap_pending_join(f.snap, 3, &origin->bio));
+	KUNIT_EXPECT_TRUE(test, track_one(f.snap, 3, &sb, &new));
+	KUNIT_EXPECT_TRUE(test, join_one(f.snap, 3, &origin->bio));
 	test_disk_release(f.cow);
 	KUNIT_ASSERT_TRUE(test, ku_bio_wait(full));
 	KUNIT_EXPECT_EQ(test, (int)full->status, (int)BLK_STS_OK);
@@ -508,10 +764,10 @@ static void room_is_kept(struct kunit *test)
 	pe = snap_pending_alloc(f.snap, true);
 	room = pe->room;
 	KUNIT_ASSERT_NOT_NULL(test, room);
-	snap_pending_free(pe);
+	snap_pending_free_memory(pe);
 	pe = snap_pending_alloc(f.snap, true);
 	KUNIT_EXPECT_PTR_EQ(test, pe->room, room);
-	snap_pending_free(pe);
+	snap_pending_free_memory(pe);
 }
 
 /* A part waits for the copy, and so does what comes meanwhile, a full write as well. */
@@ -649,7 +905,7 @@ static void spare_is_used_once(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, spare);
 	KUNIT_EXPECT_EQ(test, refcount_read(&f.snap->users), 2);
 	KUNIT_EXPECT_TRUE(test, snap_pending_none(f.snap));
-	KUNIT_EXPECT_EQ(test, snap_pending_find(f.snap, 3, NULL, &spare, &pe), SNAP_COPY_PENDING);
+	KUNIT_EXPECT_EQ(test, find_one(f.snap, 3, NULL, &spare, &pe), SNAP_COPY_PENDING);
 	KUNIT_EXPECT_PTR_EQ(test, pe, first);
 	KUNIT_EXPECT_NULL(test, spare);
 	KUNIT_EXPECT_EQ(test, refcount_read(&f.snap->users), 1);
@@ -658,9 +914,12 @@ static void spare_is_used_once(struct kunit *test)
 
 	/* Somebody else makes it meanwhile. */
 	spare = spare_of(f.snap);
-	KUNIT_EXPECT_EQ(test, snap_pending_find(f.snap, 3, NULL, &spare, &pe), SNAP_COPY_PENDING);
+	KUNIT_EXPECT_EQ(test, find_one(f.snap, 3, NULL, &spare, &pe), SNAP_COPY_PENDING);
 	KUNIT_EXPECT_NULL(test, pe);
-	KUNIT_EXPECT_NULL(test, spare);
+	/* Then it is left for the next chunk. */
+	KUNIT_ASSERT_NOT_NULL(test, spare);
+	KUNIT_EXPECT_EQ(test, refcount_read(&f.snap->users), 2);
+	snap_pending_spare_free(spare);
 	KUNIT_EXPECT_EQ(test, refcount_read(&f.snap->users), 1);
 	test_disk_release(f.origin);
 
@@ -680,7 +939,7 @@ static void invalid_snapshot_waits_for_no_reader(struct kunit *test)
 	struct snap_bio sb;
 	u64 new;
 
-	KUNIT_EXPECT_TRUE(test, snap_read_track(f.snap, 3, &sb, &new));
+	KUNIT_EXPECT_TRUE(test, track_one(f.snap, 3, &sb, &new));
 	test_disk_fail(f.cow, WRITES, 0, 1, BLK_STS_MEDIUM);
 	snap_pending_start(pending(test, f.snap, 3, &writer->bio));
 	KUNIT_EXPECT_TRUE(test, ku_bio_wait(writer));
@@ -700,7 +959,7 @@ static void overflow_invalidates(struct kunit *test)
 	KUNIT_ASSERT_TRUE(test, ku_bio_wait(kb));
 	KUNIT_EXPECT_TRUE(test, READ_ONCE(f.snap->valid));
 
-	KUNIT_EXPECT_EQ(test, snap_pending_find(f.snap, 2, NULL, NULL, &pe),
+	KUNIT_EXPECT_EQ(test, find_one(f.snap, 2, NULL, NULL, &pe),
 			SNAP_COPY_NOT_NEEDED);
 	KUNIT_EXPECT_NULL(test, pe);
 	KUNIT_EXPECT_FALSE(test, READ_ONCE(f.snap->valid));
@@ -725,12 +984,14 @@ static void overflow_by_a_snapshot_write(struct kunit *test)
 
 static void chain_keeps_its_order(struct kunit *test)
 {
-	struct snap_pending pe[3] = { { .next = NULL } }, *list = NULL;
+	struct snap_pending pe[3] = { { .next = NULL } };
+	struct snap_pending_list list = { NULL, NULL };
 	unsigned int i;
 
 	for (i = 0; i < 3; i++)
 		snap_pending_chain(&list, &pe[i]);
-	KUNIT_EXPECT_PTR_EQ(test, list, &pe[0]);
+	KUNIT_EXPECT_PTR_EQ(test, list.first, &pe[0]);
+	KUNIT_EXPECT_PTR_EQ(test, list.last, &pe[2]);
 	KUNIT_EXPECT_PTR_EQ(test, pe[0].next, &pe[1]);
 	KUNIT_EXPECT_PTR_EQ(test, pe[1].next, &pe[2]);
 	KUNIT_EXPECT_NULL(test, pe[2].next);
@@ -743,13 +1004,13 @@ static void equal_chunks_share_the_read(struct kunit *test)
 	struct test_disk *bad = ku_disk(test, 128, 0), *large = ku_disk(test, 256, 0);
 	struct dm_snapshot *second = ku_snap_attached(test, f.origin, bad, CHUNK)->t.snap;
 	struct dm_snapshot *third = ku_snap_attached(test, f.origin, large, 2 * CHUNK)->t.snap;
-	struct snap_pending *list = NULL;
+	struct snap_pending_list list = { NULL, NULL };
 
 	test_disk_fail(bad, WRITES, 0, 128, BLK_STS_MEDIUM);
 	snap_pending_chain(&list, pending(test, third, 1, NULL));
 	snap_pending_chain(&list, pending(test, f.snap, 3, NULL));
 	snap_pending_chain(&list, pending(test, second, 3, NULL));
-	snap_pending_start(list);
+	snap_pending_start(list.first);
 	KUNIT_ASSERT_TRUE(test, ku_wait_until(has_exception(f.snap, 3) &&
 					      has_exception(third, 1)));
 	KUNIT_EXPECT_TRUE(test, ku_wait_until(!READ_ONCE(second->valid)));
@@ -770,12 +1031,12 @@ static void failed_read_is_not_repeated(struct kunit *test)
 	struct fixture f = fixture(test, 16);
 	struct test_disk *cow = ku_disk(test, 128, 0);
 	struct dm_snapshot *second = ku_snap_attached(test, f.origin, cow, CHUNK)->t.snap;
-	struct snap_pending *list = NULL;
+	struct snap_pending_list list = { NULL, NULL };
 
 	test_disk_fail(f.origin, READS, 3 * CHUNK, 1, BLK_STS_MEDIUM);
 	snap_pending_chain(&list, pending(test, f.snap, 3, NULL));
 	snap_pending_chain(&list, pending(test, second, 3, NULL));
-	snap_pending_start(list);
+	snap_pending_start(list.first);
 	KUNIT_ASSERT_TRUE(test, ku_wait_until(!READ_ONCE(f.snap->valid) &&
 					      !READ_ONCE(second->valid)));
 	KUNIT_EXPECT_EQ(test, test_disk_nr_records(f.origin), 1);
@@ -823,6 +1084,20 @@ static void threshold_desc(const unsigned int *threshold, char *desc)
 
 KUNIT_ARRAY_PARAM(threshold, thresholds, threshold_desc);
 
+static void begin_copy(struct dm_snapshot *snap)
+{
+	struct snap_pending pe = { .snap = snap, .log = { .nr = 1 } };
+
+	snap_copy_begin(&pe);
+}
+
+static void end_copy(struct dm_snapshot *snap)
+{
+	struct snap_pending pe = { .snap = snap, .log = { .nr = 1 } };
+
+	snap_copy_end(&pe);
+}
+
 /* So many may be copied; with one more, writers wait, and all of them go on when it has ended. */
 static void writers_wait_above_the_threshold(struct kunit *test)
 {
@@ -832,22 +1107,22 @@ static void writers_wait_above_the_threshold(struct kunit *test)
 
 	ku_set_cow_threshold(threshold);
 	for (i = 0; i < threshold; i++)
-		snap_copy_begin(f.snap);
+		begin_copy(f.snap);
 	KUNIT_EXPECT_FALSE(test, snap_copies_exceeded_exactly(f.snap));
 	h = waiters(test, f.snap, 1);
 	KUNIT_EXPECT_TRUE(test, ku_wait_until(atomic_read(&h->through) == 1));
 
-	snap_copy_begin(f.snap);
+	begin_copy(f.snap);
 	KUNIT_EXPECT_TRUE(test, snap_copies_exceeded_exactly(f.snap));
 	h = waiters(test, f.snap, 3);
 	ku_pause();
 	KUNIT_EXPECT_EQ(test, atomic_read(&h->through), 0);
 
 	/* They start no copies: each wakes the next. */
-	snap_copy_end(f.snap);
+	end_copy(f.snap);
 	KUNIT_EXPECT_TRUE(test, ku_wait_until(atomic_read(&h->through) == 3));
 	for (i = 0; i < threshold; i++)
-		snap_copy_end(f.snap);
+		end_copy(f.snap);
 	KUNIT_EXPECT_EQ(test, percpu_counter_sum(&f.snap->copies), 0);
 }
 
@@ -859,23 +1134,23 @@ static void quick_look_is_nearly_right(struct kunit *test)
 
 	ku_set_cow_threshold(4);
 	for (i = 0; i < 4; i++) {
-		snap_copy_begin(f.snap);
+		begin_copy(f.snap);
 		KUNIT_EXPECT_FALSE(test, snap_copies_exceeded(f.snap));
 	}
-	snap_copy_begin(f.snap);
+	begin_copy(f.snap);
 	KUNIT_EXPECT_TRUE(test, snap_copies_exceeded(f.snap));
 	for (i = 0; i < 5; i++)
-		snap_copy_end(f.snap);
+		end_copy(f.snap);
 
 	ku_set_cow_threshold(1000);
 	for (i = 0; i < 1000; i++)
-		snap_copy_begin(f.snap);
+		begin_copy(f.snap);
 	KUNIT_EXPECT_FALSE(test, snap_copies_exceeded(f.snap));
 	for (i = 0; i < 250; i++)
-		snap_copy_begin(f.snap);
+		begin_copy(f.snap);
 	KUNIT_EXPECT_TRUE(test, snap_copies_exceeded(f.snap));
 	for (i = 0; i < 1250; i++)
-		snap_copy_end(f.snap);
+		end_copy(f.snap);
 	KUNIT_EXPECT_EQ(test, percpu_counter_sum(&f.snap->copies), 0);
 }
 
@@ -905,6 +1180,11 @@ static struct kunit_case pending_cases[] = {
 	KUNIT_CASE(writers_wait_for_the_copy),
 	KUNIT_CASE(bio_is_attached_once),
 	KUNIT_CASE(last_chunk_may_be_short),
+	KUNIT_CASE(range_is_copied_at_once),
+	KUNIT_CASE(ranges_fit_between_others),
+	KUNIT_CASE(range_ends_with_the_cow_device),
+	KUNIT_CASE(range_is_limited),
+	KUNIT_CASE(read_of_a_range_holds_up_its_copies),
 	KUNIT_CASE(read_that_has_ended_is_forgotten),
 	KUNIT_CASE(origin_is_not_written_under_a_read),
 	KUNIT_CASE(reads_of_other_chunks_do_not_matter),
@@ -912,6 +1192,9 @@ static struct kunit_case pending_cases[] = {
 	KUNIT_CASE(readers_never_see_new_data),
 	KUNIT_CASE(full_write_needs_no_copy),
 	KUNIT_CASE(full_write_completes_at_once),
+	KUNIT_CASE(full_write_of_a_range),
+	KUNIT_CASE_PARAM(snapshot_writes_are_cut, snapshot_cut_gen_params),
+	KUNIT_CASE(full_write_of_a_range_has_company),
 	KUNIT_CASE(full_write_has_company),
 	KUNIT_CASE(full_write_meets_a_reader),
 	KUNIT_CASE(room_is_kept),

@@ -43,22 +43,29 @@ static struct store_test *store_create(struct kunit *test, sector_t sectors,
 	return st;
 }
 
-static bool store_alloc(struct store_test *st, u64 *chunk)
+static unsigned int store_alloc_run(struct store_test *st, unsigned int want, u64 *chunk)
 {
-	bool got;
+	unsigned int got, i;
 
 	local_irq_disable();
-	got = snap_store_alloc(&st->store, chunk);
+	got = snap_store_alloc(&st->store, want, chunk);
 	local_irq_enable();
-	if (!got)
-		return false;
 
-	atomic_inc(&st->handed_out);
-	if (*chunk >= st->capacity)
+	atomic_add(got, &st->handed_out);
+	if (got > want)
 		atomic_inc(&st->beyond);
-	else if (test_and_set_bit(*chunk, st->taken))
-		atomic_inc(&st->twice);
-	return true;
+	for (i = 0; i < got; i++) {
+		if (*chunk + i >= st->capacity)
+			atomic_inc(&st->beyond);
+		else if (test_and_set_bit(*chunk + i, st->taken))
+			atomic_inc(&st->twice);
+	}
+	return got;
+}
+
+static bool store_alloc(struct store_test *st, u64 *chunk)
+{
+	return store_alloc_run(st, 1, chunk);
 }
 
 static void expect_usage(struct kunit *test, struct store_test *st, u64 chunks)
@@ -141,6 +148,49 @@ static void hands_out_in_a_row(struct kunit *test)
 	}
 }
 
+/* Runs are as long as wanted, whatever the batch has left, which is not lost. */
+static void runs_follow_each_other(struct kunit *test)
+{
+	struct store_test *st = store_create(test, 8 * 100000, 8);
+	u64 single, run, chunk;
+
+	ku_stay_here();
+	KUNIT_EXPECT_EQ(test, store_alloc_run(st, 1, &single), 1);
+	/* From the batch, as it has enough. */
+	KUNIT_EXPECT_EQ(test, store_alloc_run(st, SNAP_BATCH_CHUNKS - 3, &run),
+			SNAP_BATCH_CHUNKS - 3);
+	KUNIT_EXPECT_EQ(test, run, single + 1);
+	/* It has two more, which a long run does not want. */
+	KUNIT_EXPECT_EQ(test, store_alloc_run(st, 17, &run), 17);
+	KUNIT_EXPECT_EQ(test, run, single + SNAP_BATCH_CHUNKS);
+	KUNIT_EXPECT_EQ(test, store_alloc_run(st, 5000, &run), 5000);
+	KUNIT_EXPECT_EQ(test, run, single + SNAP_BATCH_CHUNKS + 17);
+	/* A short one takes them, and the next one begins a batch. */
+	KUNIT_EXPECT_EQ(test, store_alloc_run(st, 16, &chunk), 2);
+	KUNIT_EXPECT_EQ(test, chunk, single + SNAP_BATCH_CHUNKS - 2);
+	KUNIT_EXPECT_EQ(test, store_alloc_run(st, 16, &chunk), 16);
+	KUNIT_EXPECT_EQ(test, chunk, single + SNAP_BATCH_CHUNKS + 5017);
+	KUNIT_EXPECT_EQ(test, store_alloc_run(st, 1, &chunk), 1);
+	KUNIT_EXPECT_EQ(test, chunk, single + SNAP_BATCH_CHUNKS + 5033);
+	expect_usage(test, st, SNAP_BATCH_CHUNKS + 5034);
+}
+
+/* Where fewer are left than are wanted, those are handed out: overflow comes at the last chunk. */
+static void runs_end_with_the_device(struct kunit *test)
+{
+	const struct size *s = test->param_value;
+	struct store_test *st = store_create(test, s->sectors, s->chunk_size);
+	unsigned int got;
+	u64 chunk, sum = 0;
+
+	while ((got = store_alloc_run(st, 1 + sum % 100, &chunk))) {
+		sum += got;
+		expect_usage(test, st, sum);
+	}
+	KUNIT_EXPECT_EQ(test, store_alloc_run(st, 1, &chunk), 0);
+	expect_all_taken(test, st);
+}
+
 /* A CPU's batch leaves enough for the others; it is 64 chunks, fewer on a small device. */
 static void batch_fits_the_device(struct kunit *test)
 {
@@ -221,12 +271,29 @@ static void take_all(unsigned int cpu, void *arg)
 		cond_resched();
 }
 
+static void take_all_in_runs(unsigned int cpu, void *arg)
+{
+	unsigned int i = cpu;
+	u64 chunk;
+
+	while (store_alloc_run(arg, 1 + i++ % 70, &chunk))
+		cond_resched();
+}
+
 /* All CPUs at once, to the end: nothing twice, nothing left. */
 static void all_cpus_share_it(struct kunit *test)
 {
 	struct store_test *st = store_create(test, 8 * 5003 + 3, 8);
 
 	ku_run_on_cpus(test, take_all, st);
+	expect_all_taken(test, st);
+}
+
+static void all_cpus_share_it_in_runs(struct kunit *test)
+{
+	struct store_test *st = store_create(test, 8 * 5003 + 3, 8);
+
+	ku_run_on_cpus(test, take_all_in_runs, st);
 	expect_all_taken(test, st);
 }
 
@@ -253,7 +320,7 @@ static u64 persistent_take(struct kunit *test, struct snap_store *store)
 	bool got;
 
 	local_irq_disable();
-	got = snap_store_alloc(store, &chunk);
+	got = snap_store_alloc(store, 1, &chunk);
 	local_irq_enable();
 	KUNIT_EXPECT_TRUE(test, got);
 	KUNIT_EXPECT_TRUE(test, snap_data_index(store->area_shift, chunk, &index));
@@ -266,7 +333,7 @@ static long persistent_take_elsewhere(void *arg)
 	bool got;
 
 	local_irq_disable();
-	got = snap_store_alloc(arg, &chunk);
+	got = snap_store_alloc(arg, 1, &chunk);
 	local_irq_enable();
 	return got ? chunk : -1;
 }
@@ -319,6 +386,58 @@ static void smaller_batches_take_what_is_left(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, persistent_take(test, store), 2 * batch + 1);
 }
 
+/* A run of a persistent store is one on the device, too: it ends before the next metadata. */
+static void runs_end_before_metadata(struct kunit *test)
+{
+	struct snap_store *store = persistent_create(test, 0, 2048);
+	u64 chunk, index, sum = 0;
+	unsigned int got;
+
+	KUNIT_ASSERT_EQ(test, snap_store_add_hole(store, 200, 300), 0);
+	snap_store_set_next(store, 500);
+	for (;;) {
+		local_irq_disable();
+		got = snap_store_alloc(store, 77, &chunk);
+		local_irq_enable();
+		if (!got)
+			break;
+		sum += got;
+		KUNIT_ASSERT_LE(test, got, 77);
+		KUNIT_ASSERT_TRUE(test, snap_data_index(store->area_shift, chunk, &index));
+		KUNIT_EXPECT_EQ(test, index >> 8, (index + got - 1) >> 8);
+		KUNIT_EXPECT_TRUE(test, index >= 500 || (index >= 200 && index + got <= 300));
+	}
+	KUNIT_EXPECT_EQ(test, sum, 100 + snap_store_capacity(store) - 500);
+}
+
+/* What batches have left, which may be too much now, is used before new runs are. */
+static void runs_take_what_is_left_first(struct kunit *test)
+{
+	struct snap_store *store = persistent_create(test, 0, 1);
+	unsigned int batch = SNAP_BATCH_PERSISTENT, got, sum = 0;
+	u64 chunk, index;
+
+	if (store->batch_size < batch || !ku_run_elsewhere(persistent_take_elsewhere, store))
+		kunit_skip(test, "one CPU only, or too many");
+	ku_stay_here();
+	persistent_take(test, store);
+	store->needed = 2048;
+	while (sum < 2 * batch - 2) {
+		local_irq_disable();
+		got = snap_store_alloc(store, 40, &chunk);
+		local_irq_enable();
+		KUNIT_ASSERT_GT(test, got, 0);
+		KUNIT_EXPECT_TRUE(test, snap_data_index(store->area_shift, chunk, &index));
+		KUNIT_EXPECT_LE(test, index + got, 2 * batch);
+		sum += got;
+	}
+	local_irq_disable();
+	got = snap_store_alloc(store, 40, &chunk);
+	local_irq_enable();
+	KUNIT_EXPECT_EQ(test, got, 40);
+	KUNIT_EXPECT_EQ(test, store->next, 2 * batch + 40);
+}
+
 /* Holes come first, as many as there are, and cost no large allocation. */
 static void holes_are_many(struct kunit *test)
 {
@@ -347,12 +466,17 @@ static void holes_are_many(struct kunit *test)
 static struct kunit_case store_cases[] = {
 	KUNIT_CASE_PARAM(full_at_the_exact_end, size_gen_params),
 	KUNIT_CASE(hands_out_in_a_row),
+	KUNIT_CASE(runs_follow_each_other),
+	KUNIT_CASE_PARAM(runs_end_with_the_device, size_gen_params),
 	KUNIT_CASE(batch_fits_the_device),
 	KUNIT_CASE(takes_what_others_have_left),
 	KUNIT_CASE(grows_with_the_device),
 	KUNIT_CASE(all_cpus_share_it),
+	KUNIT_CASE(all_cpus_share_it_in_runs),
 	KUNIT_CASE(batches_leave_what_is_spare),
 	KUNIT_CASE(smaller_batches_take_what_is_left),
+	KUNIT_CASE(runs_end_before_metadata),
+	KUNIT_CASE(runs_take_what_is_left_first),
 	KUNIT_CASE(holes_are_many),
 	{}
 };
