@@ -28,10 +28,12 @@ rpm --root "$root" -Va --nodeps --noscripts || fail "not what is in the packages
 for file in usr/sbin/dmsc-{clone,tab} usr/share/man/man8/dmsc-{clone,tab}.8 usr/share/man/man7/dm-scaled.7 \
 		usr/share/man/man5/dm-scaledtab.5 usr/lib/systemd/system-generators/dm-scaled-generator \
 		usr/share/bash-completion/completions/dmsc-{clone,tab} usr/lib/udev/rules.d/12-dm-scaled.rules \
-		"usr/src/dm-scaled-$version"/{Kbuild,VERSION,dkms.conf,probes/header.sh} usr/lib/modprobe.d/dm-scaled.conf \
+		"usr/src/dm-scaled-$version"/{Kbuild,VERSION,dkms.conf,post-install,probes/header.sh} \
+		usr/lib/modprobe.d/dm-scaled.conf \
 		usr/lib/dracut/modules.d/90dm-scaled/module-setup.sh; do
 	[[ -s $root/$file ]] || fail "no $file"
 done
+[[ -x $root/usr/src/dm-scaled-$version/post-install ]] || fail "DKMS cannot run post-install"
 [[ $("$root/usr/sbin/dmsc-clone" --version) == *" $version" ]] || fail "another dmsc-clone"
 grep -q '^dkms >= ' "$dir/dm-scaled-dkms.requires" || fail "dm-scaled-dkms does not require dkms"
 grep -q '^openssl' "$dir/dm-scaled-dkms.requires" || fail "DKMS makes no key without openssl"
