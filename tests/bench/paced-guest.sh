@@ -26,7 +26,8 @@ measure()
 		device=$(lsblk -dno KNAME "$device")
 		[[ " ${devices[*]} " == *" $device "* ]] || devices+=("$device")
 	done
-	args=(--rw="$rw" --bs="$bs" --time_based --runtime="$((window + 2 * ramp))ms" --ramp_time="${ramp}ms" --lat_percentiles=1)
+	args=(--rw="$rw" --bs="$bs" --time_based --runtime="$((window + 2 * ramp))ms" --ramp_time="${ramp}ms"
+		--lat_percentiles=1)
 	((!rate)) || args+=(--rate_iops="$rate")
 	case $before in
 	fill)

@@ -13,8 +13,9 @@
 #   rw, bs     what fio does, and in which size; each block once
 #   rate       I/Os of each job in a second; 0: as many as there can be
 #   used_kb    where each job writes if all of that has to be written or discarded before
-#   before     "fill": all blocks of that are written once before, through the origin, in the way of fill_rw; "cow": others write to the origin meanwhile; "discard": all
-#              regions of a clone are hydrated before; "discard-used": those that are used
+#   before     "fill": all of that is written once before, through the origin, in the way of fill_rw; "cow": others
+#              write to the origin meanwhile; "discard": all regions of a clone are hydrated before; "discard-used":
+#              those that are used
 #   hydrates   the background hydrates a clone meanwhile
 # Of device clone, chunk is the size of its regions.
 all_workloads=(cow cow-16k cow-64k cow-2-snapshots cow-4-snapshots cow-softirq cow-80us rewrite snapshot-write
