@@ -3,8 +3,8 @@
  * Origins: the registry, the way of a write, and the target that maps it.
  *
  * A write to an origin walks the snapshots that see it. Where all have exceptions for its chunks,
- * it takes no lock and writes to no memory but its own CPU's: it reads each snapshot's table and goes
- * on.
+ * it takes no lock and writes to no memory but its own CPU's: it reads each snapshot's table and
+ * goes on.
  *
  * A write may be of any length. It is cut where that lets a part of it go on earlier, and nothing
  * but speed depends on that: the walk goes from one stretch of chunks to the next, each as long as

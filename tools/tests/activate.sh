@@ -119,7 +119,8 @@ refused "line 2, which has WWN=5, .* is wrong" data
 lines "$data" 'x - snapshot-scaled'
 refused "line 2 is wrong, and may be a snapshot" data
 # Not if it is the origin of another line, or above one.
-lines "$data" 'x - 0 8 snapshot-scaled /dev/disk/by-id/late /dev/vg/cow P 8' 'z - 0 8 origin-scaled /dev/disk/by-id/late'
+lines "$data" 'x - 0 8 snapshot-scaled /dev/disk/by-id/late /dev/vg/cow P 8' \
+	'z - 0 8 origin-scaled /dev/disk/by-id/late'
 started data
 lines "$data" 'x - 0 8 snapshot-scaled /dev/mapper/above /dev/vg/cow P 8' 'above - 0 8 linear /dev/mapper/data 0'
 started data
