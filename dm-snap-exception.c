@@ -17,11 +17,11 @@
  * bytes each. A look-up is a walk along a short list and a binary search.
  *
  * Lists are short however many groups there are: a section of the hash table that has more groups
- * than lists gets twice as many, from a work item. Sections are looked at one by one, so that there
- * is never a moment in which all of a large table is moved:
+ * than lists gets one or two for each, from a work item. Sections are looked at one by one, so
+ * that there is never a moment in which all of a large table is moved:
  *
  *	hash of the group's number, 64 bits
- *	| section | list | ...        the more lists, the more of the next bits are used
+ *	| section | 32 bits, scaled to the section's number of lists | ...
  *
  * Readers take no lock. A section's sequence count tells one that has found nothing that groups
  * were moved under it. A group's sequence count tells a reader that the array changed under it.

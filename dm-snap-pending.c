@@ -1047,24 +1047,15 @@ static void snap_full_write(struct snap_pending *pe, struct bio *bio)
 	submit_bio_noacct(bio);
 }
 
-/* Chunks that a write, which begins in @chunk, fills; 0 if not even the first. */
-static u64 snap_full_chunks(const struct dm_snapshot *snap, u64 chunk, const struct bio *bio)
-{
-	u64 full;
-
-	if (bio->bi_iter.bi_sector & (snap->store.chunk_size - 1))
-		return 0;
-	full = bio_sectors(bio) >> snap->store.chunk_shift;
-	return full ? snap_range_chunks(snap, chunk, full, SNAP_BUCKET_SECTORS) : 0;
-}
-
 int snap_pending_write(struct dm_snapshot *snap, u64 chunk, struct bio *bio)
 {
 	struct snap_bucket *bucket = snap_bucket_of(snap, chunk);
-	u64 full = snap_full_chunks(snap, chunk, bio), nr = max(full, 1ULL), new;
+	u64 full = snap_full_chunks(snap, bio), nr = 1, new;
 	struct snap_pending *fresh, *pe;
 	enum snap_entry entry;
 
+	if (full > 1)
+		nr = snap_range_chunks(snap, chunk, full, SNAP_BUCKET_SECTORS);
 	fresh = snap_pending_alloc(snap, true);
 	bio_set_dev(bio, snap->store.cow);
 

@@ -520,7 +520,7 @@ static void snap_zero_done(int read_err, unsigned long write_err, void *context)
 static void snap_cut_discard(struct dm_target *ti, const struct dm_snapshot *snap, struct bio *bio,
 			     u64 chunk, u64 nr)
 {
-	sector_t room = ((chunk + nr) << snap->store.chunk_shift) - bio->bi_iter.bi_sector;
+	sector_t room = snap_room(snap, bio, chunk, nr);
 
 	if (likely(bio_sectors(bio) <= room))
 		return;
@@ -538,8 +538,7 @@ static void snap_cut_discard(struct dm_target *ti, const struct dm_snapshot *sna
 static int snap_map_discard(struct snap_target *t, struct bio *bio, u64 chunk)
 {
 	struct dm_snapshot *snap = t->snap;
-	bool aligned = !(bio->bi_iter.bi_sector & (snap->store.chunk_size - 1));
-	u64 new, nr, full = aligned ? bio_sectors(bio) >> snap->store.chunk_shift : 0;
+	u64 new, nr, full = snap_full_chunks(snap, bio);
 	struct dm_io_region region;
 
 	if (!snap_lookup(snap, chunk, snap_bio_chunks(snap, bio), &new, &nr)) {

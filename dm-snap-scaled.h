@@ -284,10 +284,25 @@ static inline u64 snap_bio_chunks(const struct dm_snapshot *snap, const struct b
 	       snap->store.chunk_shift;
 }
 
+/* Chunks that a bio has all of, from its beginning on; 0 if it begins within one. */
+static inline u64 snap_full_chunks(const struct dm_snapshot *snap, const struct bio *bio)
+{
+	if (bio->bi_iter.bi_sector & (snap->store.chunk_size - 1))
+		return 0;
+	return bio_sectors(bio) >> snap->store.chunk_shift;
+}
+
+/* Sectors from where a bio begins to the end of @nr chunks from @chunk, its first, on. */
+static inline sector_t snap_room(const struct dm_snapshot *snap, const struct bio *bio, u64 chunk,
+				 u64 nr)
+{
+	return ((chunk + nr) << snap->store.chunk_shift) - bio->bi_iter.bi_sector;
+}
+
 /* Maps no more of a bio, in a map function, than is in @nr chunks from @chunk, its first, on. */
 static inline void snap_cut(const struct dm_snapshot *snap, struct bio *bio, u64 chunk, u64 nr)
 {
-	sector_t room = ((chunk + nr) << snap->store.chunk_shift) - bio->bi_iter.bi_sector;
+	sector_t room = snap_room(snap, bio, chunk, nr);
 
 	if (unlikely(bio_sectors(bio) > room))
 		dm_accept_partial_bio(bio, room);
