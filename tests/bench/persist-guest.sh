@@ -15,15 +15,15 @@ is_merged()
 	[[ ${usage%%/*} == "${usage##* }" ]]
 }
 
-# activate TARGET: a snapshot with many exceptions
+# activate WHAT TARGET: a snapshot with many exceptions
 activate()
 {
 	local begin target=snapshot
 
-	[[ $1 == stock ]] || target="snapshot-scaled"
+	[[ $2 == stock ]] || target="snapshot-scaled"
 	begin=$EPOCHREALTIME
 	dm_create s "0 $size $target $origin $cow P 8"
-	result activate "$1" "$(elapsed "$begin")" seconds
+	result "$1" "$2" "$(elapsed "$begin")" seconds
 	dm_remove s
 }
 
@@ -46,11 +46,15 @@ merge()
 rounds=$1 exceptions=$2 merged=$3
 load_module
 modprobe dm-snapshot
-# Chunks of 4 KiB, every second one was copied; no data is in either device, only lists of exceptions.
+# Chunks of 4 KiB; no data is in either device, only lists of exceptions.
 origin=$(nullb_create size=$((exceptions / 128 + 8)) blocksize=4096 memory_backed=0)
 cow=$(nullb_create size=$((exceptions / 256 + exceptions / 65536 + 8)) blocksize=4096)
 size=$(blockdev --getsz "$origin")
+# Every second chunk was copied, in an order that jumps about: the worst there is.
 dmsc-cow "$cow" --exceptions "$exceptions"
-in_turns "$rounds" activate
-in_turns "$rounds" merge
+in_turns "$rounds" activate "activate"
+# All of a part, one after the other: what a sequential writer leaves.
+dmsc-cow "$cow" --exceptions "$exceptions" --stride 1 --in-order
+in_turns "$rounds" activate "activate sequential"
+((!merged)) || in_turns "$rounds" merge
 unload_module

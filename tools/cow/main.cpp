@@ -27,17 +27,18 @@ struct Options {
 	std::uint64_t chunk = 8;
 	std::uint64_t exceptions = 0;
 	std::uint64_t stride = 2;
+	bool in_order = false;
 };
 
 // The chunk of the origin that is number i to be copied: all multiples of the stride, in an order
-// that jumps about.
+// that jumps about, unless they are to be in order.
 class Order
 {
 public:
 	explicit Order(const Options &options)
 		: count_(options.exceptions), stride_(options.stride),
 		  // Near the golden section of all, so that neighbours are far apart.
-		  step_(count_ * 618 / 1000 + 1)
+		  step_(options.in_order ? 1 : count_ * 618 / 1000 + 1)
 	{
 		while (std::gcd(step_, count_) != 1)
 			step_++;
@@ -98,6 +99,8 @@ int main(int argc, char **argv)
 		app.add_option("--stride", options.stride,
 			       "from one chunk of the origin to the next that was copied")
 			->check(CLI::Range(1, 1024));
+		app.add_flag("--in-order", options.in_order,
+			     "chunks of the origin were copied in ascending order");
 		try {
 			app.parse(argc, argv);
 		} catch (const CLI::ParseError &error) {
