@@ -60,6 +60,9 @@ cp /usr/lib/systemd/system/*.target "$root/usr/lib/systemd/system/"
 cp /usr/lib/systemd/system/systemd-{udevd,udev-trigger,journald,poweroff}.service \
 	/usr/lib/systemd/system/systemd-{udevd-kernel,udevd-control,journald}.socket "$root/usr/lib/systemd/system/"
 cp /usr/lib/udev/rules.d/{55-dm,60-persistent-storage-dm,95-dm-notify,99-systemd}.rules "$root/usr/lib/udev/rules.d/"
+# LVM's, which knows nothing of origins that are written to.
+cp /usr/lib/systemd/system/blk-availability.service "$root/usr/lib/systemd/system/"
+cp /usr/bin/mountpoint /usr/sbin/blkdeactivate "$root/usr/bin/"
 cp packaging/udev/dm-scaled.rules "$root/usr/lib/udev/rules.d/57-dm-scaled.rules"
 find "$root" -type f -perm /111 | while read -r file; do
 	ldd "$file" 2> /dev/null | grep -o '/lib[^ ]*\|/usr/lib[^ ]*' || true

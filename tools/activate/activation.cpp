@@ -328,6 +328,8 @@ void deactivate(const std::string &name)
 	auto concerned = snapshots_of(found->second);
 
 	concerned.merge(origins_of(found->second));
+	if (!snapshots_of(found->second).empty())
+		wait_for_holds();
 
 	const auto locks = lock_all(concerned);
 

@@ -26,7 +26,8 @@ namespace dmsc
 
 // Throws std::runtime_error. Does nothing if it is active already, in the same way.
 void activate(const Tab &tab, const TabLine &line);
-// Of a device that may be in no file any more. Does nothing if there is none.
+// Of a device that may be in no file any more. Does nothing if there is none. A snapshot that is
+// held, see hold.h, is removed when that has ended.
 void deactivate(const std::string &name);
 
 } // namespace dmsc

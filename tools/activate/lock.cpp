@@ -17,34 +17,54 @@ namespace
 {
 
 constexpr const char *kFolder = "/run/dmsc-tab";
+constexpr const char *kHold = "hold";
 
-int open_file(const std::string &path)
+int open_file(const std::string &name, int flags = O_CLOEXEC)
 {
+	const auto path = std::string(kFolder) + "/" + name;
+
 	::mkdir(kFolder, S_IRWXU);
 
-	const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, S_IRUSR | S_IWUSR);
+	const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | flags, S_IRUSR | S_IWUSR);
 
 	if (fd < 0)
 		throw std::system_error(errno, std::generic_category(), path);
 	return fd;
 }
 
-} // namespace
-
-Lock::Lock(const DeviceNumber &device)
-	: fd_(open_file(std::string(kFolder) + "/" + to_string(device)))
+void lock(int fd, int how)
 {
-	if (::flock(fd_, LOCK_EX) < 0) {
+	if (::flock(fd, how) < 0) {
 		const int error = errno;
 
-		::close(fd_);
+		::close(fd);
 		throw std::system_error(error, std::generic_category(), kFolder);
 	}
+}
+
+} // namespace
+
+Lock::Lock(const DeviceNumber &device) : fd_(open_file(to_string(device)))
+{
+	lock(fd_, LOCK_EX);
 }
 
 Lock::~Lock()
 {
 	::close(fd_);
+}
+
+void begin_hold()
+{
+	lock(open_file(kHold, 0), LOCK_SH);
+}
+
+void wait_for_holds()
+{
+	const int fd = open_file(kHold);
+
+	lock(fd, LOCK_EX);
+	::close(fd);
 }
 
 std::deque<Lock> lock_all(const std::set<DeviceNumber> &devices)

@@ -30,6 +30,11 @@ private:
 // other.
 std::deque<Lock> lock_all(const std::set<DeviceNumber> &devices);
 
+// Until this process has ended, and all that it starts.
+void begin_hold();
+// Until there is none.
+void wait_for_holds();
+
 } // namespace dmsc
 
 #endif // DMSC_ACTIVATE_LOCK_H

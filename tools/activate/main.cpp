@@ -4,6 +4,7 @@
 #include "../common/device_number.h"
 #include "../tab/use.h"
 #include "activation.h"
+#include "hold.h"
 
 #include <exception>
 #include <iostream>
@@ -20,6 +21,7 @@ struct Options {
 	std::string name;
 	bool all = false;
 	bool initrd = false;
+	std::vector<std::string> command;
 };
 
 dmsc::Tab tab_of(const Options &options)
@@ -112,6 +114,14 @@ int stop(const Options &options)
 	return failed;
 }
 
+int hold(const Options &options)
+{
+	// Without a file there is nothing to keep.
+	if (const auto tab = dmsc::read_tab(options.file))
+		dmsc::hold_snapshots(*tab);
+	dmsc::become(options.command);
+}
+
 using Command = dmsc::Command<Options>;
 
 // Sets which command was given, when the line is parsed.
@@ -141,9 +151,12 @@ void add_commands(CLI::App &app, Options &options, Command &command)
 	sub->add_flag("--initrd", options.initrd, "all that have the option x-initrd.attach")
 		->excludes(name);
 	add_devices(add("stop", "remove a device", stop));
+	add("hold", "run a command, which cannot remove snapshots meanwhile", hold)
+		->add_option("command", options.command, "and its arguments, after --")
+		->required();
 	app.final_callback([&options, &app] {
 		if (options.name.empty() && !options.all && !options.initrd &&
-		    !app.got_subcommand("check"))
+		    (app.got_subcommand("start") || app.got_subcommand("stop")))
 			throw CLI::RequiredError("NAME or --all");
 	});
 }

@@ -164,15 +164,16 @@ void write_target(const std::string &source, const std::filesystem::path &folder
 	link(folder, "sysinit.target", "wants", kTarget);
 }
 
-// LVM's blkdeactivate removes what nobody has mounted: while an origin is still in use, its
-// snapshots. It cannot be given an order: it comes after iscsi.service, so after the network, and
-// thus after local file systems, which come after our devices.
+// LVM's blkdeactivate removes what is not open: while an origin is still in use, its snapshots. It
+// cannot come after our units are stopped: iscsi.service comes after the network, which comes after
+// local file systems; and it should not wait for our units to be started. What it is told is what
+// LVM's own unit has.
 void keep_snapshots(const std::filesystem::path &folder)
 {
 	write(folder / "blk-availability.service.d" / kDropIn,
 	      "# Made by dm-scaled-generator: blkdeactivate would remove snapshots of origins in "
-	      "use."
-	      "\n[Service]\nExecStop=\nExecStop=true\n");
+	      "use.\n[Service]\nExecStop=\nExecStop=dmsc-tab hold -- blkdeactivate -u -l wholevg "
+	      "-m disablequeueing -r wait\n");
 }
 
 } // namespace

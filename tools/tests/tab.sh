@@ -254,7 +254,7 @@ diff "$dir/units/blk-availability.service.d/40-dm-scaled.conf" - << 'END' || fai
 # Made by dm-scaled-generator: blkdeactivate would remove snapshots of origins in use.
 [Service]
 ExecStop=
-ExecStop=true
+ExecStop=dmsc-tab hold -- blkdeactivate -u -l wholevg -m disablequeueing -r wait
 END
 grep -q "^dm-scaled-generator: $file:6: origin-scaled has 0 arguments" "$dir/log" || fail "not said what is wrong"
 [[ $(units 1 | grep -c 'service$') == 3 && $(units 1) == *'dm-scaled@root.service'* ]] ||
