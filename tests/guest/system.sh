@@ -55,7 +55,7 @@ loaded()
 # served_by MODULE: the snapshot of root
 served_by()
 {
-	[[ $(loaded) == "$1" ]] || fail "loaded: $(loaded)"
+	[[ $(loaded) == "$1" ]] || fail "the snapshot is served by '$(loaded)', must be by $1"
 	[[ $(dmsetup table vg-root) == *" snapshot-origin "* ]] || fail "root has no snapshot: $(dmsetup table vg-root)"
 	[[ $(dmsetup table vg-before) =~ \ snapshot\ .*\ PO?\ [0-9]+ ]] || fail "no table of a snapshot"
 	[[ $(dmsetup status vg-before) =~ \ [0-9]+/[0-9]+\ [0-9]+$ ]] || fail "status: $(dmsetup status vg-before)"
@@ -176,8 +176,11 @@ keyring()
 # Nothing of the packages is left.
 is_purged()
 {
+	local left
+
 	! modinfo dm-scaled 2> /dev/null || fail "there is still a module"
-	[[ ! $(find /etc /usr /boot /var/lib/dkms -xdev -name '*dm-scaled*') ]] || fail "files are left"
+	left=$(find /etc /usr /boot /var/lib/dkms -xdev '(' -name '*dm-scaled*' -o -name 'dmsc-*' ')')
+	[[ ! $left ]] || fail "files are left: $left"
 	log_has_not "$fallback"
 }
 

@@ -11,9 +11,12 @@
 # In a mount namespace of its own, with which all mounts go.
 [[ ${SYSTEM_NAMESPACE:-} ]] || SYSTEM_NAMESPACE=y exec unshare -m bash "$top/tests/host/${0##*/}"
 
-# begin RELEASE: sets "dir", the test's folder, and layer "base", and builds the packages.
+# begin RELEASE: sets "dir", the test's folder, builds the packages, and makes layers "base" and, with the packages,
+# "installed".
 begin()
 {
+	local install takeover
+
 	dir=$(mktemp -d)
 	trap 'umount -R "$dir/layers" 2> /dev/null || true; rm -rf "$dir"' EXIT
 	base=$("$top/tests/vm/fetch-system" "$1")
@@ -25,6 +28,10 @@ begin()
 	declare -gA lower=([base]=$base/root)
 	mkdir "$dir/layers/base"
 	ln -s "$base/root" "$dir/layers/base/root"
+	install=$(documented README.md '^apt install .*dm-scaled\{')
+	takeover=$(documented docs/install.md '^apt install .*takeover')
+	layer installed base "$install
+	$takeover"
 }
 
 # documented FILE REGEX: the command that the document gives
@@ -142,4 +149,17 @@ boot()
 		grep -aEf tests/guest/trouble "$log/kernel.log" || true
 		fail "$name: $kver, $*"
 	fi
+}
+
+# purge LAYER KVER: the packages are removed while that system runs, from $dir/disk, with a snapshot of root, which
+# after the next boot is with stock's module.
+purge()
+{
+	local purge
+
+	purge=$(documented docs/install.md '^apt purge')
+	layer purged "$1" "$purge"
+	delta purged "$1"
+	delta=purged boot purge "$1" "$2" go_on dm_scaled later + apply
+	boot purged purged "$2" go_on dm_snapshot last + is_purged
 }
