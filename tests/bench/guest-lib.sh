@@ -2,10 +2,13 @@
 # shellcheck shell=bash
 # For the benchmarks' scripts that run in the VM: the devices and the load.
 #
-# Both null_blk devices keep no data, so that nothing but the path to them is measured.
+# The null_blk devices keep no data, so that nothing but the path to them is measured. $DISK=ram: devices that do.
 
 opt=/opt/dm-scaled
+[[ ${DISK:-null} == null ]] || DISK_GB=1
 disk_gb=${DISK_GB:-16}
+disk_dev=/dev/nullb
+[[ ${DISK:-null} == null ]] || disk_dev=/dev/ram
 cpus=$(nproc)
 # shellcheck disable=SC2034
 copy_bench=/sys/kernel/debug/dm-copy-bench
@@ -22,13 +25,14 @@ bench_start()
 		modprobe dm-persistent-data
 		insmod "$opt/dm-clone.ko"
 	fi
+	[[ $disk_dev != /dev/ram ]] || modprobe brd rd_nr=$((1 + ${SNAPSHOTS:-1})) rd_size=$((disk_gb << 20)) max_part=0
 	modprobe null_blk nr_devices=$((1 + ${SNAPSHOTS:-1})) gb="$disk_gb" bs=4096 queue_mode=2 hw_queue_depth=128 \
 		submit_queues="$cpus" irqmode="${IRQMODE:-0}" completion_nsec="${COMPLETION_NSEC:-10000}"
 	[[ ! -e $opt/dm-scaled.ko ]] || insmod "$opt/dm-scaled.ko"
 }
 
 # setup_config NAME [origin|snap|clone]: prepares one of
-#   raw          the null_blk device
+#   raw          the device itself
 #   linear       dm-linear on it
 #   stock, ours  an origin with active transient snapshots: each first write copies a chunk
 # or clones with regions of $CHUNK sectors, and sets $bench_dev to the device to write to: for stock and ours, the
@@ -39,7 +43,7 @@ setup_config()
 {
 	local config=$1 device=${2:-origin} size snapshot="snapshot" origin="snapshot-origin" i cow
 
-	size=$(blockdev --getsz /dev/nullb0)
+	size=$(blockdev --getsz ${disk_dev}0)
 	if [[ $config == ours ]]; then
 		snapshot="snapshot-scaled" origin="origin-scaled"
 	fi
@@ -49,20 +53,20 @@ setup_config()
 	fi
 	case $config in
 	raw)
-		bench_dev=/dev/nullb0 ;;
+		bench_dev=${disk_dev}0 ;;
 	linear)
-		dmsetup create linear --table "0 $size linear /dev/nullb0 0"
+		dmsetup create linear --table "0 $size linear ${disk_dev}0 0"
 		bench_dev=/dev/mapper/linear ;;
 	stock|ours)
-		dmsetup create origin --table "0 $size $origin /dev/nullb0"
+		dmsetup create origin --table "0 $size $origin ${disk_dev}0"
 		dmsetup suspend origin
 		for ((i = 1; i <= ${SNAPSHOTS:-1}; i++)); do
-			cow=/dev/nullb$i
+			cow=$disk_dev$i
 			if ((${FLUSH_MS:-0})); then
 				dmsetup create cow$i --table "0 $size volatile $cow 0 $((FLUSH_MS * 1000))"
 				cow=/dev/mapper/cow$i
 			fi
-			dmsetup create snap$i --table "0 $size $snapshot /dev/nullb0 $cow ${STORE:-N} ${CHUNK:-8}"
+			dmsetup create snap$i --table "0 $size $snapshot ${disk_dev}0 $cow ${STORE:-N} ${CHUNK:-8}"
 		done
 		dmsetup resume origin
 		bench_dev=/dev/mapper/origin

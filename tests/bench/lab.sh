@@ -31,6 +31,23 @@ full_plan()
 	echo "cow-4-snapshots 1 8"
 	echo "cow-80us 1 8 16"
 	echo "engine 1 16"
+	echo "large-write 1 4 16"
+	echo "large-rewrite 1 4 16"
+	echo "large-snapshot-read 1 4 16"
+	echo "large-snapshot-read-copied 1 4 16"
+	echo "large-snapshot-read-half 1"
+	echo "large-snapshot-write 1 4 16"
+	echo "large-write-persistent 1 16"
+	echo "large-write-128k 1 16"
+	echo "large-write-64k-random 1 16"
+	echo "large-write-16k-chunks 1"
+	echo "large-write-64k-chunks 1"
+	echo "large-rewrite-64k-chunks 1"
+	echo "large-snapshot-read-64k-chunks 1"
+	echo "large-buffered 1"
+	echo "large-ext4 1"
+	echo "backup 1 4"
+	echo "write-beside-large 1"
 	echo "cow-persistent 1 16"
 	echo "snapshot-write-persistent 1 16"
 	echo "cow-persistent-flush 16"
@@ -41,12 +58,15 @@ full_plan()
 	echo "cow-16k 1 8"
 	echo "cow-64k 1 8"
 	echo "cow-softirq 1 8"
+	echo "cow-interleaved 4 16"
 }
 
 quick_plan()
 {
 	echo "cow 1 4 16"
 	echo "rewrite 1"
+	echo "large-write 1"
+	echo "large-snapshot-read 1"
 	echo "snapshot-write 1 4"
 }
 

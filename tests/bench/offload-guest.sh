@@ -52,15 +52,18 @@ copies()
 	echo "$(number copies_per_s) $(number copies)"
 }
 
-# first_writes NUMBER: of 4 KiB. The origin's own writes are counted, too.
+# first_writes KIB NUMBER: the origin's own writes are counted, too.
 first_writes()
 {
-	fio --name=load --filename=/dev/mapper/origin --ioengine=libaio --direct=1 --bs=4k --rw=randwrite --iodepth=16 \
+	local rw=randwrite
+
+	(($1 == 4)) || rw="write"
+	fio --name=load --filename=/dev/mapper/origin --ioengine=libaio --direct=1 --bs="$1k" --rw=$rw --iodepth=16 \
 		--norandommap=0 --numjobs="$(nproc)" --size=$((128 / $(nproc)))m --offset_increment=$((128 / $(nproc)))m \
-		--number_ios=$(($1 / $(nproc))) --cpus_allowed_policy=split --cpus_allowed="0-$(($(nproc) - 1))" \
+		--number_ios=$(($2 / $(nproc))) --cpus_allowed_policy=split --cpus_allowed="0-$(($(nproc) - 1))" \
 		--group_reporting --eta=never --output-format=json --output=/tmp/fio.json
 	awk '/"write" :/ { here = 1 } here && $1 == "\"iops\"" { print $3 + 0; exit }' /tmp/fio.json | tr '\n' ' '
-	cows snap
+	echo $(($(cows snap) * 4 / $1))
 }
 
 load_module
@@ -76,9 +79,11 @@ for ((round = 0; round < rounds; round++)); do
 		measure copy-1024 $switch 1024 copies 1024 400
 	done
 	for switch in off auto; do
-		origin_create origin "$src"
-		snap_create snap origin "$src" "$dst"
-		measure cow-4 $switch 4 first_writes 24000
-		dm_remove snap origin
+		for kib in 4 1024; do
+			origin_create origin "$src"
+			snap_create snap origin "$src" "$dst"
+			measure cow-$kib $switch $kib first_writes $kib $((kib == 4 ? 24000 : 120))
+			dm_remove snap origin
+		done
 	done
 done

@@ -42,7 +42,7 @@ value()
 }
 
 printf '%-16s %-5s %12s %14s %14s %14s %12s\n' '' '' 'copies/s' 'instr./copy' 'instr./MiB' 'PCIe bytes' 'commands'
-for what in copy-4 copy-64 copy-1024 cow-4; do
+for what in copy-4 copy-64 copy-1024 cow-4 cow-1024; do
 	for switch in off auto; do
 		printf '%-16s %-5s %12.0f %14.0f %14.0f %14.0f %12.2f\n' $what $switch \
 			"$(value free/results.csv $what $switch '$3')" \

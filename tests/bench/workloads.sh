@@ -11,19 +11,27 @@
 #   irqmode    of null_blk: 0 completes at once on the CPU that submits, 1 by softirq, 2 after latency_ns by a timer
 #   depth      I/Os of each job at a time
 #   rw, bs     what fio does, and in which size; each block once
+#   interleaved  each of N jobs writes each Nth block, in their order, instead of a part of its own
 #   rate       I/Os of each job in a second; 0: as many as there can be
+#   jobs       if not one on each CPU
+#   disk       null: null_blk, which keeps no data; ram: brd, which does, and has no queue
+#   buffered   fio writes through the page cache, of the device, or of a file on a file system, "ext4", and waits after
+#              each 4 MiB until it has been written
+#   beside     what others do meanwhile: DEVICE:RW:BS:DEPTH:JOBS, no JOBS: one on each CPU. If it is the device that fio
+#              measures each has one half of it
 #   used_kb    where each job writes if all of that has to be written or discarded before
-#   before     "fill": all of that is written once before, through the origin, in the way of fill_rw; "cow": others
-#              write to the origin meanwhile; "discard": all regions of a clone are hydrated before; "discard-used":
-#              those that are used
+#   before     "fill": all of that is written once before, through the origin, in the way of fill_rw; "discard": all
+#              regions of a clone are hydrated before; "discard-used": those that are used
 #   hydrates   the background hydrates a clone meanwhile
 # Of device clone, chunk is the size of its regions.
-all_workloads=(cow cow-16k cow-64k cow-2-snapshots cow-4-snapshots cow-softirq cow-80us rewrite snapshot-write
-	snapshot-write-partial snapshot-read snapshot-read-cow engine cow-persistent snapshot-write-persistent
-	cow-persistent-flush cow-persistent-depth-1 snapshot-write-persistent-depth-1 clone-4k clone-64k clone-hydrated
-	clone-used clone-used-hydrating large-write large-rewrite large-snapshot-read large-snapshot-read-half
-	large-snapshot-read-copied large-snapshot-write large-write-persistent large-write-128k large-write-64k-random
-	large-write-16k-chunks large-write-64k-chunks large-clone)
+all_workloads=(cow cow-16k cow-64k cow-2-snapshots cow-4-snapshots cow-softirq cow-interleaved cow-80us rewrite
+	snapshot-write snapshot-write-partial snapshot-read snapshot-read-cow engine cow-persistent
+	snapshot-write-persistent cow-persistent-flush cow-persistent-depth-1 snapshot-write-persistent-depth-1
+	clone-4k clone-64k clone-hydrated clone-used clone-used-hydrating large-write large-rewrite
+	large-snapshot-read large-snapshot-read-half large-snapshot-read-copied large-snapshot-write
+	large-write-persistent large-write-128k large-write-64k-random large-write-16k-chunks large-write-64k-chunks
+	large-rewrite-64k-chunks large-snapshot-read-64k-chunks large-clone large-buffered large-ext4 backup
+	write-beside-large)
 
 # run_name WORKLOAD CPUS [ROUND]: the folder of a run
 run_name()
@@ -43,7 +51,7 @@ describe_workload()
 {
 	targets=(stock ours)
 	device=origin chunk=8 snapshots=1 store=N flush_ms=0 irqmode=0 latency_ns=10000 depth=16 rw=randwrite before=''
-	rate=0 hydrates='' bs=4k fill_rw=randwrite
+	rate=0 hydrates='' bs=4k fill_rw=randwrite jobs='' disk=null buffered='' beside='' interleaved=''
 	# So little that it does not take long.
 	used_kb=1024
 	case $1 in
@@ -53,12 +61,14 @@ describe_workload()
 	cow-2-snapshots) snapshots=2 ;;
 	cow-4-snapshots) snapshots=4 ;;
 	cow-softirq) irqmode=1 targets=(raw stock ours) ;;
+	# All CPUs have chunks of the same MiB at a time, and so of one bucket.
+	cow-interleaved) interleaved=y targets=(linear stock ours) ;;
 	cow-80us) irqmode=2 latency_ns=80000 depth=32 targets=(raw stock ours) ;;
 	rewrite) before=fill targets=(linear stock ours) ;;
 	snapshot-write) device=snap targets=(linear stock ours) ;;
 	snapshot-write-partial) device=snap chunk=32 ;;
 	snapshot-read) device=snap rw=randread targets=(linear stock ours) ;;
-	snapshot-read-cow) device=snap rw=randread before=cow ;;
+	snapshot-read-cow) device=snap rw=randread beside=origin:randwrite:4k:16: ;;
 	engine) before=engine ;;
 	cow-persistent) store=P ;;
 	cow-persistent-flush) store=P flush_ms=1 irqmode=2 latency_ns=80000 ;;
@@ -72,6 +82,9 @@ describe_workload()
 	clone-used-hydrating)
 		describe_workload clone-used
 		hydrates=y ;;
+	# As dd reads it, while others write to the origin.
+	backup) device=snap rw=read bs=1m depth=1 jobs=1 beside=origin:randwrite:4k:4: targets=(linear stock ours) ;;
+	write-beside-large) depth=1 jobs=1 beside=origin:write:1m:4:1 targets=(linear stock ours) ;;
 	large-*)
 		bs=1m depth=4 rw=write used_kb=65536 targets=(linear stock ours)
 		case $1 in
@@ -87,6 +100,10 @@ describe_workload()
 		large-write-64k-random) bs=64k depth=16 rw=randwrite ;;
 		large-write-16k-chunks) chunk=32 ;;
 		large-write-64k-chunks) chunk=128 ;;
+		large-rewrite-64k-chunks) chunk=128 before=fill rw=randwrite ;;
+		large-snapshot-read-64k-chunks) chunk=128 device=snap rw=read ;;
+		large-buffered) buffered=y depth=1 ;;
+		large-ext4) buffered=ext4 disk=ram depth=1 ;;
 		large-clone) device=clone chunk=128 ;;
 		*) no_workload "$1" ;;
 		esac ;;

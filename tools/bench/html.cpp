@@ -272,6 +272,47 @@ void write_submissions(std::ostream &out, const Results &results)
 	out << "</div></section>\n";
 }
 
+// At one number of CPUs, the least with which any was measured.
+void write_large(std::ostream &out, const Results &results)
+{
+	constexpr const char *kPrefix = "large-";
+	std::vector<Bars> bars;
+	std::vector<std::string> labels;
+	unsigned cpus = 0;
+
+	for (const char *target : kSnapshots)
+		bars.push_back({title_of_target(target), target, {}});
+	for (const Measurement &linear : results.measurements) {
+		if (linear.target != "linear" || !linear.workload.starts_with(kPrefix))
+			continue;
+		if (cpus == 0 || linear.cpus < cpus) {
+			cpus = linear.cpus;
+			labels.clear();
+			for (Bars &kind : bars)
+				kind.values.clear();
+		}
+		if (linear.cpus != cpus)
+			continue;
+		labels.push_back(linear.workload.substr(std::string_view(kPrefix).size()));
+		for (Bars &kind : bars) {
+			const Measurement *const found =
+				results.find(linear.workload, kind.style, cpus);
+
+			kind.values.push_back(
+				found != nullptr ? ratio_of_rates(*found, linear) * 100 : 0);
+		}
+	}
+	if (labels.empty())
+		return;
+	begin_figure(out, "Large I/O, in percent of what dm-linear does",
+		     "More is better. " + label_of(cpus) +
+			     ". A first write also reads and writes what it overwrites: a third "
+			     "is what the device allows.",
+		     true);
+	write_legend(out, bars);
+	out << bar_chart("%", labels, bars, "", 100, false) << "</section>\n";
+}
+
 void write_ratios(std::ostream &out, const Results &results)
 {
 	out << "<h2>All workloads: dm-scaled to stock</h2><p>Both in the same simulated boot. "
@@ -313,7 +354,8 @@ void write_numbers(std::ostream &out, const Results &results)
 	out << "<h2>All numbers</h2><table><tr><th>workload</th><th>CPUs</th><th>target</th>"
 	       "<th>per second</th><th>mean ms</th><th>50 % ms</th><th>99 % ms</th>"
 	       "<th>99.9 % ms</th><th>instructions each</th><th>in the kernel</th>"
-	       "<th>device I/Os each</th><th>idle</th><th>busiest CPU</th></tr>\n";
+	       "<th>device I/Os each</th><th>idle</th><th>busiest CPU</th>"
+	       "<th>others meanwhile, per second</th><th>their 99 % ms</th></tr>\n";
 	for (const Measurement &m : results.measurements) {
 		const auto ms = [](double us) {
 			return us > 0 ? format_fixed(us / kUsPerMs, 2) : std::string();
@@ -327,7 +369,9 @@ void write_numbers(std::ostream &out, const Results &results)
 		      ms(m.latency.mean_us), ms(m.latency.p50_us), ms(m.latency.p99_us),
 		      ms(m.latency.p999_us), format_number(m.instructions, 0),
 		      percent(m.kernel_part), format_fixed(m.device_ios, 2), percent(m.idle_part),
-		      percent(m.busiest_part)})
+		      percent(m.busiest_part),
+		      m.beside ? format_number(m.beside->rate, 0) : std::string(),
+		      m.beside ? ms(m.beside->latency.p99_us) : std::string()})
 			out << "<td>" << escape(cell) << "</td>";
 		out << "</tr>\n";
 	}
@@ -377,7 +421,8 @@ void write_html(std::ostream &out, const Results &results, const std::string &ti
 {
 	out << kHead << "<title>" << escape(title) << "</title></head><body>\n<h1>" << escape(title)
 	    << "</h1><p>Simulated machines of equal CPUs, 100 million instructions per second "
-	       "each; null_blk, 4 KiB, each block once, one job for each CPU. Caches and memory "
+	       "each; null_blk, 4 KiB if nothing else is said, each block once, one job for each "
+	       "CPU. Caches and memory "
 	       "bandwidth are not simulated.</p>\n";
 	for (const std::string &run : results.invalid)
 		out << "<p class='invalid'>Not valid and left out: " << escape(run) << "</p>\n";
@@ -388,6 +433,7 @@ void write_html(std::ostream &out, const Results &results, const std::string &ti
 	write_instructions(out, results);
 	write_speedups(out, results);
 	write_submissions(out, results);
+	write_large(out, results);
 	out << "</div>\n";
 	write_ratios(out, results);
 	write_profiles(out, results);

@@ -26,17 +26,22 @@ void print_run(std::ostream &out, const Results &results, std::size_t top)
 
 	out << std::fixed << std::left << std::setw(kName) << "" << std::right;
 	for (const char *column : {"per second", "mean us", "p99 us", "insn/op", "dev I/Os/op",
-				   "idle %", "busiest CPU %"})
+				   "idle %", "busiest CPU %", "beside", "p99 us"})
 		out << std::setw(kColumn) << column;
 	out << '\n';
-	for (const Measurement &m : results.measurements)
+	for (const Measurement &m : results.measurements) {
 		out << std::left << std::setw(kName) << dmsc::title_of_target(m.target)
 		    << std::right << std::setprecision(0) << std::setw(kColumn) << m.rate
 		    << std::setw(kColumn) << m.latency.mean_us << std::setw(kColumn)
 		    << m.latency.p99_us << std::setw(kColumn) << m.instructions
 		    << std::setw(kColumn) << std::setprecision(2) << m.device_ios
 		    << std::setw(kColumn) << std::setprecision(1) << m.idle_part * 100
-		    << std::setw(kColumn) << m.busiest_part * 100 << '\n';
+		    << std::setw(kColumn) << m.busiest_part * 100;
+		if (m.beside)
+			out << std::setprecision(0) << std::setw(kColumn) << m.beside->rate
+			    << std::setw(kColumn) << m.beside->latency.p99_us;
+		out << '\n';
+	}
 	for (const Measurement &m : results.measurements) {
 		if (top == 0 || m.profile.empty())
 			continue;
@@ -50,7 +55,9 @@ void print_run(std::ostream &out, const Results &results, std::size_t top)
 void write_csv(std::ostream &out, const Results &results)
 {
 	out << "workload,cpus,target,per_second,mean_us,p50_us,p99_us,p999_us,instructions_per_op,"
-	       "kernel_part,device_ios_per_op,idle_part,busiest_part,max_share\n";
+	       "kernel_part,device_ios_per_op,idle_part,busiest_part,max_share,beside_per_second,"
+	       "beside_mean_us,"
+	       "beside_p99_us\n";
 	for (const Measurement &m : results.measurements) {
 		out << m.workload << ',' << m.cpus << ',' << m.target << ',' << m.rate << ','
 		    << m.latency.mean_us << ',' << m.latency.p50_us << ',' << m.latency.p99_us
@@ -61,6 +68,12 @@ void write_csv(std::ostream &out, const Results &results)
 		    << m.idle_part << ',' << m.busiest_part << ',';
 		if (m.submissions)
 			out << dmsc::max_share(dmsc::all_of(*m.submissions)).value_or(0);
+		out << ',';
+		if (m.beside)
+			out << m.beside->rate << ',' << m.beside->latency.mean_us << ','
+			    << m.beside->latency.p99_us;
+		else
+			out << ",,";
 		out << '\n';
 	}
 }

@@ -27,25 +27,25 @@ namespace
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-void read_fio(const json &document, Measurement &into)
+Load read_fio(const json &document)
 {
 	const json &direction = busiest_direction(document);
 	const json &latency = direction.at("lat_ns");
 	const json &percentile = latency.at("percentile");
 	const auto us = [](const json &value) { return value.get<double>() / kNsPerUs; };
 
-	into.rate = direction.at("iops").get<double>();
-	into.latency = {us(latency.at("mean")), us(percentile.at("50.000000")),
-			us(percentile.at("99.000000")), us(percentile.at("99.900000"))};
+	return {direction.at("iops").get<double>(),
+		{us(latency.at("mean")), us(percentile.at("50.000000")),
+		 us(percentile.at("99.000000")), us(percentile.at("99.900000"))}};
 }
 
-void read_copybench(const json &document, Measurement &into)
+Load read_copybench(const json &document)
 {
 	const json &latency = document.at("lat_us");
 
-	into.rate = document.at("copies_per_s").get<double>();
-	into.latency = {latency.at("mean").get<double>(), latency.at("p50").get<double>(),
-			latency.at("p99").get<double>(), 0};
+	return {document.at("copies_per_s").get<double>(),
+		{latency.at("mean").get<double>(), latency.at("p50").get<double>(),
+		 latency.at("p99").get<double>(), 0}};
 }
 
 struct Window {
@@ -54,7 +54,7 @@ struct Window {
 	double device_ios = 0;
 };
 
-// The first device is the target; those named nullb are what everything ends at.
+// The first device is the target; those named nullb, or ram, are what everything ends at.
 Window read_window(const fs::path &path)
 {
 	const auto document = read_json<nlohmann::ordered_json>(path); // in the order of the file
@@ -68,7 +68,7 @@ Window read_window(const fs::path &path)
 		if (first)
 			window.operations = ios;
 		first = false;
-		if (name.starts_with("nullb"))
+		if (name.starts_with("nullb") || name.starts_with("ram"))
 			window.device_ios += ios;
 	}
 	if (window.operations <= 0)
@@ -163,10 +163,20 @@ Measurement middle_of(const std::vector<Measurement> &rounds)
 	for (const Measurement &round : rounds)
 		result.rates.push_back(round.rate);
 	result.rate = middle(&Measurement::rate);
-	result.latency = {middle([](const auto &m) { return m.latency.mean_us; }),
-			  middle([](const auto &m) { return m.latency.p50_us; }),
-			  middle([](const auto &m) { return m.latency.p99_us; }),
-			  middle([](const auto &m) { return m.latency.p999_us; })};
+	const bool beside =
+		std::ranges::all_of(rounds, [](const auto &m) { return m.beside.has_value(); });
+
+	if (beside)
+		result.beside->rate = middle([](const auto &m) { return m.beside->rate; });
+	else
+		result.beside.reset();
+	for (double Latency::*const value :
+	     {&Latency::mean_us, &Latency::p50_us, &Latency::p99_us, &Latency::p999_us}) {
+		result.latency.*value = middle([&](const auto &m) { return m.latency.*value; });
+		if (beside)
+			result.beside->latency.*value =
+				middle([&](const auto &m) { return m.beside->latency.*value; });
+	}
 	for (double Measurement::*const value :
 	     {&Measurement::operations, &Measurement::instructions, &Measurement::kernel_part,
 	      &Measurement::device_ios, &Measurement::idle_part, &Measurement::busiest_part})
@@ -192,10 +202,14 @@ Measurement load_target(const fs::path &directory, const json &pacer, const Symb
 {
 	Measurement result;
 
-	if (fs::exists(directory / "copybench.json"))
-		read_copybench(read_json(directory / "copybench.json"), result);
-	else
-		read_fio(read_json(directory / "fio.json"), result);
+	const Load load = fs::exists(directory / "copybench.json")
+				  ? read_copybench(read_json(directory / "copybench.json"))
+				  : read_fio(read_json(directory / "fio.json"));
+
+	result.rate = load.rate;
+	result.latency = load.latency;
+	if (const auto beside = find_json(directory / "beside.json"))
+		result.beside = read_fio(*beside);
 
 	const Window window = read_window(directory / "window.json");
 

@@ -3,6 +3,7 @@
 //   <results>/runs/<workload>-<cpus>/pacer.json, kallsyms.txt        one simulated machine
 //   <results>/runs/<workload>-<cpus>/<target>/fio.json, window.json  or copybench.json
 //   <results>/runs/<workload>-<cpus>/<target>/submissions.json       not for all
+//   <results>/runs/<workload>-<cpus>/<target>/beside.json            what others did meanwhile
 // and the same in <workload>-<cpus>.<round> for rounds from the second on.
 #ifndef DMSC_BENCH_MEASUREMENT_H
 #define DMSC_BENCH_MEASUREMENT_H
@@ -26,6 +27,12 @@ struct Latency {
 	double p999_us = 0; // 0 if it was not measured
 };
 
+// What fio has measured.
+struct Load {
+	double rate = 0; // operations per second
+	Latency latency;
+};
+
 struct FunctionCost {
 	std::string name;
 	double instructions = 0; // per operation
@@ -39,6 +46,7 @@ struct Measurement {
 	double rate = 0;           // operations per second
 	std::vector<double> rates; // of each round
 	Latency latency;
+	std::optional<Load> beside; // of others' operations meanwhile
 	// From the window in which the simulator counted; an operation is what was done to the
 	// target.
 	double operations = 0;

@@ -84,6 +84,14 @@ echo "{\"origin\": {\"R\": $(list 25 16), \"W\": []}, \"cow\": {\"R\": [], \"W\"
 sample rewrite 1 linear 0 8000 1900000 12000
 sample rewrite 1 stock 1 7000 2000000 14000
 sample rewrite 1 ours 2 7900 1900000 12100
+for n in '' .2; do
+	sample large-write 1$n linear 0 900 1000000 90000
+	sample large-write 1$n stock 1 30 30000000 900000
+	sample large-write 1$n ours 2 450 2000000 180000
+	sample backup 1$n ours 0 100 1000000 90000
+done
+cp "$dir/runs/cow-1/ours/fio.json" "$dir/runs/backup-1/ours/beside.json"
+cp "$dir/runs/cow-2/ours/fio.json" "$dir/runs/backup-1.2/ours/beside.json"
 mkdir -p "$dir/runs/engine-2/ours"
 sample engine 2 ours 0 1000 1 5000
 rm "$dir/runs/engine-2/ours/fio.json"
@@ -94,10 +102,15 @@ csv=$("$bench" --csv - --html "$dir/report.html" --title 'A <sample>' "$dir")
 expect "$csv" "cow,16,ours,84800,3000,2999,6000,9000,18800,1,2,0.71875,0.75,1"
 expect "$csv" "cow,16,stock,6825,36480,36479,72960,109440,29000,1,2,0.71875,0.75,15.4217"
 expect "$csv" "engine,2,ours,500.5,3.5,3,9,,5000,"
+# What others do meanwhile is a median of the rounds, too.
+expect "$csv" "backup,1,ours,100,1000,999,2000,3000,90000,1,2,0.25,0.75,,7950,3000,6000"
+expect "$csv" "large-write,1,ours,450,2000,1999,4000,6000,180000,1,2,0.25,0.75,,,,"
 html=$(< "$dir/report.html")
 expect "$html" "A &lt;sample&gt;"
 expect "$html" "12.4 ×"
 expect "$html" "84,800 against 6,825"
+expect "$html" "Large I/O, in percent of what dm-linear does"
+expect "$html" "<td>7,950</td><td>6.00</td>"
 expect "$html" "does 15.42 × its fair share"
 expect "$html" "</html>"
 if grep -qE '(src|href)=|https?://[^w]|url\(' <<< "$html"; then
@@ -107,6 +120,8 @@ fi
 text=$("$bench" --run --top 3 "$dir/runs/cow-16")
 expect "$text" "11280  (user space)"
 expect "$text" "1880  copy [dm_mod]"
+text=$("$bench" --run "$dir/runs/backup-1")
+expect "$text" "75.0          5300          6000"
 
 text=$("$bench" --markdown cow --top 2 "$dir")
 expect "$text" "| 16 | 160000 | 134400 | 6825 | 84800 | 12.42 | 36.48 | 3.00 | 72.96 | 6.00 | 29000 | 18800 |"
