@@ -189,7 +189,7 @@ struct dm_kcopyd_mq_client {
  * @failed:     destinations that failed to write the segment; OFFLOADED: the device did not copy
  * @unwritten:  destinations that there were no bios for: written when the present writes are back
  * @own_dest:   destination that @bio writes to
- * @unsupported: destinations that refused REQ_OP_WRITE_ZEROES
+ * @unsupported: destinations that failed REQ_OP_WRITE_ZEROES
  * @writes:     writes of the segment that have not come back; used with several destinations
  * @fn:         callback
  * @context:    for @fn

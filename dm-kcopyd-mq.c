@@ -104,7 +104,8 @@ static void kmq_read(struct kmq_job *job)
 static void kmq_write_done(struct kmq_job *job, unsigned int dest, blk_status_t status)
 {
 	if (unlikely(status)) {
-		if (status == BLK_STS_NOTSUPP && job->op == REQ_OP_WRITE_ZEROES)
+		/* Disks that do not know the command give various errors. Writing decides. */
+		if (job->op == REQ_OP_WRITE_ZEROES)
 			set_bit(dest, &job->unsupported);
 		else
 			set_bit(dest, &job->failed);
@@ -131,6 +132,14 @@ static void kmq_extra_write_endio(struct bio *bio)
 	kmq_write_done(job, dest, status);
 }
 
+static blk_opf_t kmq_write_opf(const struct kmq_job *job)
+{
+	if (unlikely(job->first->flags & BIT(DM_KCOPYD_MQ_NOUNMAP)) &&
+	    job->op == REQ_OP_WRITE_ZEROES)
+		return REQ_OP_WRITE_ZEROES | REQ_NOUNMAP;
+	return job->op;
+}
+
 static void kmq_setup_write(struct kmq_job *job, struct bio *bio, unsigned int dest)
 {
 	const struct dm_io_region *to = &job->first->dests[dest];
@@ -150,7 +159,8 @@ static struct kmq_bio *kmq_bio_try_alloc(struct kmq_job *job)
 
 	if (unlikely(dm_scaled_no_memory()))
 		return NULL;
-	bio = bio_alloc_bioset(NULL, 0, job->op, GFP_NOWAIT | __GFP_NOWARN, &job->kc->bios);
+	bio = bio_alloc_bioset(NULL, 0, kmq_write_opf(job), GFP_NOWAIT | __GFP_NOWARN,
+			       &job->kc->bios);
 	return bio ? container_of(bio, struct kmq_bio, bio) : NULL;
 }
 
@@ -186,7 +196,7 @@ static void kmq_write(struct kmq_job *job, unsigned long which)
 				kmq_write_extra(job, dest);
 	}
 
-	bio_init(&job->bio, NULL, NULL, 0, job->op);
+	bio_init(&job->bio, NULL, NULL, 0, kmq_write_opf(job));
 	kmq_setup_write(job, &job->bio, own);
 	job->bio.bi_end_io = kmq_write_endio;
 	job->bio.bi_private = job;

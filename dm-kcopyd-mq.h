@@ -88,6 +88,8 @@ MODULE_PARM_DESC(name, description)
  * page, and what cannot be read is written as zeroes.
  */
 #define DM_KCOPYD_MQ_IGNORE_WRITE_ERROR	7
+/* Flag of zeroes: what is zeroed by a command stays allocated, as with REQ_NOUNMAP. */
+#define DM_KCOPYD_MQ_NOUNMAP		8
 
 struct copy_offload;
 struct dm_kcopyd_mq_client;
@@ -306,12 +308,12 @@ void dm_kcopyd_mq_zero_with(struct dm_kcopyd_mq_client *kc, struct dm_kcopyd_mq_
  * @kc:        the client
  * @num_dests: number of destinations, 1 to DM_KCOPYD_MAX_REGIONS
  * @dests:     destinations of equal length
- * @flags:     as for dm_kcopyd_mq_copy()
+ * @flags:     as for dm_kcopyd_mq_copy(); BIT(DM_KCOPYD_MQ_NOUNMAP), see there
  * @fn:        called once when the job has ended; read_err is 0
  * @context:   for @fn
  *
  * Uses REQ_OP_WRITE_ZEROES where all destinations offer it, and writes pages of zeroes where they
- * do not or where the command turns out not to be supported.
+ * do not, or where the command fails.
  *
  * Context: process context, but not a worker: waits for another job to end if there is no memory.
  */

@@ -516,16 +516,20 @@ static void read_error_ends_a_copy_in_order(struct kunit *test)
 struct zero {
 	const char *name;
 	unsigned int limits[2];	/* write-zeroes commands that the destinations take */
-	bool refused;		/* by the second, when it comes to it */
+	blk_status_t refused;	/* by the second, when it comes to it */
 	enum req_op ops[2];	/* last one that each got */
 };
 
 static const struct zero zero_cases[] = {
-	{ "both have the command", { 1024, 1024 }, false,
+	{ "both have the command", { 1024, 1024 }, 0,
 	  { REQ_OP_WRITE_ZEROES, REQ_OP_WRITE_ZEROES } },
-	{ "one has not", { 1024, 0 }, false, { REQ_OP_WRITE, REQ_OP_WRITE } },
-	{ "none has", { 0, 0 }, false, { REQ_OP_WRITE, REQ_OP_WRITE } },
-	{ "one refuses it", { 1024, 1024 }, true, { REQ_OP_WRITE_ZEROES, REQ_OP_WRITE } },
+	{ "one has not", { 1024, 0 }, 0, { REQ_OP_WRITE, REQ_OP_WRITE } },
+	{ "none has", { 0, 0 }, 0, { REQ_OP_WRITE, REQ_OP_WRITE } },
+	{ "one refuses it", { 1024, 1024 }, BLK_STS_NOTSUPP,
+	  { REQ_OP_WRITE_ZEROES, REQ_OP_WRITE } },
+	{ "a SCSI disk refuses it", { 1024, 1024 }, BLK_STS_TARGET,
+	  { REQ_OP_WRITE_ZEROES, REQ_OP_WRITE } },
+	{ "one fails it", { 1024, 1024 }, BLK_STS_IOERR, { REQ_OP_WRITE_ZEROES, REQ_OP_WRITE } },
 };
 
 static void zero_desc(const struct zero *z, char *desc)
@@ -553,7 +557,7 @@ static void zeroes_by_command_or_by_writing(struct kunit *test)
 		KUNIT_ASSERT_EQ(test, test_disk_record(td[i], 64), 0);
 	}
 	if (z->refused)
-		test_disk_fail(td[1], OP_BIT(REQ_OP_WRITE_ZEROES), 0, 1024, BLK_STS_NOTSUPP);
+		test_disk_fail(td[1], OP_BIT(REQ_OP_WRITE_ZEROES), 0, 1024, z->refused);
 	dm_kcopyd_mq_zero(kc, 2, to, 0, ku_copy_done, copy);
 	ku_expect_copy(test, copy, 0, 0);
 	for (i = 0; i < 2; i++) {
@@ -566,7 +570,7 @@ static void zeroes_by_command_or_by_writing(struct kunit *test)
 	}
 }
 
-/* Another error than "not supported" is one; and so is "not supported" for a write. */
+/* What cannot be written after the command has failed is an error, whichever of them it is. */
 static void zeroes_may_fail(struct kunit *test)
 {
 	struct dm_kcopyd_mq_client *kc = ku_client(test, 16, NULL);
@@ -574,7 +578,7 @@ static void zeroes_may_fail(struct kunit *test)
 	struct test_disk *td[2] = { ku_disk(test, 1024, 1024), ku_disk(test, 1024, 1024) };
 	struct dm_io_region to[] = { ku_region(td[0], 0, 100), ku_region(td[1], 0, 100) };
 
-	test_disk_fail(td[1], OP_BIT(REQ_OP_WRITE_ZEROES), 0, 1024, BLK_STS_IOERR);
+	test_disk_fail(td[1], WRITES, 0, 1024, BLK_STS_IOERR);
 	dm_kcopyd_mq_zero(kc, 2, to, 0, ku_copy_done, copy);
 	ku_expect_copy(test, copy, 0, 2);
 
