@@ -27,6 +27,8 @@
 #define SNAP_NO_SPLIT		BIT(31)
 /* Sectors at a multiple of which, a power of two, a write that has to wait for copies is cut. */
 #define SNAP_CUT_SECTORS	(SZ_512K >> SECTOR_SHIFT)
+/* Sectors of a write that are looked at, at most, to find where it is best cut. */
+#define SNAP_LOOK_SECTORS	(SZ_16M >> SECTOR_SHIFT)
 /* So many sectors that need no copy are not kept waiting for copies of those beside them. */
 #define SNAP_PASS_SECTORS	(SZ_64K >> SECTOR_SHIFT)
 /* Stretches of chunks that a write is to wait for, and of which a walk makes copies, at most. */
@@ -312,7 +314,8 @@ static bool snap_origin_cut(struct snap_origin *origin, struct bio *bio)
 	int idx;
 
 	idx = srcu_read_lock(&origin->srcu);
-	end = snap_origin_find_cut(origin, begin, bio_end_sector(bio), &waits);
+	end = min_t(sector_t, bio_end_sector(bio), begin + SNAP_LOOK_SECTORS);
+	end = snap_origin_find_cut(origin, begin, end, &waits);
 	srcu_read_unlock(&origin->srcu, idx);
 	if (end < bio_end_sector(bio))
 		dm_accept_partial_bio(bio, end - begin);
@@ -676,6 +679,7 @@ static int snap_origin_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 	o->ti = ti;
 	ti->private = o;
 	ti->num_flush_bios = 1;
+	ti->num_write_zeroes_bios = 1;
 	return 0;
 
 bad_origin:

@@ -1031,19 +1031,57 @@ static void snap_full_write_endio(struct bio *bio)
 		dm_kcopyd_mq_queue_item(pe->snap->kcopyd, &pe->item, pe->cpu);
 }
 
+static void snap_full_zero_done(int read_err, unsigned long write_err, void *context)
+{
+	struct snap_pending *pe = context;
+
+	snap_copy_end(pe);
+	snap_pending_copied(pe, write_err);
+}
+
+static void snap_full_zero_start(struct dm_kcopyd_mq_item *item)
+{
+	struct snap_pending *pe = container_of(item, struct snap_pending, ticket.item);
+	struct dm_snapshot *snap = pe->snap;
+	struct dm_io_region to = {
+		.bdev = snap->store.cow,
+		.sector = pe->log.new << snap->store.chunk_shift,
+		.count = (sector_t)pe->log.nr << snap->store.chunk_shift,
+	};
+
+	dm_kcopyd_mq_zero_with(snap->kcopyd, &pe->ticket, 1, &to,
+			       pe->full_bio->bi_opf & REQ_NOUNMAP ? BIT(DM_KCOPYD_MQ_NOUNMAP) : 0,
+			       snap_full_zero_done, pe);
+}
+
+/*
+ * Writes zeroes to whole chunks. A COW device that offers the command may refuse it, and the chunks
+ * on it are taken: so it is a job of the engine's, which then writes pages of zeroes.
+ */
+static void snap_full_zero(struct snap_pending *pe)
+{
+	pe->ticket.item.fn = snap_full_zero_start;
+	if (dm_kcopyd_mq_reserve(pe->snap->kcopyd, &pe->ticket))
+		snap_full_zero_start(&pe->ticket.item);
+}
+
 /* Writes whole chunks of the snapshot: there is nothing to copy. */
 static void snap_full_write(struct snap_pending *pe, struct bio *bio)
 {
 	struct dm_snapshot *snap = pe->snap;
 
-	pe->cpu = dm_kcopyd_mq_hold(snap->kcopyd);
-	pe->item.fn = snap_full_write_done;
 	pe->full_end_io = bio->bi_end_io;
 	pe->full_private = bio->bi_private;
+	snap_copy_begin(pe);
+	if (unlikely(bio_op(bio) == REQ_OP_WRITE_ZEROES)) {
+		snap_full_zero(pe);
+		return;
+	}
+
+	pe->cpu = dm_kcopyd_mq_hold(snap->kcopyd);
+	pe->item.fn = snap_full_write_done;
 	bio->bi_end_io = snap_full_write_endio;
 	bio->bi_private = pe;
-
-	snap_copy_begin(pe);
 	submit_bio_noacct(bio);
 }
 

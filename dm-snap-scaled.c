@@ -467,6 +467,7 @@ static int snap_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 	ti->private = t;
 	/* Of a snapshot that is being merged, both devices have data. */
 	ti->num_flush_bios = t->merges ? 2 : 1;
+	ti->num_write_zeroes_bios = 1;
 	if (t->discard_zeroes_cow)
 		ti->num_discard_bios = t->discard_passdown_origin ? 2 : 1;
 	ti->per_io_data_size = sizeof(struct snap_bio);

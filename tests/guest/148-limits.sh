@@ -65,14 +65,16 @@ same()
 all()
 {
 	# Ours cuts a discard itself, unless it is passed down, too.
-	local most=$(((1 << 32) - 8192)) clone_lines=() stock_arguments=''
+	local most=$(((1 << 32) - 8192)) clone_lines=() stock_arguments='' zero_lines=()
 	local lines=(queue/discard_granularity:8192 "queue/discard_max_bytes:$most" "queue/discard_max_hw_bytes:$most")
 
 	# Later, stock sets the limit of the hardware as well.
 	if ! kernel_is_from 6.9; then
 		clone_lines=(queue/discard_max_hw_bytes:$(((1 << 32) - 64 * 512)))
 	fi
-	same - origin-scaled snapshot-origin "$1"
+	# Ours has the command if its devices have; only one of those two disks does.
+	mapfile -t zero_lines < <(cd "/sys/block/$(lsblk -dno KNAME "$1")" && grep -Hs . queue/write_zeroes* | grep -v ':0$')
+	same - origin-scaled snapshot-origin "$1" "${zero_lines[@]}"
 	same - snapshot-scaled snapshot "$1 $2 N 16"
 	# Stock takes sectors for the bytes of its granularity, and 7.3 then divides by zero.
 	if kernel_is_from 7.0; then

@@ -681,6 +681,64 @@ static void snapshot_writes_are_cut(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, f.snap->valid);
 }
 
+struct zeroes {
+	const char *name;
+	unsigned int offered;	/* sectors of the largest command */
+	unsigned long refused;	/* operations */
+	blk_status_t status;
+};
+
+static const struct zeroes zeroes[] = {
+	{ "the device writes zeroes", 64, 0, BLK_STS_OK },
+	{ "it offers to, and refuses", 64, OP_BIT(REQ_OP_WRITE_ZEROES), BLK_STS_NOTSUPP },
+	{ "a SCSI disk refuses", 64, OP_BIT(REQ_OP_WRITE_ZEROES), BLK_STS_TARGET },
+	{ "it does not offer it", 0, 0, BLK_STS_OK },
+	{ "it cannot be written", 64, OP_BIT(REQ_OP_WRITE_ZEROES) | WRITES, BLK_STS_IOERR },
+};
+
+static void zeroes_desc(const struct zeroes *z, char *desc)
+{
+	strscpy(desc, z->name, KUNIT_PARAM_DESC_SIZE);
+}
+
+KUNIT_ARRAY_PARAM(zeroes, zeroes, zeroes_desc);
+
+/* The chunks are taken: a device that refuses to zero them gets zeroes to write. */
+static void zeroes_of_whole_chunks(struct kunit *test)
+{
+	const struct zeroes *z = test->param_value;
+	struct test_disk *origin = ku_disk(test, 128 * CHUNK, 0);
+	struct test_disk *cow = ku_disk(test, 16 * CHUNK, z->offered);
+	struct dm_snapshot *snap = ku_snap_attached(test, origin, cow, CHUNK)->t.snap;
+	struct ku_bio *kb, *part;
+	bool fails = z->refused & WRITES;
+
+	ku_disk_fill(cow, 0, 16 * CHUNK, 'c');
+	if (z->refused)
+		test_disk_fail(cow, z->refused, 0, 1, z->status);
+	test_disk_hold(cow);
+	kb = ku_bio(test, origin, REQ_OP_WRITE_ZEROES, 3 * CHUNK, 10 * CHUNK, 0);
+	KUNIT_EXPECT_EQ(test, snap_pending_write(snap, 3, &kb->bio), DM_MAPIO_SUBMITTED);
+	part = ku_bio(test, origin, REQ_OP_WRITE, 5 * CHUNK + 2, 3, 'p');
+	KUNIT_EXPECT_EQ(test, snap_pending_write(snap, 5, &part->bio), DM_MAPIO_SUBMITTED);
+	KUNIT_EXPECT_FALSE(test, has_exception(snap, 3));
+	test_disk_release(cow);
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(kb));
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(part));
+	KUNIT_EXPECT_TRUE(test, ku_wait_until(snap_pending_none(snap)));
+	KUNIT_EXPECT_EQ(test, percpu_counter_sum(&snap->copies), 0);
+
+	KUNIT_EXPECT_EQ(test, READ_ONCE(snap->valid), !fails);
+	KUNIT_EXPECT_EQ(test, !kb->status, !fails);
+	KUNIT_EXPECT_EQ(test, snap_exception_count(&snap->exceptions, 3, 99), fails ? 0 : 10);
+	if (fails)
+		return;
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(cow, 0, 2 * CHUNK + 2, 0));
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(cow, 2 * CHUNK + 2, 3, 'p'));
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(cow, 2 * CHUNK + 5, 8 * CHUNK - 5, 0));
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(cow, 10 * CHUNK, 6 * CHUNK, 'c'));
+}
+
 /* Others write parts of chunks in the middle of a range, or wait to write them on the origin. */
 static void full_write_of_a_range_has_company(struct kunit *test)
 {
@@ -1194,6 +1252,7 @@ static struct kunit_case pending_cases[] = {
 	KUNIT_CASE(full_write_completes_at_once),
 	KUNIT_CASE(full_write_of_a_range),
 	KUNIT_CASE_PARAM(snapshot_writes_are_cut, snapshot_cut_gen_params),
+	KUNIT_CASE_PARAM(zeroes_of_whole_chunks, zeroes_gen_params),
 	KUNIT_CASE(full_write_of_a_range_has_company),
 	KUNIT_CASE(full_write_has_company),
 	KUNIT_CASE(full_write_meets_a_reader),
