@@ -31,7 +31,7 @@
 #include "dm-scaled-delay.h"
 
 #define CLONE_WAITERS_BITS	10
-/* Regions that a write fills at a time, each of which is claimed and released: a bound for that. */
+/* Regions that a bio fills at most, as it claims and releases each of them. */
 #define CLONE_FILL_REGIONS	1024UL
 
 /**
@@ -174,19 +174,27 @@ void clone_region_abandon(struct clone *clone, unsigned long region)
 	clone_region_release(clone, region, BLK_STS_OK);
 }
 
-void clone_copy(struct clone *clone, struct dm_kcopyd_mq_client *kcopyd,
-		struct dm_kcopyd_mq_ticket *ticket, unsigned long region, unsigned long nr,
-		dm_kcopyd_notify_fn fn, void *context)
+static void clone_copy_sectors(struct clone *clone, struct dm_kcopyd_mq_client *kcopyd,
+			       struct dm_kcopyd_mq_ticket *ticket, sector_t sector, sector_t count,
+			       dm_kcopyd_notify_fn fn, void *context)
 {
 	struct dm_io_region from = {
 		.bdev = clone->source->bdev,
-		.sector = (sector_t)region << clone->region_shift,
-		.count = clone_sectors(clone, region, nr),
+		.sector = sector,
+		.count = count,
 	};
 	struct dm_io_region to = from;
 
 	to.bdev = clone->dest->bdev;
 	dm_kcopyd_mq_copy_with(kcopyd, ticket, &from, 1, &to, 0, fn, context);
+}
+
+void clone_copy(struct clone *clone, struct dm_kcopyd_mq_client *kcopyd,
+		struct dm_kcopyd_mq_ticket *ticket, unsigned long region, unsigned long nr,
+		dm_kcopyd_notify_fn fn, void *context)
+{
+	clone_copy_sectors(clone, kcopyd, ticket, clone_first_sector(clone, region),
+			   clone_sectors(clone, region, nr), fn, context);
 }
 
 /*
@@ -313,31 +321,33 @@ static void clone_copy_for(struct dm_kcopyd_mq_item *item)
 	clone_copy(cb->clone, cb->clone->kcopyd, &cb->ticket, cb->region, 1, clone_copied, cb);
 }
 
-/*
- * The regions are the bio's to fill: either it is in one, or it writes all of them, and nothing
- * else.
- */
-static int clone_fill(struct clone *clone, struct bio *bio, unsigned long region, unsigned long nr)
+/* A bio that fills what it has claimed, to the destination. */
+static int clone_map_fill(struct clone *clone, struct bio *bio, enum clone_bio_state state)
+{
+	struct clone_bio *cb = clone_bio_of(bio);
+
+	cb->state = state;
+	/* The block layer takes the flag away if the destination has no cache. */
+	cb->fua = bio->bi_opf & REQ_FUA;
+	cb->flushes = clone_bio_flushes(clone, bio);
+	bio_set_dev(bio, clone->dest->bdev);
+	return DM_MAPIO_REMAPPED;
+}
+
+/* The region is the bio's to fill, and the bio is in it. */
+static int clone_fill(struct clone *clone, struct bio *bio, unsigned long region)
 {
 	struct clone_bio *cb = clone_bio_of(bio);
 
 	if (unlikely(!clone_writable(clone))) {
-		while (nr--)
-			clone_region_release(clone, region++, BLK_STS_IOERR);
+		clone_region_release(clone, region, BLK_STS_IOERR);
 		return DM_MAPIO_KILL;
 	}
 
-	this_cpu_add(clone->cpus->filled, nr);
+	this_cpu_inc(clone->cpus->filled);
 	cb->region = region;
-	cb->nr = nr;
-	if (bio_sectors(bio) == clone_sectors(clone, region, nr)) {
-		cb->state = CLONE_BIO_FILLS;
-		/* The block layer takes the flag away if the destination has no cache. */
-		cb->fua = bio->bi_opf & REQ_FUA;
-		cb->flushes = clone_bio_flushes(clone, bio);
-		bio_set_dev(bio, clone->dest->bdev);
-		return DM_MAPIO_REMAPPED;
-	}
+	if (bio_sectors(bio) == clone_sectors(clone, region, 1))
+		return clone_map_fill(clone, bio, CLONE_BIO_FILLS);
 
 	cb->ticket.item.fn = clone_copy_for;
 	if (dm_kcopyd_mq_reserve(clone->kcopyd, &cb->ticket))
@@ -352,10 +362,204 @@ static int clone_write(struct clone *clone, struct bio *bio, unsigned long regio
 		if (clone_region_is_settled(clone, region))
 			return clone_map_dest(clone, bio, region);
 		if (clone_region_claim(clone, region))
-			return clone_fill(clone, bio, region, 1);
+			return clone_fill(clone, bio, region);
 		if (test_bit(region, clone->busy) && clone_wait(clone, bio, region))
 			return DM_MAPIO_SUBMITTED;
 	}
+}
+
+/*
+ *------------------------------------------------------------
+ * Writes of several regions
+ *------------------------------------------------------------
+ *
+ * Such a write is one bio. What it leaves of the first and the last region is copied at the same
+ * time, which is possible as nothing overlaps, and nobody else writes to regions that are busy.
+ *
+ *	regions   |---------|---------|---------|---------|
+ *	bio             =============================
+ *	copies     -----                             -----
+ *	            head                              tail
+ *
+ * The write ends with the last of these parts. Before that no region is released: what came later
+ * would overwrite what others have written since.
+ */
+
+/* Cuts a bio behind some regions. */
+static void clone_cut(struct clone *clone, struct bio *bio, unsigned long end)
+{
+	sector_t sectors = clone_first_sector(clone, end) - bio->bi_iter.bi_sector;
+
+	if (sectors < bio_sectors(bio))
+		dm_accept_partial_bio(bio, sectors);
+}
+
+/* What a bio fills is over. Returns false if the bio has to wait for a commit. */
+static bool clone_filled(struct clone *clone, struct bio *bio, blk_status_t status)
+{
+	struct clone_bio *cb = clone_bio_of(bio);
+
+	cb->state = CLONE_BIO_FILLED;
+	if (unlikely(cb->fua) && !status) {
+		clone_commit_wait(clone, bio);
+		return false;
+	}
+	return true;
+}
+
+/* All parts of a write have ended. Returns what is to be told of it. */
+static blk_status_t clone_range_filled(struct clone *clone, const struct clone_bio *cb)
+{
+	unsigned long region, last = cb->region + cb->nr - 1;
+	blk_status_t status = cb->status, r;
+
+	for (region = cb->region; region <= last; region++) {
+		/* Only what it has claimed is not hydrated. */
+		if (test_bit(region, clone->bitmap->hydrated))
+			continue;
+		r = cb->status;
+		if (unlikely((cb->head_failed && region == cb->region) ||
+			     (cb->tail_failed && region == last)))
+			r = BLK_STS_IOERR;
+		/* The error is of this write; one to another part of the region may do better. */
+		if (unlikely(r))
+			clone_region_abandon(clone, region);
+		else
+			r = clone_region_filled(clone, region, BLK_STS_OK);
+		if (unlikely(r && !status))
+			status = r;
+	}
+	return status;
+}
+
+/* A copy has ended, perhaps as the last part. */
+static void clone_range_copied(struct clone_bio *cb)
+{
+	struct bio *bio = clone_bio_bio(cb);
+	struct clone *clone = cb->clone;
+	blk_status_t status;
+
+	dm_scaled_delay("clone-region:range-copied");
+	if (!atomic_dec_and_test(&cb->parts))
+		return;
+	status = clone_range_filled(clone, cb);
+	if (clone_filled(clone, bio, status)) {
+		bio->bi_status = status;
+		bio_endio(bio);
+	}
+}
+
+static bool clone_end_failed(struct clone_bio *cb, unsigned long region, int read_err,
+			     unsigned long write_err)
+{
+	if (likely(!read_err && !write_err))
+		return false;
+	DMERR_LIMIT("%s: Cannot copy a part of region %lu: the %s failed", clone_name(cb->clone),
+		    region, read_err ? "source" : "destination");
+	return true;
+}
+
+static void clone_head_copied(int read_err, unsigned long write_err, void *context)
+{
+	struct clone_bio *cb = context;
+
+	cb->head_failed = clone_end_failed(cb, cb->region, read_err, write_err);
+	clone_range_copied(cb);
+}
+
+static void clone_tail_copied(int read_err, unsigned long write_err, void *context)
+{
+	struct clone_bio *cb = context;
+
+	cb->tail_failed = clone_end_failed(cb, cb->region + cb->nr - 1, read_err, write_err);
+	clone_range_copied(cb);
+}
+
+/*
+ * Copies what a write leaves of its ends. Called late if there has been no job for the first copy,
+ * or for the second. The first one is submitted before the second one asks for a job, and so gives
+ * its own back whatever becomes of the second.
+ */
+static void clone_copy_ends(struct dm_kcopyd_mq_item *item)
+{
+	struct clone_bio *cb = container_of(item, struct clone_bio, ticket.item);
+	struct clone *clone = cb->clone;
+	sector_t begin = clone_first_sector(clone, cb->region);
+	sector_t end = begin + clone_sectors(clone, cb->region, cb->nr);
+	sector_t head = cb->head, tail = cb->tail;
+
+	dm_scaled_delay("clone-region:copy-ends");
+	if (head) {
+		cb->head = 0;
+		clone_copy_sectors(clone, clone->kcopyd, &cb->ticket, begin, head,
+				   clone_head_copied, cb);
+		/* If there is no tail the bio may have ended. */
+		if (!tail || !dm_kcopyd_mq_reserve(clone->kcopyd, &cb->ticket))
+			return;
+	}
+	clone_copy_sectors(clone, clone->kcopyd, &cb->ticket, end - tail, tail, clone_tail_copied,
+			   cb);
+}
+
+/*
+ * Claims what is not settled of some regions, up to one that somebody else is filling. That one is
+ * not waited for, as others may wait for what has been claimed. Returns the end of what is claimed
+ * or settled.
+ */
+static unsigned long clone_range_claim(struct clone *clone, struct clone_bio *cb,
+				       unsigned long region, unsigned long end)
+{
+	cb->nr = 0;
+	for (; region < end; region++) {
+		if (clone_region_is_settled(clone, region))
+			continue;
+		if (!clone_region_claim(clone, region)) {
+			/* It may be that it had just been filled. */
+			if (clone_region_is_settled(clone, region))
+				continue;
+			break;
+		}
+		this_cpu_inc(clone->cpus->filled);
+		if (!cb->nr)
+			cb->region = region;
+		cb->nr = region - cb->region + 1;
+	}
+	return region;
+}
+
+/*
+ * Maps a write whose regions before @from are settled. Returns false if nothing can be claimed from
+ * there on; the bio is as it was then.
+ */
+static bool clone_map_range(struct clone *clone, struct bio *bio, unsigned long from,
+			    unsigned long end)
+{
+	struct clone_bio *cb = clone_bio_of(bio);
+	sector_t begin;
+
+	if (unlikely(!clone_writable(clone)))
+		return false;
+	end = clone_range_claim(clone, cb, from, min(end, from + CLONE_FILL_REGIONS));
+	if (!cb->nr)
+		return false;
+
+	clone_cut(clone, bio, end);
+	/* In front of what is claimed, and behind it, the bio may go on in what is settled. */
+	begin = clone_first_sector(clone, cb->region);
+	cb->head = max(bio->bi_iter.bi_sector, begin) - begin;
+	begin += clone_sectors(clone, cb->region, cb->nr);
+	cb->tail = max(bio_end_sector(bio), begin) - bio_end_sector(bio);
+	cb->head_failed = false;
+	cb->tail_failed = false;
+	atomic_set(&cb->parts, 1 + !!cb->head + !!cb->tail);
+	clone_map_fill(clone, bio, CLONE_BIO_FILLS_RANGE);
+	if (cb->head || cb->tail) {
+		cb->ticket.item.fn = clone_copy_ends;
+		if (dm_kcopyd_mq_reserve(clone->kcopyd, &cb->ticket))
+			clone_copy_ends(&cb->ticket.item);
+		dm_scaled_delay("clone-region:range-write");
+	}
+	return true;
 }
 
 /*
@@ -414,45 +618,30 @@ static int clone_discard(struct clone *clone, struct bio *bio)
  *------------------------------------------------------------
  */
 
-/* Number of regions, from the first one on and at most @nr, that are hydrated or not, like it. */
-static unsigned long clone_run(struct clone *clone, unsigned long region, unsigned long nr,
-			       bool hydrated)
+/*
+ * A bio may go on for as long as all of its regions are in the same place; returns the end of those
+ * regions. What is written is settled, what is read may be the source's.
+ */
+static unsigned long clone_run_end(struct clone *clone, unsigned long region, unsigned long last,
+				   bool write, bool in_dest)
 {
-	unsigned long end = region + nr;
+	const unsigned long *hydrated = clone->bitmap->hydrated;
+	unsigned long end;
 
-	if (hydrated)
-		return find_next_zero_bit(clone->bitmap->hydrated, end, region) - region;
-	return find_next_bit(clone->bitmap->hydrated, end, region) - region;
-}
-
-/* Number of regions that a bio writes from their beginning to their end; it begins in the first. */
-static unsigned long clone_full_regions(struct clone *clone, const struct bio *bio)
-{
-	if (bio->bi_iter.bi_sector & (clone_region_size(clone) - 1))
-		return 0;
-	if (bio_end_sector(bio) == clone->ti->len)
-		return dm_sector_div_up(bio_sectors(bio), clone_region_size(clone));
-	return bio_sectors(bio) >> clone->region_shift;
-}
-
-/* Claims regions up to the first that is not to be had. Returns how many. */
-static unsigned long clone_claim_run(struct clone *clone, unsigned long region, unsigned long nr)
-{
-	unsigned long i;
-
-	for (i = 0; i < nr; i++)
-		if (!clone_region_claim(clone, region + i))
-			break;
-	return i;
-}
-
-/* Cuts a bio behind some regions. */
-static void clone_cut(struct clone *clone, struct bio *bio, unsigned long end)
-{
-	sector_t sectors = ((sector_t)end << clone->region_shift) - bio->bi_iter.bi_sector;
-
-	if (sectors < bio_sectors(bio))
-		dm_accept_partial_bio(bio, sectors);
+	if (in_dest)
+		end = find_next_zero_bit(hydrated, last + 1, region);
+	else
+		end = find_next_bit(hydrated, last + 1, region);
+	/* The first one may have been hydrated since. */
+	end = max(end, region + 1);
+	/* As clone_bitmap_test() does for the first one. */
+	smp_acquire__after_ctrl_dep();
+	if (write) {
+		end = find_next_bit(clone->busy, end, region + 1);
+		/* As clone_region_is_settled() does for the first one. */
+		smp_acquire__after_ctrl_dep();
+	}
+	return end;
 }
 
 static int clone_map_data(struct clone *clone, struct bio *bio)
@@ -462,32 +651,16 @@ static int clone_map_data(struct clone *clone, struct bio *bio)
 	bool write = bio_data_dir(bio) == WRITE;
 	bool in_dest = write ? clone_region_is_settled(clone, region) :
 			       clone_bitmap_test(clone->bitmap, region);
-	unsigned long end = region + 1, full, nr;
+	unsigned long end = region + 1;
 
-	/* Regions that are written as a whole are filled by one bio: nothing is copied. */
-	if (last > region && write && !in_dest) {
-		full = clone_full_regions(clone, bio);
-		nr = full > 1 ? clone_claim_run(clone, region, min(full, CLONE_FILL_REGIONS)) : 0;
-		if (nr) {
-			clone_cut(clone, bio, region + nr);
-			return clone_fill(clone, bio, region, nr);
-		}
+	if (last > region) {
+		if (in_dest || !write)
+			end = clone_run_end(clone, region, last, write, in_dest);
+		if (write && end <= last &&
+		    clone_map_range(clone, bio, in_dest ? end : region, last + 1))
+			return DM_MAPIO_REMAPPED;
+		clone_cut(clone, bio, end);
 	}
-
-	/* A bio may go on for as long as all of its regions are in the same place. */
-	if (last > region && (in_dest || !write)) {
-		end = region + clone_run(clone, region, last - region + 1, in_dest);
-		/* It may have been hydrated since. */
-		end = max(end, region + 1);
-		/* As clone_bitmap_test() does for the first one. */
-		smp_acquire__after_ctrl_dep();
-		if (write) {
-			end = find_next_bit(clone->busy, end, region + 1);
-			/* As clone_region_is_settled() does for the first one. */
-			smp_acquire__after_ctrl_dep();
-		}
-	}
-	clone_cut(clone, bio, end);
 
 	if (in_dest)
 		return clone_map_dest(clone, bio, region);
@@ -556,24 +729,24 @@ int clone_map(struct dm_target *ti, struct bio *bio)
 	return r;
 }
 
-/* A write of whole regions has ended. Returns what is to be told of it. */
-static blk_status_t clone_bio_filled(struct clone *clone, const struct clone_bio *cb,
-				     blk_status_t error)
+/* A write that fills has ended. Returns false if there is something else to wait for. */
+static bool clone_fill_ended(struct clone *clone, struct bio *bio, blk_status_t *error)
 {
-	blk_status_t status = error, r;
-	unsigned long i;
+	struct clone_bio *cb = clone_bio_of(bio);
 
-	for (i = 0; i < cb->nr; i++) {
-		/* The error is of this write; a write to a part of the regions may do better. */
-		if (unlikely(error)) {
-			clone_region_abandon(clone, cb->region + i);
-		} else {
-			r = clone_region_filled(clone, cb->region + i, BLK_STS_OK);
-			if (unlikely(r))
-				status = r;
-		}
+	if (cb->state == CLONE_BIO_FILLS_RANGE) {
+		cb->status = *error;
+		dm_scaled_delay("clone-region:range-written");
+		if (!atomic_dec_and_test(&cb->parts))
+			return false;
+		*error = clone_range_filled(clone, cb);
+	} else if (unlikely(*error)) {
+		/* It is of this write; one to a part of the region may do better. */
+		clone_region_abandon(clone, cb->region);
+	} else {
+		*error = clone_region_filled(clone, cb->region, BLK_STS_OK);
 	}
-	return status;
+	return clone_filled(clone, bio, *error);
 }
 
 int clone_end_io(struct dm_target *ti, struct bio *bio, blk_status_t *error)
@@ -587,14 +760,8 @@ int clone_end_io(struct dm_target *ti, struct bio *bio, blk_status_t *error)
 		if (*error)
 			clone_dest_failed(clone);
 	}
-	if (cb->state == CLONE_BIO_FILLS) {
-		cb->state = CLONE_BIO_FILLED;
-		*error = clone_bio_filled(clone, cb, *error);
-		if (unlikely(cb->fua) && !*error) {
-			clone_commit_wait(clone, bio);
-			return DM_ENDIO_INCOMPLETE;
-		}
-	}
+	if (cb->state > CLONE_BIO_FILLED && !clone_fill_ended(clone, bio, error))
+		return DM_ENDIO_INCOMPLETE;
 	this_cpu_inc(clone->cpus->ended);
 	return DM_ENDIO_DONE;
 }

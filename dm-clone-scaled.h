@@ -218,25 +218,33 @@ struct clone {
 /**
  * enum clone_bio_state - what its end means
  * @CLONE_BIO_PLAIN:  nothing more
- * @CLONE_BIO_FILLS:  its regions are hydrated, as the bio has written all of them
- * @CLONE_BIO_FILLED: that, and a commit, are over
+ * @CLONE_BIO_FILLED: what it fills is over, and so is a commit
+ * @CLONE_BIO_FILLS:  its region is hydrated, as the bio has written all of it
+ * @CLONE_BIO_FILLS_RANGE: its regions are, once what it has not written of them has been copied
  */
 enum clone_bio_state {
 	CLONE_BIO_PLAIN,
-	CLONE_BIO_FILLS,
 	CLONE_BIO_FILLED,
+	CLONE_BIO_FILLS,
+	CLONE_BIO_FILLS_RANGE,
 };
 
 /**
  * struct clone_bio - data of each bio that a clone maps
  * @item:   goes on with it, in the engine's worker; or its place among those that wait for a commit
- * @ticket: starts the copy of its region
+ * @ticket: starts the copy of its region, or those of what it leaves of a range
  * @clone:  whose
- * @region: that it waits for, or the first that it fills
- * @nr:     regions that it fills
+ * @region: that it waits for or fills, or the first of the range that it fills
+ * @nr:     regions from the first to the last one that it fills; those between that are hydrated
+ *          already are not its own
  * @state:  what its end means
  * @cpu:    where to go on
- * @status: what became of the region that it has waited for
+ * @status: what became of the region that it has waited for, or of the write of a range
+ * @head:   sectors before the write that have to be copied; 0 once that has been submitted
+ * @tail:   sectors behind it
+ * @parts:  of the write and these copies, those that have not ended
+ * @head_failed: so did that copy
+ * @tail_failed: likewise
  * @fua:    it fills its regions, which must be on the metadata device before its end is told
  * @flushes: it was sent to the destination as a flush: its error says that the cache was lost
  * @urgent: it waits, and has made the background urgent
@@ -250,6 +258,11 @@ struct clone_bio {
 	enum clone_bio_state state;
 	unsigned int cpu;
 	blk_status_t status;
+	unsigned int head;
+	unsigned int tail;
+	atomic_t parts;
+	bool head_failed;
+	bool tail_failed;
 	bool fua;
 	bool flushes;
 	bool urgent;
@@ -290,13 +303,18 @@ static inline bool clone_bio_flushes(struct clone *clone, struct bio *bio)
 	       (bio->bi_opf & REQ_FUA && !bdev_fua(clone->dest->bdev));
 }
 
+static inline sector_t clone_first_sector(const struct clone *clone, unsigned long region)
+{
+	return (sector_t)region << clone->region_shift;
+}
+
 /* Sectors of some regions; the last region of all may be a short one. */
 static inline sector_t clone_sectors(const struct clone *clone, unsigned long region,
 				     unsigned long nr)
 {
-	sector_t first = (sector_t)region << clone->region_shift;
+	sector_t first = clone_first_sector(clone, region);
 
-	return min((sector_t)(region + nr) << clone->region_shift, clone->ti->len) - first;
+	return min(clone_first_sector(clone, region + nr), clone->ti->len) - first;
 }
 
 /*

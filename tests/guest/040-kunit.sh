@@ -11,7 +11,7 @@ suites=(dm-scaled-cache dm-scaled-devices
 	dm-kcopyd-mq-gather dm-kcopyd-mq-offload copy-offload copy-offload-nvme
 	dm-snap-scaled dm-snap-origin dm-snap-pending dm-snap-exception dm-snap-store dm-snap-used
 	dm-snap-disk dm-snap-log dm-snap-merge dm-clone-bitmap
-	dm-clone-region dm-clone-bio dm-clone-hydrate)
+	dm-clone-region dm-clone-bio dm-clone-range dm-clone-hydrate)
 
 requires()
 {

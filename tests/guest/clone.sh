@@ -96,8 +96,30 @@ is_hydrated()
 	[[ ${regions%/*} == "${regions#*/}" ]]
 }
 
+# all_io NAME: reads and writes of a mapped device, and their sectors; it neither merges nor cuts them
+all_io()
+{
+	awk '{ print $1, $5, $3, $7 }' "/sys/dev/block/$(dmsetup info -c --noheadings --separator : -o major,minor "$1")/stat"
+}
+
+# asks READS SECTORS WRITES SECTORS COMMAND...: that is what the command asks of the source and of the destination, two
+# mapped devices
+asks()
+{
+	local from to from_now to_now expected="$1 reads of $2, $3 writes of $4"
+
+	shift 4
+	read -ra from < <(all_io "${source##*/}")
+	read -ra to < <(all_io "${dest##*/}")
+	"$@"
+	read -ra from_now < <(all_io "${source##*/}")
+	read -ra to_now < <(all_io "${dest##*/}")
+	assert_eq "$((from_now[0] - from[0])) reads of $((from_now[2] - from[2])), $((to_now[1] - to[1])) writes of $(
+		)$((to_now[3] - to[3]))" "$expected" "$*"
+}
+
 # clone_load_and REGION FEATURES COMMAND: the data checker writes to a clone of known data, with COMMAND again and again
-# beside it; in the end everything is hydrated and the destination is right by itself.
+# beside it; in the end everything is hydrated and the destination is right by itself. I/O has up to MAX_IO bytes.
 clone_load_and()
 {
 	local region=$1 features=$2 command=$3 pid
@@ -107,7 +129,7 @@ clone_load_and()
 	dm_remove origin
 	# shellcheck disable=SC2086
 	clone_create origin "$region" $features
-	dmsc-integrity --seed "${SEED:-$RANDOM$RANDOM}" --load $model --save $model --max-io 262144 \
+	dmsc-integrity --seed "${SEED:-$RANDOM$RANDOM}" --load $model --save $model --max-io "${MAX_IO:-262144}" \
 		--seconds "$(long_or 30 "$(slow_or 5 6)")" &
 	pid=$!
 	while kill -0 "$pid" 2> /dev/null; do

@@ -290,17 +290,17 @@ static const struct way ways[] = {
 	{ REQ_OP_READ, 72, 16, 8, true },
 	{ REQ_OP_READ, SIZE - 13, 13, 13, false },
 	{ REQ_OP_WRITE, 33, 23, 23, true },
-	{ REQ_OP_WRITE, 33, 30, 23, true },
+	{ REQ_OP_WRITE, 33, 30, 30, true },
 	{ REQ_OP_WRITE, 8, 24, 24, true },
-	{ REQ_OP_WRITE, 8, 20, 16, true },
-	{ REQ_OP_WRITE, 9, 23, 7, true },
-	{ REQ_OP_WRITE, 16, 60, 16, true },
-	{ REQ_OP_WRITE, 24, 32, 8, true },
-	{ REQ_OP_WRITE, 60, 10, 4, true },
+	{ REQ_OP_WRITE, 8, 20, 20, true },
+	{ REQ_OP_WRITE, 9, 23, 23, true },
+	{ REQ_OP_WRITE, 16, 60, 60, true },
+	{ REQ_OP_WRITE, 24, 32, 32, true },
+	{ REQ_OP_WRITE, 60, 10, 10, true },
 	{ REQ_OP_WRITE, SIZE - 13, 13, 13, true },
-	{ REQ_OP_WRITE, SIZE - 13, 12, 8, true },
+	{ REQ_OP_WRITE, SIZE - 13, 12, 12, true },
 	{ REQ_OP_WRITE | REQ_FUA, 33, 20, 20, true },
-	{ REQ_OP_WRITE | REQ_FUA, 33, 30, 23, true },
+	{ REQ_OP_WRITE | REQ_FUA, 33, 30, 30, true },
 	{ REQ_OP_WRITE | REQ_FUA, 40, 8, 8, true },
 	{ REQ_OP_WRITE | REQ_FUA, 8, 24, 24, true },
 };
@@ -332,7 +332,7 @@ static void goes_on_as_far_as_it_may(struct kunit *test)
 	atomic_set(&rb->ends, 0);
 	r = kr_map(f, rb);
 	KUNIT_EXPECT_TRUE(test, r == DM_MAPIO_REMAPPED || r == DM_MAPIO_SUBMITTED);
-	if (w->op & REQ_FUA && w->sector < 32) {
+	if (w->op & REQ_FUA && (w->sector < 32 || w->sector + w->count > 56)) {
 		KUNIT_ASSERT_TRUE(test, kr_soon(kr_commits(f) == 1));
 		kr_commit_ended(f, BLK_STS_OK);
 	}

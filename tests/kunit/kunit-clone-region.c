@@ -549,13 +549,6 @@ static void nobody_is_missed(struct kunit *test)
  * All CPUs.
  */
 
-/* Sometimes somebody is slow. */
-static void dawdle(void)
-{
-	if (get_random_u32() % 4 == 0)
-		udelay(get_random_u32() % 20);
-}
-
 #define CLAIM_ROUNDS	200
 
 struct claims {
@@ -668,7 +661,7 @@ static void all_cpus_write(struct kunit *test)
 	}
 	test_disk_set(f->source, TEST_DISK_IRQ, 0, 100);
 	test_disk_set(f->dest, TEST_DISK_IRQ, 0, 100);
-	WRITE_ONCE(kr_between, dawdle);
+	WRITE_ONCE(kr_between, kr_dawdle);
 	ku_run_on_cpus(test, map_all, &w);
 	KUNIT_EXPECT_TRUE(test, kr_soon(!not_ended(&w)));
 	WRITE_ONCE(kr_between, NULL);
@@ -701,7 +694,7 @@ static void all_cpus_wait(struct kunit *test)
 	for_each_online_cpu(cpu)
 		for (i = 0; i < STORM_WRITES; i++)
 			w.bios[cpu * w.nr + i] = near_write(test, f, (i + cpu) % NEAR);
-	WRITE_ONCE(kr_between, dawdle);
+	WRITE_ONCE(kr_between, kr_dawdle);
 	ku_run_on_cpus(test, map_all, &w);
 	KUNIT_EXPECT_TRUE(test, kr_soon(!not_ended(&w)));
 	WRITE_ONCE(kr_between, NULL);

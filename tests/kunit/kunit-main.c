@@ -166,7 +166,7 @@ struct ku_bio *ku_bio(struct kunit *test, struct test_disk *td, blk_opf_t op, se
 	bio_init(&kb->bio, td->bdev, &kb->vec, 1, op);
 	kb->bio.bi_iter.bi_sector = sector;
 	kb->bio.bi_end_io = bio_ended;
-	if ((op & REQ_OP_MASK) == REQ_OP_DISCARD) {
+	if ((op & REQ_OP_MASK) == REQ_OP_DISCARD || (op & REQ_OP_MASK) == REQ_OP_WRITE_ZEROES) {
 		kb->bio.bi_iter.bi_size = count << SECTOR_SHIFT;
 	} else if (count) {
 		kb->data = kunit_kmalloc(test, count << SECTOR_SHIFT, GFP_KERNEL);

@@ -25,6 +25,12 @@ static void region_step(void)
 		fn();
 }
 
+void kr_dawdle(void)
+{
+	if (get_random_u32() % 4 == 0)
+		udelay(get_random_u32() % 20);
+}
+
 static void step_mb(void)
 {
 	/* The one that the source asks for. */
@@ -122,6 +128,7 @@ static void accept_partial(struct bio *bio, unsigned int sectors)
 	if (!sectors || sectors >= bio_sectors(bio))
 		fixture.wrong_cut = true;
 	bio->bi_iter.bi_size = to_bytes(sectors);
+	region_bio_of(bio)->accepted = sectors;
 }
 
 static void region_submit(struct bio *bio)
@@ -207,6 +214,7 @@ struct kr_bio *kr_bio(struct kunit *test, struct kr_fixture *f, blk_opf_t op,
 
 	KUNIT_ASSERT_NOT_NULL(test, rb);
 	rb->kb = ku_bio(test, f->meta, op, BEGIN + sector, count, byte);
+	rb->accepted = count;
 	rb->end_io = rb->kb->bio.bi_end_io;
 	rb->kb->bio.bi_end_io = region_bio_ended;
 	rb->kb->bio.bi_private = &rb->cb;
@@ -251,7 +259,7 @@ static struct kr_fixture *setup_size(struct kunit *test, unsigned int shift, sec
 	struct clone *c = &f->clone;
 
 	f->source = ku_disk(test, size, 0);
-	f->dest = ku_disk(test, size, 0);
+	f->dest = ku_disk(test, size, UINT_MAX >> SECTOR_SHIFT);
 	f->meta = ku_disk(test, 64, 0);
 	ku_disk_fill(f->source, 0, size, 's');
 	ku_disk_fill(f->dest, 0, size, 'd');

@@ -36,6 +36,7 @@
  * @end_io:    what @kb does at its end
  * @ends:      how often it has ended
  * @cpu:       where it has ended
+ * @accepted:  sectors that the target has taken of it
  * @submitted: a disk has it
  */
 struct kr_bio {
@@ -45,6 +46,7 @@ struct kr_bio {
 	bio_end_io_t *end_io;
 	atomic_t ends;
 	unsigned int cpu;
+	unsigned int accepted;
 	bool submitted;
 };
 
@@ -83,6 +85,8 @@ struct kr_fixture {
 /* Wherever another CPU may come in between this happens, unless it is NULL. */
 typedef void (*kr_between_fn)(void);
 extern kr_between_fn kr_between;
+/* Sometimes somebody is slow. */
+void kr_dawdle(void);
 
 /* A case begins with one of these; the second has some regions that have one bucket in common. */
 struct kr_fixture *kr_setup(struct kunit *test);
@@ -118,6 +122,12 @@ spinlock_t *kr_waiters_lock(struct kr_fixture *f, unsigned long region);
 static inline bool kr_has_ended(struct kr_bio *rb)
 {
 	return atomic_read(&rb->ends) > 0;
+}
+
+/* Device-mapper would map the rest. */
+static inline unsigned int kr_accepted(struct kr_bio *rb)
+{
+	return rb->accepted;
 }
 
 static inline bool kr_is_busy(struct kr_fixture *f, unsigned long region)
