@@ -387,6 +387,7 @@ static int clone_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 	ti->flush_supported = true;
 	ti->num_discard_bios = 1;
 	ti->discards_supported = true;
+	ti->num_write_zeroes_bios = 1;
 	ti->per_io_data_size = sizeof(struct clone_bio);
 	return 0;
 }
