@@ -14,7 +14,12 @@
  *	+---------+----------+------------------------------------------+
  *
  * A lone exception takes 32 bytes with its group; 256 that do not follow each other take 8 to 16
- * bytes each. A look-up is a walk along a short list and a binary search.
+ * bytes each.
+ *
+ * A look-up is a walk along a short list, then a search in the group that takes as long however
+ * many runs it has: with more than a few it has a map, a bit for each of its chunks that is set
+ * where a run starts. The bits up to a chunk's, counted, are the number of the run in which it must
+ * be. So a snapshot that fills up does not get slower.
  *
  * Lists are short however many groups there are: a section of the hash table that has more groups
  * than lists gets one or two for each, from a work item. Sections are looked at one by one, so
@@ -31,6 +36,7 @@
  */
 #define DM_MSG_PREFIX "snap-exception"
 
+#include <linux/bitops.h>
 #include <linux/cache.h>
 #include <linux/device-mapper.h>
 #include <linux/hash.h>
@@ -49,6 +55,14 @@
 #define GROUP_BITS		SNAP_GROUP_BITS
 #define GROUP_CHUNKS		BIT(GROUP_BITS)
 #define GROUP_MIN_SIZE		32U
+/* Runs of a group that are looked through one by one; one with room for more has a map. */
+#define GROUP_SMALL		5
+/*
+ * The map: a bit for each chunk, set where a run starts; then a word whose byte n has the number of
+ * bits in the words before word n, at most 192.
+ */
+#define GROUP_MAP_COUNTS	(GROUP_CHUNKS / 64)
+#define GROUP_MAP_WORDS		(GROUP_MAP_COUNTS + 1)
 
 #define MIN_SECTION_BITS	8
 #define MAX_SECTION_BITS	12
@@ -69,7 +83,8 @@
  * @nr:       number of runs
  * @capacity: runs for which there is room
  * @rcu:      for freeing; overlays @words when the group has been replaced
- * @words:    number of the group, then the sorted runs
+ * @words:    number of the group; if there is room for more than GROUP_SMALL runs, the map; then
+ *            the sorted runs
  *
  * Written under the lock of the list. Read without: between a read of @seq and finding it
  * unchanged. All that shares the cache lines is the exceptions of near chunks.
@@ -161,32 +176,68 @@ static u64 runs_joined(u64 a, u64 b)
 	return a + ((u64)(run_more(b) + 1) << MORE_SHIFT);
 }
 
-static u64 *group_runs(struct snap_exception_group *g)
+static bool group_has_map(unsigned int capacity)
+{
+	return capacity > GROUP_SMALL;
+}
+
+static u64 *group_map(struct snap_exception_group *g)
 {
 	return g->words + 1;
 }
 
-static size_t group_size(unsigned int capacity)
+static u64 *group_runs(struct snap_exception_group *g)
 {
-	return offsetof(struct snap_exception_group, words) + (capacity + 1) * sizeof(u64);
+	return g->words + 1 + (group_has_map(g->capacity) ? GROUP_MAP_WORDS : 0);
 }
 
-/* Number of runs that start at or before @offset; an unlocked reader checks the sequence later. */
-static unsigned int group_search(struct snap_exception_group *g, unsigned int nr,
-				 unsigned int offset)
+static size_t group_size(unsigned int capacity)
+{
+	unsigned int map = group_has_map(capacity) ? GROUP_MAP_WORDS : 0;
+
+	return offsetof(struct snap_exception_group, words) + (1 + map + capacity) * sizeof(u64);
+}
+
+/* A run starts at @offset, or no more. */
+static void group_map_change(struct snap_exception_group *g, unsigned int offset)
+{
+	unsigned int word = offset / 64;
+	u64 *map = group_map(g), bit = BIT_ULL(offset % 64);
+	/* One in the byte of each word that follows. */
+	u32 more = 0x01010100ULL << 8 * word;
+
+	if (!group_has_map(g->capacity))
+		return;
+	WRITE_ONCE(map[GROUP_MAP_COUNTS],
+		   map[GROUP_MAP_COUNTS] + (map[word] & bit ? -(u64)more : more));
+	WRITE_ONCE(map[word], map[word] ^ bit);
+}
+
+/* Bits of the map up to that of @offset. Not inline, so that who needs no map pays nothing. */
+static noinline unsigned int group_map_count(struct snap_exception_group *g, unsigned int offset)
+{
+	const u64 *map = group_map(g);
+	unsigned int word = offset / 64;
+	u8 before = READ_ONCE(map[GROUP_MAP_COUNTS]) >> 8 * word;
+
+	return before + hweight64(READ_ONCE(map[word]) << (63 - offset % 64));
+}
+
+/*
+ * Number of runs that start at or before @offset, at most @nr; an unlocked reader checks the
+ * sequence later.
+ */
+static __always_inline unsigned int group_search(struct snap_exception_group *g, unsigned int nr,
+						 unsigned int offset)
 {
 	const u64 *runs = group_runs(g);
-	unsigned int low = 0, high = nr;
+	unsigned int i = 0;
 
-	while (low < high) {
-		unsigned int mid = (low + high) / 2;
-
-		if (run_offset(READ_ONCE(runs[mid])) <= offset)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low;
+	if (group_has_map(g->capacity))
+		return min(group_map_count(g, offset), nr);
+	while (i < nr && run_offset(READ_ONCE(runs[i])) <= offset)
+		i++;
+	return i;
 }
 
 static u64 group_hash(u64 number)
@@ -405,6 +456,7 @@ static int group_insert(struct snap_exception_group *g, u64 run)
 
 	raw_write_seqcount_begin(&g->seq);
 	if (left && right) {
+		group_map_change(g, run_offset(runs[i]));
 		WRITE_ONCE(runs[i - 1], runs_joined(runs_joined(runs[i - 1], run), runs[i]));
 		WRITE_ONCE(g->nr, g->nr - 1);
 		/* Readers that see a half moved array find that the sequence changed. */
@@ -412,8 +464,11 @@ static int group_insert(struct snap_exception_group *g, u64 run)
 	} else if (left) {
 		WRITE_ONCE(runs[i - 1], runs_joined(runs[i - 1], run));
 	} else if (right) {
+		group_map_change(g, run_offset(runs[i]));
+		group_map_change(g, offset);
 		WRITE_ONCE(runs[i], runs_joined(run, runs[i]));
 	} else {
+		group_map_change(g, offset);
 		/* As above. */
 		data_race(memmove(&runs[i + 1], &runs[i], (g->nr - i) * sizeof(*runs)));
 		WRITE_ONCE(runs[i], run);
@@ -435,12 +490,19 @@ static size_t group_alloc_size(unsigned int capacity)
 
 static void group_init(struct snap_exception_group *g, u64 number, unsigned int capacity)
 {
-	size_t room = group_alloc_size(capacity) - group_size(0);
+	size_t room = (group_alloc_size(capacity) - group_size(0)) / sizeof(u64);
+
+	if (room >= GROUP_SMALL + 1 + GROUP_MAP_WORDS)
+		room = min_t(size_t, room - GROUP_MAP_WORDS, GROUP_CHUNKS);
+	else
+		room = min_t(size_t, room, GROUP_SMALL);
 
 	seqcount_init(&g->seq);
 	g->nr = 0;
-	g->capacity = min_t(size_t, room / sizeof(u64), GROUP_CHUNKS);
+	g->capacity = room;
 	g->words[0] = number;
+	if (group_has_map(g->capacity))
+		memset(group_map(g), 0, GROUP_MAP_WORDS * sizeof(u64));
 }
 
 /* Puts @bigger into the list in place of @g. */
@@ -449,8 +511,15 @@ static void group_replace(struct snap_exception_group __rcu **link,
 			  spinlock_t *lock)
 	__must_hold(lock)
 {
+	unsigned int i;
+
 	bigger->nr = g->nr;
 	memcpy(group_runs(bigger), group_runs(g), g->nr * sizeof(u64));
+	if (group_has_map(g->capacity))
+		memcpy(group_map(bigger), group_map(g), GROUP_MAP_WORDS * sizeof(u64));
+	else
+		for (i = 0; i < g->nr; i++)
+			group_map_change(bigger, run_offset(group_runs(g)[i]));
 	RCU_INIT_POINTER(bigger->next, rcu_dereference_protected(g->next, lockdep_is_held(lock)));
 	rcu_assign_pointer(*link, bigger);
 
@@ -556,6 +625,10 @@ static int group_delete(struct snap_exception_group *g, unsigned int i, unsigned
 		WRITE_ONCE(runs[i + 1], run_make(offset + 1, after - 1, run_new(run) + before + 1));
 		WRITE_ONCE(g->nr, g->nr + 1);
 	}
+	if (!before)
+		group_map_change(g, offset);
+	if (after)
+		group_map_change(g, offset + 1);
 	if (before) {
 		WRITE_ONCE(runs[i], run_make(run_offset(run), before - 1, run_new(run)));
 	} else if (after) {

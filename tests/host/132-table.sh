@@ -10,8 +10,9 @@ set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 
-KVER=$kver O=$out SIZES="1000 100000" PATTERNS="scattered alternating sequential" LOOKUPS=5000 MEM=1024 LIMIT=1.3 \
-	RESULTS=$dir/table tests/bench/table.sh || fail "look-ups do not stay flat, see above"
+# Pattern random: a device of which in the end four chunks in ten have exceptions.
+KVER=$kver O=$out SIZES="1000 100000" BITS=18 LOOKUPS=5000 MEM=1024 LIMIT=1.3 RESULTS=$dir/table tests/bench/table.sh ||
+	fail "look-ups do not stay flat, see above"
 awk -F, '$3 == "bytes" || $3 == "empty-bytes" { v[$1, $2, $3] = $4 }
 	function of_one(pattern) {
 		return (v[pattern, 100000, "bytes"] - v[pattern, 100000, "empty-bytes"]) / 100000

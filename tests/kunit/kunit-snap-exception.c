@@ -139,6 +139,32 @@ static void group_search_finds_its_place(struct kunit *test)
 	}
 }
 
+/* With a map, whichever runs there are: the same as without. */
+static void group_search_by_map(struct kunit *test)
+{
+	struct snap_exception_group *g = group_create(test, GROUP_SMALL + 1);
+	static const u8 starts[] = { 0, 63, 64, 127, 128, 255 };
+	unsigned int set, i, nr, offset, expected;
+
+	KUNIT_ASSERT_TRUE(test, group_has_map(g->capacity));
+	for (set = 0; set < BIT(ARRAY_SIZE(starts)); set++) {
+		group_init(g, 1, GROUP_SMALL + 1);
+		for (i = 0; i < ARRAY_SIZE(starts); i++)
+			if (set & BIT(i))
+				KUNIT_ASSERT_EQ(test, group_insert(g, run_make(starts[i], 0, 3 * i)),
+						0);
+		nr = g->nr;
+		for (offset = 0; offset < GROUP_CHUNKS; offset++) {
+			expected = 0;
+			for (i = 0; i < ARRAY_SIZE(starts); i++)
+				expected += (set & BIT(i)) && starts[i] <= offset;
+			KUNIT_ASSERT_EQ(test, group_search(g, nr, offset), expected);
+		}
+		/* A reader whom a writer overtakes stays within the array. */
+		KUNIT_ASSERT_LE(test, group_search(g, nr / 2, GROUP_CHUNKS - 1), nr / 2);
+	}
+}
+
 /* Sizes are powers of two, so that nothing of what is allocated is left unused. */
 static void group_uses_what_it_is_given(struct kunit *test)
 {
@@ -278,14 +304,47 @@ static int table_init(struct kunit *test)
 	return test->priv ? 0 : -ENOMEM;
 }
 
-/* Whatever became of the table, its memory is returned. */
+static void expect_map(struct kunit *test, struct snap_exception_group *g)
+{
+	unsigned int i;
+
+	KUNIT_EXPECT_EQ(test, group_map_count(g, GROUP_CHUNKS - 1), g->nr);
+	for (i = 0; i < g->nr; i++) {
+		unsigned int offset = run_offset(group_runs(g)[i]);
+
+		KUNIT_EXPECT_EQ(test, group_map_count(g, offset), i + 1);
+		if (offset)
+			KUNIT_EXPECT_EQ(test, group_map_count(g, offset - 1), i);
+	}
+}
+
+/* Maps say where runs start, whatever was done. */
+static void expect_maps(struct kunit *test, struct snap_exceptions *et)
+{
+	struct snap_exception_lists *lists;
+	struct snap_exception_group *g;
+	unsigned int section, i;
+
+	for (section = 0; section < BIT(et->section_bits); section++) {
+		lists = rcu_dereference_protected(et->sections[section].lists, 1);
+		for (i = 0; i < lists->nr; i++)
+			for (g = rcu_dereference_protected(lists->heads[i], 1); g;
+			     g = rcu_dereference_protected(g->next, 1))
+				if (group_has_map(g->capacity))
+					expect_map(test, g);
+	}
+}
+
+/* Whatever became of the table, its maps are right and its memory is returned. */
 static void table_exit(struct kunit *test)
 {
 	struct table_test *tt = test->priv;
 
 	ku_allow(KU_ALL);
-	if (tt && tt->set_up)
+	if (tt && tt->set_up) {
+		expect_maps(test, &tt->et);
 		snap_exceptions_exit(&tt->et);
+	}
 	rcu_barrier();
 	KUNIT_EXPECT_EQ(test, atomic_read(&groups_live), 0);
 }
@@ -1030,6 +1089,7 @@ static struct kunit_case exception_cases[] = {
 	KUNIT_CASE(run_holds_its_fields),
 	KUNIT_CASE_PARAM(runs_touch_in_both_devices, touch_gen_params),
 	KUNIT_CASE(group_search_finds_its_place),
+	KUNIT_CASE(group_search_by_map),
 	KUNIT_CASE(group_uses_what_it_is_given),
 	KUNIT_CASE_PARAM(group_joins_what_is_consecutive, insert_gen_params),
 	KUNIT_CASE(finds_nothing_in_an_empty_table),

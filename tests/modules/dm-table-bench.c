@@ -20,8 +20,7 @@
  * the loop itself takes is measured and taken off. Elsewhere they are called "ticks".
  *
  * Loads of which each needs the one before: of the section, of its lists, of the list's head, then
- * for each group on the way one, and for each step of the search in it. The last are found by doing
- * the look-up once more, in steps.
+ * for each group on the way one, and what the search in it needs.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -195,22 +194,10 @@ static u64 time_batch(table_lookup_fn fn, struct snap_exceptions *et, const u64 
 	return end - begin;
 }
 
-/* What the search in a group looks at, as group_search() does it. */
-static unsigned int search_loads(struct snap_exception_group *g, unsigned int offset)
+/* Of the map and then of the run; runs that are looked through one by one need only the group. */
+static unsigned int search_loads(const struct snap_exception_group *g)
 {
-	const u64 *runs = group_runs(g);
-	unsigned int low = 0, high = g->nr, loads = 0;
-
-	while (low < high) {
-		unsigned int mid = (low + high) / 2;
-
-		loads++;
-		if (run_offset(runs[mid]) <= offset)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return loads;
+	return group_has_map(g->capacity) ? 2 : 1;
 }
 
 /* Nobody changes the table meanwhile. */
@@ -230,7 +217,7 @@ static void count_loads(struct snap_exceptions *et, u64 old, struct table_costs 
 		costs->loads++;
 		if (g->words[0] != number)
 			continue;
-		costs->loads += search_loads(g, offset);
+		costs->loads += search_loads(g);
 		i = group_search(g, g->nr, offset);
 		run = i ? group_runs(g)[i - 1] : 0;
 		if (i && offset <= run_offset(run) + run_more(run))
