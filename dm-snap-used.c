@@ -33,6 +33,7 @@ void snap_used_init(struct snap_used *used)
 {
 	BUILD_BUG_ON(sizeof(struct snap_used_part) != SZ_4K);
 	xa_init(&used->parts);
+	used->recent = NULL;
 }
 
 void snap_used_exit(struct snap_used *used)
@@ -48,36 +49,52 @@ void snap_used_exit(struct snap_used *used)
 	xa_destroy(&used->parts);
 }
 
+/* A part that is not used completely; a new one if there is none. NULL: it is used completely. */
+static struct snap_used_part *snap_used_part(struct snap_used *used, unsigned long number)
+{
+	struct snap_used_part *part;
+	int r;
+
+	if (used->recent && used->number == number)
+		return used->recent;
+
+	part = xa_load(&used->parts, number);
+	if (xa_is_value(part))
+		return NULL;
+	if (!part) {
+		part = kzalloc(sizeof(*part), GFP_KERNEL);
+		if (!part)
+			return ERR_PTR(-ENOMEM);
+		r = xa_err(xa_store(&used->parts, number, part, GFP_KERNEL));
+		if (r) {
+			kfree(part);
+			return ERR_PTR(r);
+		}
+	}
+	used->recent = part;
+	used->number = number;
+	return part;
+}
+
 int snap_used_set(struct snap_used *used, u64 index)
 {
 	struct snap_used_part *part;
 	u64 number, offset;
-	int r;
 
 	number = div64_u64_rem(index, SNAP_PART_CHUNKS, &offset);
 	/* On a 32-bit host, a COW device of exabytes. */
 	if (number > ULONG_MAX)
 		return -ENOMEM;
 
-	part = xa_load(&used->parts, number);
-	if (xa_is_value(part))
-		return 1;
-	if (!part) {
-		part = kzalloc(sizeof(*part), GFP_KERNEL);
-		if (!part)
-			return -ENOMEM;
-		r = xa_err(xa_store(&used->parts, number, part, GFP_KERNEL));
-		if (r) {
-			kfree(part);
-			return r;
-		}
-	}
-
-	if (__test_and_set_bit(offset, part->bits))
+	part = snap_used_part(used, number);
+	if (IS_ERR(part))
+		return PTR_ERR(part);
+	if (!part || __test_and_set_bit(offset, part->bits))
 		return 1;
 	/* The entry exists: replacing it takes no memory. */
 	if (++part->nr == SNAP_PART_CHUNKS) {
 		xa_store(&used->parts, number, snap_used_full(), GFP_KERNEL);
+		used->recent = NULL;
 		kfree(part);
 	}
 	return 0;

@@ -13,12 +13,19 @@
 #include <linux/types.h>
 #include <linux/xarray.h>
 
+struct snap_used_part;
+
 /**
  * struct snap_used - the set
- * @parts: parts by their number: struct snap_used_part, or a value entry if it is used completely
+ * @parts:  parts by their number: struct snap_used_part, or a value entry if it is used completely
+ * @recent: that to which a chunk was added last, if it is not used completely; most often the next
+ *          chunk is one of it, too
+ * @number: its number
  */
 struct snap_used {
 	struct xarray parts;
+	struct snap_used_part *recent;
+	unsigned long number;
 };
 
 /**
