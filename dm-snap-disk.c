@@ -23,6 +23,9 @@
 /* Metadata is read in blocks of at most this size, some of them ahead. */
 #define SNAP_LOAD_BLOCK		SZ_64K
 #define SNAP_LOAD_AHEAD		12
+/* Exceptions that are sorted at a time: 16 KiB of them at first, and 16 MiB at most. */
+#define SNAP_LOAD_BATCH_MIN	SZ_1K
+#define SNAP_LOAD_BATCH_MAX	SZ_1M
 
 int snap_disk_io(struct block_device *bdev, blk_opf_t opf, sector_t sector, void *data,
 		 unsigned int bytes)
@@ -146,7 +149,11 @@ int snap_disk_format(struct block_device *bdev, unsigned int chunk_size,
  * @block_shift: log2 of the exceptions in a block
  * @end:         of the list
  * @used:        chunks of data in use, by index
- * @room:        memory for an exception
+ * @batch:       exceptions that are not yet in the table
+ * @sorted:      room for as many, for sorting
+ * @nr:          number of exceptions in @batch
+ * @size:        how many there is room for
+ * @ascending:   chunks of the origin in @batch are in ascending order
  * @error:       message
  */
 struct snap_loader {
@@ -156,7 +163,11 @@ struct snap_loader {
 	unsigned int block_shift;
 	struct snap_disk_end *end;
 	struct snap_used used;
-	struct snap_exception_group *room;
+	struct snap_exception *batch;
+	struct snap_exception *sorted;
+	size_t nr;
+	size_t size;
+	bool ascending;
 	char **error;
 };
 
@@ -190,35 +201,6 @@ static int snap_load_corrupt(struct snap_loader *l, u64 old, u64 new, const char
 	return -EUCLEAN;
 }
 
-static int snap_load_exception(struct snap_loader *l, const struct snap_disk_exception *de)
-{
-	u64 old = le64_to_cpu(de->old), new = le64_to_cpu(de->new), index;
-	int r;
-
-	if (!snap_data_index(l->store->area_shift, new, &index))
-		return snap_load_corrupt(l, old, new, "that is no chunk of data");
-	if (new >= snap_store_chunks(l->store))
-		return snap_load_corrupt(l, old, new, "the device ends before it");
-	r = snap_load_mark(l, index);
-	if (r < 0)
-		return r;
-	if (r)
-		return snap_load_corrupt(l, old, new, "another exception has that chunk");
-
-	if (!l->room)
-		l->room = snap_exception_room(true);
-	if (!l->room) {
-		*l->error = "No memory for the exceptions";
-		return -ENOMEM;
-	}
-	r = snap_exception_add(l->exceptions, old, new, 1, &l->room);
-	if (r)
-		return snap_load_corrupt(l, old, new, "that chunk of the origin has another one");
-
-	l->end->slots++;
-	return 0;
-}
-
 /* Where a block of metadata is, in blocks of the device. */
 static u64 snap_load_position(const struct snap_loader *l, u64 block)
 {
@@ -235,6 +217,153 @@ static bool snap_load_on_device(const struct snap_loader *l, u64 block)
 				    block >> (l->store->area_shift - l->block_shift));
 
 	return chunk < snap_store_chunks(l->store);
+}
+
+/*
+ * Exceptions are collected and sorted before they are added: those of a group, which are anywhere
+ * in the list if writes were scattered, are added at once, and what the caches have of it is used.
+ * The first batches are small, so that what sorting needs is in proportion to the list.
+ */
+
+static void snap_load_free_batch(struct snap_loader *l)
+{
+	kvfree(l->batch);
+	kvfree(l->sorted);
+	l->batch = NULL;
+	l->sorted = NULL;
+	l->size = 0;
+}
+
+/* The next batch is to be larger, if there is memory. */
+static int snap_load_new_batch(struct snap_loader *l)
+{
+	size_t size = clamp_t(size_t, 2 * l->size, SNAP_LOAD_BATCH_MIN, SNAP_LOAD_BATCH_MAX);
+	struct snap_exception *batch, *sorted;
+
+	l->nr = 0;
+	l->ascending = true;
+	if (size == l->size)
+		return 0;
+
+	batch = kvmalloc_array(size, sizeof(*batch), GFP_KERNEL | __GFP_NOWARN);
+	sorted = kvmalloc_array(size, sizeof(*sorted), GFP_KERNEL | __GFP_NOWARN);
+	if (batch && sorted) {
+		snap_load_free_batch(l);
+		l->batch = batch;
+		l->sorted = sorted;
+		l->size = size;
+		return 0;
+	}
+	kvfree(batch);
+	kvfree(sorted);
+	if (l->size)
+		return 0;
+	*l->error = "No memory for the exceptions";
+	return -ENOMEM;
+}
+
+/* Sorts by 8 bits of the chunk of the origin, in which those that are equal keep their order. */
+static void snap_load_sort_digit(struct snap_loader *l, unsigned int shift)
+{
+	u32 ends[256] = {}, sum = 0;
+	size_t i;
+
+	for (i = 0; i < l->nr; i++)
+		ends[l->batch[i].old >> shift & 255]++;
+	for (i = 0; i < ARRAY_SIZE(ends); i++) {
+		sum += ends[i];
+		ends[i] = sum - ends[i];
+	}
+	for (i = 0; i < l->nr; i++)
+		l->sorted[ends[l->batch[i].old >> shift & 255]++] = l->batch[i];
+	swap(l->batch, l->sorted);
+}
+
+static void snap_load_sort(struct snap_loader *l)
+{
+	unsigned int shift;
+	u64 differ = 0;
+	size_t i;
+
+	for (i = 1; i < l->nr; i++)
+		differ |= l->batch[i].old ^ l->batch[0].old;
+	for (shift = 0; shift < 64; shift += 8) {
+		if (differ >> shift & 255)
+			snap_load_sort_digit(l, shift);
+		cond_resched();
+	}
+}
+
+/* Says where the list has the second exception of a chunk of the origin. */
+static int snap_load_twice(struct snap_loader *l, u64 old)
+{
+	unsigned int i, nr = 1U << l->block_shift, found = 0;
+	const struct snap_disk_exception *table;
+	struct dm_buffer *buffer;
+	u64 block;
+
+	for (block = 0; snap_load_on_device(l, block) && found < 2; block++) {
+		table = dm_bufio_read(l->bufio, snap_load_position(l, block), &buffer);
+		if (IS_ERR(table)) {
+			*l->error = "Cannot read the COW device's metadata";
+			return PTR_ERR(table);
+		}
+		for (i = 0; i < nr && found < 2; i++) {
+			if (le64_to_cpu(table[i].old) != old || !table[i].new)
+				continue;
+			l->end->slots = (block << l->block_shift) + i;
+			if (++found == 2)
+				snap_load_corrupt(l, old, le64_to_cpu(table[i].new),
+						  "that chunk of the origin has another one");
+		}
+		dm_bufio_release(buffer);
+		dm_bufio_forget(l->bufio, snap_load_position(l, block));
+		cond_resched();
+	}
+	*l->error = "COW device is corrupt: see the kernel's log";
+	return -EUCLEAN;
+}
+
+/* Adds the batch. */
+static int snap_load_add(struct snap_loader *l)
+{
+	u64 twice;
+	int r;
+
+	if (!l->ascending)
+		snap_load_sort(l);
+	r = snap_exception_add_sorted(l->exceptions, l->batch, l->nr, &twice);
+	if (r == -EEXIST)
+		return snap_load_twice(l, twice);
+	if (r)
+		*l->error = "No memory for the exceptions";
+	return r;
+}
+
+static int snap_load_exception(struct snap_loader *l, const struct snap_disk_exception *de)
+{
+	u64 old = le64_to_cpu(de->old), new = le64_to_cpu(de->new), index;
+	int r;
+
+	if (!snap_data_index(l->store->area_shift, new, &index))
+		return snap_load_corrupt(l, old, new, "that is no chunk of data");
+	if (new >= snap_store_chunks(l->store))
+		return snap_load_corrupt(l, old, new, "the device ends before it");
+	r = snap_load_mark(l, index);
+	if (r < 0)
+		return r;
+	if (r)
+		return snap_load_corrupt(l, old, new, "another exception has that chunk");
+
+	if (l->nr == l->size) {
+		r = snap_load_add(l) ?: snap_load_new_batch(l);
+		if (r)
+			return r;
+	}
+	l->ascending &= !l->nr || l->batch[l->nr - 1].old < old;
+	l->batch[l->nr++] = (struct snap_exception) { old, new };
+	l->end->slots++;
+	return 0;
 }
 
 static void snap_load_ahead(const struct snap_loader *l, u64 block)
@@ -307,7 +436,7 @@ static int snap_load_list(struct snap_loader *l)
 			r = snap_load_exception(l, &table[i]);
 		}
 		if (ended && !r)
-			r = snap_load_check_tail(l, table);
+			r = snap_load_add(l) ?: snap_load_check_tail(l, table);
 		dm_bufio_release(buffer);
 		dm_bufio_forget(l->bufio, snap_load_position(l, block));
 		if (r)
@@ -360,11 +489,11 @@ int snap_disk_load(struct snap_store *store, struct snap_exceptions *exceptions,
 	dm_bufio_set_minimum_buffers(l.bufio, 1 + SNAP_LOAD_AHEAD);
 	snap_used_init(&l.used);
 
-	r = snap_load_list(&l);
+	r = snap_load_new_batch(&l) ?: snap_load_list(&l);
 	dm_bufio_client_destroy(l.bufio);
+	snap_load_free_batch(&l);
 	if (!r)
 		r = snap_load_holes(&l);
-	kfree(l.room);
 	snap_used_exit(&l.used);
 	return r;
 }

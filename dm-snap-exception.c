@@ -198,6 +198,12 @@ static size_t group_size(unsigned int capacity)
 	return offsetof(struct snap_exception_group, words) + (1 + map + capacity) * sizeof(u64);
 }
 
+static void group_map_clear(struct snap_exception_group *g)
+{
+	if (group_has_map(g->capacity))
+		memset(group_map(g), 0, GROUP_MAP_WORDS * sizeof(u64));
+}
+
 /* A run starts at @offset, or no more. */
 static void group_map_change(struct snap_exception_group *g, unsigned int offset)
 {
@@ -501,8 +507,7 @@ static void group_init(struct snap_exception_group *g, u64 number, unsigned int 
 	g->nr = 0;
 	g->capacity = room;
 	g->words[0] = number;
-	if (group_has_map(g->capacity))
-		memset(group_map(g), 0, GROUP_MAP_WORDS * sizeof(u64));
+	group_map_clear(g);
 }
 
 /* Puts @bigger into the list in place of @g. */
@@ -541,6 +546,41 @@ static void section_wants_lists(struct snap_exceptions *et, unsigned int section
 		schedule_work(&et->grow);
 }
 
+/* Where the pointer to a group is, the first of its number; or to NULL, if there is none. */
+static __always_inline struct snap_exception_group __rcu **
+exceptions_link(struct snap_exceptions *et, u64 number)
+{
+	u64 hash = group_hash(number);
+	unsigned int section = exceptions_section(et, hash);
+	spinlock_t *lock = &et->locks[section].lock;
+	struct snap_exception_group __rcu **link;
+	struct snap_exception_group *g;
+
+	link = exceptions_list(et, exceptions_lists(et, section), hash);
+	while ((g = rcu_dereference_protected(*link, lockdep_is_held(lock)))) {
+		if (g->words[0] == number)
+			break;
+		link = &g->next;
+	}
+	return link;
+}
+
+/* Enters a new group, under the lock of its section. */
+static __always_inline void exceptions_enter(struct snap_exceptions *et,
+					     struct snap_exception_group *g, u64 number)
+{
+	u64 hash = group_hash(number);
+	unsigned int section = exceptions_section(et, hash);
+	struct snap_exception_lock *lock = &et->locks[section];
+	struct snap_exception_group __rcu **head;
+
+	head = exceptions_list(et, exceptions_lists(et, section), hash);
+	RCU_INIT_POINTER(g->next, rcu_dereference_protected(*head, lockdep_is_held(&lock->lock)));
+	rcu_assign_pointer(*head, g);
+	if (unlikely(++lock->nr > lock->limit))
+		section_wants_lists(et, section);
+}
+
 struct snap_exception_group *snap_exception_room(bool may_wait)
 {
 	return kmalloc(group_alloc_size(1), may_wait ? GFP_NOIO : GFP_NOWAIT | __GFP_NOWARN);
@@ -552,8 +592,7 @@ int snap_exception_add(struct snap_exceptions *et, u64 old, u64 new, unsigned in
 	u64 number = old >> GROUP_BITS, hash = group_hash(number), run;
 	unsigned int offset = old & (GROUP_CHUNKS - 1), section = exceptions_section(et, hash);
 	spinlock_t *lock = &et->locks[section].lock;
-	struct snap_exception_group __rcu **head, **link;
-	struct snap_exception_lists *lists;
+	struct snap_exception_group __rcu **link;
 	struct snap_exception_group *g, *bigger;
 	unsigned long flags;
 	int r = -ENOSPC;
@@ -564,15 +603,8 @@ int snap_exception_add(struct snap_exceptions *et, u64 old, u64 new, unsigned in
 
 	spin_lock_irqsave(lock, flags);
 
-	lists = exceptions_lists(et, section);
-	head = exceptions_list(et, lists, hash);
-	link = head;
-	while ((g = rcu_dereference_protected(*link, lockdep_is_held(lock)))) {
-		if (g->words[0] == number)
-			break;
-		link = &g->next;
-	}
-
+	link = exceptions_link(et, number);
+	g = rcu_dereference_protected(*link, lockdep_is_held(lock));
 	if (g) {
 		r = group_insert(g, run);
 		if (r != -ENOSPC)
@@ -592,12 +624,196 @@ int snap_exception_add(struct snap_exceptions *et, u64 old, u64 new, unsigned in
 	*room = NULL;
 	group_init(g, number, 1);
 	r = group_insert(g, run);
-	RCU_INIT_POINTER(g->next, rcu_dereference_protected(*head, lockdep_is_held(lock)));
-	rcu_assign_pointer(*head, g);
-	if (unlikely(++et->locks[section].nr > et->locks[section].limit))
-		section_wants_lists(et, section);
+	exceptions_enter(et, g, number);
 out:
 	spin_unlock_irqrestore(lock, flags);
+	return r;
+}
+
+/*
+ *------------------------------------------------------------
+ * Many exceptions at once
+ *------------------------------------------------------------
+ */
+
+/**
+ * struct group_addition - what is added to a group
+ * @number: of the group
+ * @nr:     number of @runs
+ * @runs:   in ascending order
+ */
+struct group_addition {
+	u64 number;
+	unsigned int nr;
+	u64 runs[GROUP_CHUNKS];
+};
+
+/* Makes runs of the first exceptions, those of one group. Returns how many exceptions they are. */
+static size_t addition_make(struct group_addition *add, const struct snap_exception *all, size_t nr)
+{
+	size_t i;
+
+	add->number = all->old >> GROUP_BITS;
+	add->nr = 0;
+	for (i = 0; i < nr && all[i].old >> GROUP_BITS == add->number; i++) {
+		u64 run = run_make(all[i].old & (GROUP_CHUNKS - 1), 0, all[i].new);
+
+		if (add->nr && runs_touch(add->runs[add->nr - 1], run)) {
+			add->runs[add->nr - 1] = runs_joined(add->runs[add->nr - 1], run);
+			continue;
+		}
+		/* More of them: some chunk is there twice, and is going to be found. */
+		if (add->nr == GROUP_CHUNKS)
+			break;
+		add->runs[add->nr++] = run;
+	}
+	return i;
+}
+
+/* Joins runs that touch. */
+static void group_join(struct snap_exception_group *g)
+{
+	u64 *runs = group_runs(g);
+	unsigned int i, nr = 1;
+
+	for (i = 1; i < g->nr; i++) {
+		if (runs_touch(runs[nr - 1], runs[i])) {
+			group_map_change(g, run_offset(runs[i]));
+			WRITE_ONCE(runs[nr - 1], runs_joined(runs[nr - 1], runs[i]));
+		} else {
+			WRITE_ONCE(runs[nr++], runs[i]);
+		}
+	}
+	WRITE_ONCE(g->nr, nr);
+}
+
+/*
+ * Adds runs for which there is room: both arrays are merged from their ends, so that each run is
+ * moved once. Returns the offset of a chunk that two runs have, or GROUP_CHUNKS.
+ */
+static unsigned int group_merge(struct snap_exception_group *g, const struct group_addition *add)
+{
+	unsigned int olds = g->nr, adds = add->nr, i = olds + adds, above = GROUP_CHUNKS;
+	u64 *runs = group_runs(g), run, last = 0;
+	bool touch = false;
+
+	raw_write_seqcount_begin(&g->seq);
+	WRITE_ONCE(g->nr, i);
+	for (;;) {
+		bool old = olds && (!adds ||
+				    run_offset(runs[olds - 1]) > run_offset(add->runs[adds - 1]));
+
+		if (!old && !adds)
+			break;
+		run = old ? runs[olds - 1] : add->runs[adds - 1];
+		if (unlikely(run_offset(run) + run_more(run) >= above))
+			goto twice;
+		touch |= above < GROUP_CHUNKS && runs_touch(run, last);
+		/* What is below now is in its place, and so are its neighbours. */
+		if (old && !adds)
+			break;
+		WRITE_ONCE(runs[--i], run);
+		if (old) {
+			olds--;
+		} else {
+			adds--;
+			group_map_change(g, run_offset(run));
+		}
+		last = run;
+		above = run_offset(run);
+	}
+	if (touch)
+		group_join(g);
+	raw_write_seqcount_end(&g->seq);
+	return GROUP_CHUNKS;
+
+twice:
+	WRITE_ONCE(g->nr, 0);
+	group_map_clear(g);
+	raw_write_seqcount_end(&g->seq);
+	return above;
+}
+
+/* One by one: there are so many that some chunk must be there twice. Returns its offset. */
+static unsigned int group_find_twice(struct snap_exception_group *g,
+				     const struct group_addition *add)
+{
+	const u64 *runs = group_runs(g);
+	unsigned int i, k, offset;
+
+	for (i = 0; i < add->nr; i++) {
+		offset = run_offset(add->runs[i]);
+		if (group_insert(g, add->runs[i]) != -EEXIST)
+			continue;
+		k = group_search(g, g->nr, offset);
+		if (k && offset <= run_offset(runs[k - 1]) + run_more(runs[k - 1]))
+			return offset;
+		return run_offset(runs[k]);
+	}
+	return GROUP_CHUNKS;
+}
+
+/* Adds to a group, or a new one. */
+static int exceptions_add_group(struct snap_exceptions *et, const struct group_addition *add,
+				u64 *twice)
+{
+	unsigned int section = exceptions_section(et, group_hash(add->number)), needed, offset;
+	spinlock_t *lock = &et->locks[section].lock;
+	struct snap_exception_group *g, *bigger = NULL;
+	struct snap_exception_group __rcu **link;
+	unsigned long flags;
+
+	for (;;) {
+		spin_lock_irqsave(lock, flags);
+		link = exceptions_link(et, add->number);
+		g = rcu_dereference_protected(*link, lockdep_is_held(lock));
+		needed = min_t(unsigned int, (g ? g->nr : 0) + add->nr, GROUP_CHUNKS);
+		if (bigger || (g && needed <= g->capacity))
+			break;
+		spin_unlock_irqrestore(lock, flags);
+		/* Nobody else adds: it is going to be large enough. */
+		bigger = kmalloc(group_alloc_size(needed), GFP_NOIO);
+		if (!bigger)
+			return -ENOMEM;
+		group_init(bigger, add->number, needed);
+	}
+	if (bigger) {
+		if (g)
+			group_replace(link, g, bigger, lock);
+		else
+			exceptions_enter(et, bigger, add->number);
+		g = bigger;
+	}
+	offset = g->nr + add->nr > g->capacity ? group_find_twice(g, add) : group_merge(g, add);
+	spin_unlock_irqrestore(lock, flags);
+
+	if (offset == GROUP_CHUNKS)
+		return 0;
+	*twice = (add->number << GROUP_BITS) + offset;
+	return -EEXIST;
+}
+
+int snap_exception_add_sorted(struct snap_exceptions *et, const struct snap_exception *all,
+			      size_t nr, u64 *twice)
+{
+	struct group_addition *add;
+	unsigned int groups = 0;
+	size_t done;
+	int r = 0;
+
+	add = kmalloc(sizeof(*add), GFP_NOIO);
+	if (!add)
+		return -ENOMEM;
+	while (nr && !r) {
+		done = addition_make(add, all, nr);
+		r = exceptions_add_group(et, add, twice);
+		all += done;
+		nr -= done;
+		/* Others are to get the CPU, among them the work item that makes lists. */
+		if (!(++groups % 64))
+			cond_resched();
+	}
+	kfree(add);
 	return r;
 }
 

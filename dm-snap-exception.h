@@ -122,6 +122,32 @@ int snap_exception_add(struct snap_exceptions *et, u64 old, u64 new, unsigned in
 		       struct snap_exception_group **room);
 
 /**
+ * struct snap_exception - an exception, one of many
+ * @old: chunk of the origin
+ * @new: chunk of the COW device
+ */
+struct snap_exception {
+	u64 old;
+	u64 new;
+};
+
+/**
+ * snap_exception_add_sorted() - add many exceptions
+ * @et:    the table
+ * @all:   exceptions, in ascending order of @old
+ * @nr:    their number
+ * @twice: set to a chunk of the origin that has two, if there is one
+ *
+ * For loading: each group is looked for and changed once. Others may look up at the same time, but
+ * not add or remove. After an error some exceptions are in the table and others are not.
+ *
+ * Context: process context, may sleep; no I/O is needed to get memory.
+ * Return: 0, -EEXIST or -ENOMEM.
+ */
+int snap_exception_add_sorted(struct snap_exceptions *et, const struct snap_exception *all,
+			      size_t nr, u64 *twice);
+
+/**
  * snap_exception_spare() - get the memory that removing an exception may need
  *
  * Context: process context, may sleep; no I/O is needed to get memory.

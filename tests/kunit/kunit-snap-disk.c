@@ -225,6 +225,73 @@ static void loads_lists_of_any_length(struct kunit *test)
 	}
 }
 
+/* Exceptions that follow each other, across groups and areas, and others between them. */
+static void loads_runs(struct kunit *test)
+{
+	unsigned int i, nr = 300;
+	u64 new;
+
+	load_setup(test, 500, CHUNK);
+	for (i = 0; i < nr; i++)
+		put_exception(i, 200 + i + (i >= 40) + 1000 * (i == 70), snap_data_chunk(5, i));
+	KUNIT_ASSERT_EQ(test, load_it(), 0);
+	KUNIT_EXPECT_EQ(test, load.end.slots, nr);
+	for (i = 0; i < nr; i++) {
+		KUNIT_EXPECT_TRUE_MSG(test,
+				      snap_exception_lookup(&load.exceptions,
+							    200 + i + (i >= 40) + 1000 * (i == 70),
+							    &new), "exception %u", i);
+		KUNIT_EXPECT_EQ(test, new, snap_data_chunk(5, i));
+	}
+	KUNIT_EXPECT_FALSE(test, snap_exception_lookup(&load.exceptions, 199, &new));
+	KUNIT_EXPECT_FALSE(test, snap_exception_lookup(&load.exceptions, 240, &new));
+	KUNIT_EXPECT_FALSE(test, snap_exception_lookup(&load.exceptions, 271, &new));
+	KUNIT_EXPECT_FALSE(test, snap_exception_lookup(&load.exceptions, 201 + nr, &new));
+}
+
+/* More than is sorted at a time, in an order that jumps about. */
+static void loads_many(struct kunit *test)
+{
+	unsigned int i, nr = 3 * SNAP_LOAD_BATCH_MIN + 8;
+	u64 new;
+
+	load_setup(test, nr + nr / 32 + 10, CHUNK);
+	for (i = 0; i < nr; i++)
+		put_exception(i, i * 7919 % nr * 3, snap_data_chunk(5, i));
+	KUNIT_ASSERT_EQ(test, load_it(), 0);
+	KUNIT_EXPECT_EQ(test, load.end.slots, nr);
+	for (i = 0; i < nr; i++) {
+		u64 old = i * 7919 % nr * 3;
+
+		KUNIT_ASSERT_TRUE(test, snap_exception_lookup(&load.exceptions, old, &new));
+		KUNIT_ASSERT_EQ(test, new, snap_data_chunk(5, i));
+		KUNIT_ASSERT_FALSE(test, snap_exception_lookup(&load.exceptions, old + 1, &new));
+	}
+
+	/* The same chunk of the origin once more, in another batch. */
+	snap_store_exit(&load.store);
+	snap_exceptions_exit(&load.exceptions);
+	KUNIT_ASSERT_EQ(test, snap_store_init(&load.store, load.td->bdev, CHUNK, true), 0);
+	KUNIT_ASSERT_EQ(test, snap_exceptions_init(&load.exceptions, 10000, nr), 0);
+	put_exception(nr - 100, 7919 % nr * 3, snap_data_chunk(5, nr - 100));
+	KUNIT_EXPECT_EQ(test, load_it(), -EUCLEAN);
+	KUNIT_EXPECT_EQ(test, load.end.slots, nr - 100);
+}
+
+/* A run in which one chunk of the origin cannot be: what is said names that one. */
+static void names_the_chunk_of_a_run(struct kunit *test)
+{
+	unsigned int i;
+
+	load_setup(test, 500, CHUNK);
+	put_exception(0, 7, snap_data_chunk(5, 20));
+	for (i = 1; i < 10; i++)
+		put_exception(i, 3 + i, snap_data_chunk(5, i));
+	KUNIT_EXPECT_EQ(test, load_it(), -EUCLEAN);
+	KUNIT_EXPECT_NOT_NULL(test, load.error);
+	KUNIT_EXPECT_EQ(test, load.end.slots, 4);
+}
+
 /* Areas that are longer than what is read at a time. */
 static void loads_long_areas(struct kunit *test)
 {
@@ -361,6 +428,9 @@ static struct kunit_case disk_cases[] = {
 	KUNIT_CASE(knows_its_header),
 	KUNIT_CASE(formats),
 	KUNIT_CASE(loads_lists_of_any_length),
+	KUNIT_CASE(loads_runs),
+	KUNIT_CASE(loads_many),
+	KUNIT_CASE(names_the_chunk_of_a_run),
 	KUNIT_CASE(loads_long_areas),
 	KUNIT_CASE(finds_holes),
 	KUNIT_CASE_PARAM(refuses_what_cannot_be, corrupt_gen_params),

@@ -5,6 +5,7 @@
  */
 #include <linux/random.h>
 #include <linux/slab.h>
+#include <linux/sort.h>
 
 #include "kunit-lib.h"
 
@@ -151,9 +152,9 @@ static void group_search_by_map(struct kunit *test)
 		group_init(g, 1, GROUP_SMALL + 1);
 		for (i = 0; i < ARRAY_SIZE(starts); i++)
 			if (set & BIT(i))
-				KUNIT_ASSERT_EQ(test, group_insert(g, run_make(starts[i], 0, 3 * i)),
-						0);
+				group_insert(g, run_make(starts[i], 0, 3 * i));
 		nr = g->nr;
+		KUNIT_ASSERT_EQ(test, nr, hweight32(set));
 		for (offset = 0; offset < GROUP_CHUNKS; offset++) {
 			expected = 0;
 			for (i = 0; i < ARRAY_SIZE(starts); i++)
@@ -797,6 +798,141 @@ static void agrees_with_a_model(struct kunit *test)
 }
 
 /*
+ * Many at once.
+ */
+
+static int compare_olds(const void *a, const void *b)
+{
+	const struct snap_exception *x = a, *y = b;
+
+	return x->old < y->old ? -1 : x->old > y->old;
+}
+
+/* In sorted batches of any size, with single ones between them: the same as one by one. */
+static void sorted_batches_agree_with_a_model(struct kunit *test)
+{
+	struct model *m = model_create(test);
+	unsigned int i = 0, k, nr, runs = 0, groups;
+	struct snap_exception *all;
+	u64 twice;
+
+	all = kunit_kcalloc(test, MODEL_CHUNKS, sizeof(*all), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, all);
+	while (i < MODEL_CHUNKS) {
+		nr = min(get_random_u32() % 300 + 1, MODEL_CHUNKS - i);
+		for (k = 0; k < nr; k++) {
+			all[k].old = m->order[i + k];
+			all[k].new = m->new[all[k].old];
+		}
+		sort(all, nr, sizeof(*all), compare_olds, NULL);
+		KUNIT_ASSERT_EQ(test, snap_exception_add_sorted(m->et, all, nr, &twice), 0);
+		i += nr;
+		if (i < MODEL_CHUNKS) {
+			KUNIT_ASSERT_EQ(test, add(m->et, m->order[i], m->new[m->order[i]]), 0);
+			i++;
+		}
+		for (k = 0; k < i; k++)
+			expect_found(test, m->et, m->order[k], m->new[m->order[k]]);
+		for (; k < MODEL_CHUNKS; k++)
+			expect_none(test, m->et, m->order[k]);
+		expect_maps(test, m->et);
+	}
+	for (i = 0; i < MODEL_CHUNKS; i++)
+		if (i % GROUP_CHUNKS == 0 || m->new[i] != m->new[i - 1] + 1)
+			runs++;
+	KUNIT_EXPECT_EQ(test, count_runs(m->et, &groups), runs);
+	KUNIT_EXPECT_EQ(test, groups, MODEL_CHUNKS / GROUP_CHUNKS);
+}
+
+struct twice {
+	const char *name;
+	unsigned int first, step, nr;	/* a batch: chunks of the origin */
+	unsigned int again, length;	/* a second one: chunks that follow each other */
+	unsigned int found;		/* the first that is there twice; GROUP_CHUNKS: none */
+};
+
+static const struct twice twices[] = {
+	{ "the same chunk", 7, 1, 1, 7, 1, 7 },
+	{ "in a run", 4, 1, 9, 7, 1, 7 },
+	{ "a run over a chunk", 7, 1, 1, 4, 9, 7 },
+	{ "the start of a run", 7, 1, 9, 4, 4, 7 },
+	{ "the end of a run", 4, 1, 4, 7, 9, 7 },
+	{ "beside a run", 4, 1, 4, 8, 9, GROUP_CHUNKS },
+	{ "before a run", 8, 1, 4, 4, 4, GROUP_CHUNKS },
+	{ "in a full group", 0, 1, 256, 100, 1, 100 },
+	{ "in a full group of chunks", 0, 2, 128, 0, 200, 0 },
+};
+
+static void twice_desc(const struct twice *t, char *desc)
+{
+	strscpy(desc, t->name, KUNIT_PARAM_DESC_SIZE);
+}
+
+KUNIT_ARRAY_PARAM(twice, twices, twice_desc);
+
+/* Copies never follow each other here, so that there are as many runs as chunks. */
+static int add_stretch(struct kunit *test, struct snap_exceptions *et, unsigned int first,
+		       unsigned int step, unsigned int nr, u64 new, u64 *twice)
+{
+	struct snap_exception *all = kunit_kcalloc(test, nr, sizeof(*all), GFP_KERNEL);
+	unsigned int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, all);
+	for (i = 0; i < nr; i++)
+		all[i] = (struct snap_exception) { first + i * step, new + 2 * i };
+	return snap_exception_add_sorted(et, all, nr, twice);
+}
+
+static void sorted_batches_find_what_is_twice(struct kunit *test)
+{
+	const struct twice *t = test->param_value;
+	struct snap_exceptions *et = table(test);
+	bool found = t->found < GROUP_CHUNKS;
+	u64 twice = 12345;
+
+	KUNIT_ASSERT_EQ(test, add_stretch(test, et, t->first, t->step, t->nr, 1000, &twice), 0);
+	KUNIT_EXPECT_EQ(test, add_stretch(test, et, t->again, 1, t->length, 5000, &twice),
+			found ? -EEXIST : 0);
+	if (found)
+		KUNIT_EXPECT_EQ(test, twice, t->found);
+}
+
+/* Twice in one batch, also so often that there are more of them than chunks of a group. */
+static void sorted_batch_has_a_chunk_twice(struct kunit *test)
+{
+	struct snap_exceptions *et = table(test);
+	struct snap_exception *all;
+	unsigned int i;
+	u64 twice;
+
+	all = kunit_kcalloc(test, 300, sizeof(*all), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, all);
+	for (i = 0; i < 300; i++)
+		all[i] = (struct snap_exception) { 512 + 9, 1000 + 2 * i };
+	KUNIT_EXPECT_EQ(test, snap_exception_add_sorted(et, all, 2, &twice), -EEXIST);
+	KUNIT_EXPECT_EQ(test, twice, 512 + 9);
+	for (i = 0; i < 300; i++)
+		all[i].old += 512;
+	twice = 0;
+	KUNIT_EXPECT_EQ(test, snap_exception_add_sorted(et, all, 300, &twice), -EEXIST);
+	KUNIT_EXPECT_EQ(test, twice, 1024 + 9);
+}
+
+static void sorted_batch_without_memory(struct kunit *test)
+{
+	struct snap_exceptions *et = table(test);
+	u64 twice;
+
+	ku_allow(0);
+	KUNIT_EXPECT_EQ(test, add_stretch(test, et, 0, 1, 10, 1000, &twice), -ENOMEM);
+	ku_allow(1);
+	KUNIT_EXPECT_EQ(test, add_stretch(test, et, 0, 1, 10, 1000, &twice), -ENOMEM);
+	ku_allow(2);
+	KUNIT_EXPECT_EQ(test, add_stretch(test, et, 0, 1, 10, 1000, &twice), 0);
+	expect_shape(test, et, 1, 10);
+}
+
+/*
  * Runs, by the model.
  */
 
@@ -1105,6 +1241,10 @@ static struct kunit_case exception_cases[] = {
 	KUNIT_CASE(lists_stay_short),
 	KUNIT_CASE(readers_find_all_in_a_growing_table),
 	KUNIT_CASE(agrees_with_a_model),
+	KUNIT_CASE(sorted_batches_agree_with_a_model),
+	KUNIT_CASE_PARAM(sorted_batches_find_what_is_twice, twice_gen_params),
+	KUNIT_CASE(sorted_batch_has_a_chunk_twice),
+	KUNIT_CASE(sorted_batch_without_memory),
 	KUNIT_CASE(look_ups_of_runs_agree_with_a_model),
 	KUNIT_CASE(runs_cross_the_groups_of_a_number),
 	KUNIT_CASE(refuses_runs_that_do_not_fit),
