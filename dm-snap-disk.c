@@ -26,6 +26,9 @@
 /* Exceptions that are sorted at a time: 16 KiB of them at first, and 16 MiB at most. */
 #define SNAP_LOAD_BATCH_MIN	SZ_1K
 #define SNAP_LOAD_BATCH_MAX	SZ_1M
+/* Bits by which they are sorted at a time: their counters are on the stack. */
+#define SNAP_LOAD_DIGIT_BITS	7
+#define SNAP_LOAD_DIGIT_MASK	(BIT(SNAP_LOAD_DIGIT_BITS) - 1)
 
 int snap_disk_io(struct block_device *bdev, blk_opf_t opf, sector_t sector, void *data,
 		 unsigned int bytes)
@@ -238,6 +241,8 @@ static void snap_load_free_batch(struct snap_loader *l)
 static int snap_load_new_batch(struct snap_loader *l)
 {
 	size_t size = clamp_t(size_t, 2 * l->size, SNAP_LOAD_BATCH_MIN, SNAP_LOAD_BATCH_MAX);
+	/* A larger one is for speed, and nobody's memory is to be taken for it. */
+	gfp_t gfp = GFP_KERNEL | __GFP_NOWARN | (l->size ? __GFP_NORETRY : 0);
 	struct snap_exception *batch, *sorted;
 
 	l->nr = 0;
@@ -245,8 +250,8 @@ static int snap_load_new_batch(struct snap_loader *l)
 	if (size == l->size)
 		return 0;
 
-	batch = kvmalloc_array(size, sizeof(*batch), GFP_KERNEL | __GFP_NOWARN);
-	sorted = kvmalloc_array(size, sizeof(*sorted), GFP_KERNEL | __GFP_NOWARN);
+	batch = kvmalloc_array(size, sizeof(*batch), gfp);
+	sorted = kvmalloc_array(size, sizeof(*sorted), gfp);
 	if (batch && sorted) {
 		snap_load_free_batch(l);
 		l->batch = batch;
@@ -262,20 +267,20 @@ static int snap_load_new_batch(struct snap_loader *l)
 	return -ENOMEM;
 }
 
-/* Sorts by 8 bits of the chunk of the origin, in which those that are equal keep their order. */
+/* Sorts by some bits of the chunk of the origin; those that are equal in them keep their order. */
 static void snap_load_sort_digit(struct snap_loader *l, unsigned int shift)
 {
-	u32 ends[256] = {}, sum = 0;
+	u32 ends[1 << SNAP_LOAD_DIGIT_BITS] = {}, sum = 0;
 	size_t i;
 
 	for (i = 0; i < l->nr; i++)
-		ends[l->batch[i].old >> shift & 255]++;
+		ends[l->batch[i].old >> shift & SNAP_LOAD_DIGIT_MASK]++;
 	for (i = 0; i < ARRAY_SIZE(ends); i++) {
 		sum += ends[i];
 		ends[i] = sum - ends[i];
 	}
 	for (i = 0; i < l->nr; i++)
-		l->sorted[ends[l->batch[i].old >> shift & 255]++] = l->batch[i];
+		l->sorted[ends[l->batch[i].old >> shift & SNAP_LOAD_DIGIT_MASK]++] = l->batch[i];
 	swap(l->batch, l->sorted);
 }
 
@@ -287,8 +292,8 @@ static void snap_load_sort(struct snap_loader *l)
 
 	for (i = 1; i < l->nr; i++)
 		differ |= l->batch[i].old ^ l->batch[0].old;
-	for (shift = 0; shift < 64; shift += 8) {
-		if (differ >> shift & 255)
+	for (shift = 0; shift < 64; shift += SNAP_LOAD_DIGIT_BITS) {
+		if (differ >> shift & SNAP_LOAD_DIGIT_MASK)
 			snap_load_sort_digit(l, shift);
 		cond_resched();
 	}
