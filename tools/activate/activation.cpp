@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <optional>
 #include <stdexcept>
 
 #include <sys/utsname.h>
@@ -328,8 +329,11 @@ void deactivate(const std::string &name)
 	auto concerned = snapshots_of(found->second);
 
 	concerned.merge(origins_of(found->second));
+
+	std::optional<NoHold> no_hold;
+
 	if (!snapshots_of(found->second).empty())
-		wait_for_holds();
+		no_hold.emplace();
 
 	const auto locks = lock_all(concerned);
 

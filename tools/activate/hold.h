@@ -5,18 +5,16 @@
 #ifndef DMSC_ACTIVATE_HOLD_H
 #define DMSC_ACTIVATE_HOLD_H
 
-#include "../tab/tab.h"
-
 #include <string>
 #include <vector>
 
 namespace dmsc
 {
 
-// Opens the active snapshots of the file, and what wrong lines have, which may be such, for this
-// process and the programs that it becomes or starts; deactivate() waits for their end. Throws
-// std::system_error.
-void hold_snapshots(const Tab &tab);
+// Opens all active snapshots but LVM's, for this process and the programs that it becomes or
+// starts; deactivate() waits for their end. Which they are the kernel knows: the file may have been
+// changed for the next start. Throws std::runtime_error.
+void hold_snapshots();
 // The program, found by PATH. Throws std::system_error.
 [[noreturn]] void become(const std::vector<std::string> &words);
 

@@ -2,6 +2,7 @@
 #include "lock.h"
 
 #include <cerrno>
+#include <iostream>
 #include <string>
 #include <system_error>
 
@@ -59,12 +60,17 @@ void begin_hold()
 	lock(open_file(kHold, 0), LOCK_SH);
 }
 
-void wait_for_holds()
+NoHold::NoHold() : fd_(open_file(kHold))
 {
-	const int fd = open_file(kHold);
+	if (::flock(fd_, LOCK_EX | LOCK_NB) == 0)
+		return;
+	std::cerr << "waits for the end of 'dmsc-tab hold'" << std::endl;
+	lock(fd_, LOCK_EX);
+}
 
-	lock(fd, LOCK_EX);
-	::close(fd);
+NoHold::~NoHold()
+{
+	::close(fd_);
 }
 
 std::deque<Lock> lock_all(const std::set<DeviceNumber> &devices)

@@ -30,10 +30,23 @@ private:
 // other.
 std::deque<Lock> lock_all(const std::set<DeviceNumber> &devices);
 
-// Until this process has ended, and all that it starts.
+// Until this process has ended, and all that it starts. Waits for who has a NoHold.
 void begin_hold();
-// Until there is none.
-void wait_for_holds();
+
+// Waits until there is no hold. While it lives none begins.
+class NoHold
+{
+public:
+	NoHold();
+	~NoHold();
+	NoHold(const NoHold &) = delete;
+	NoHold(NoHold &&) = delete;
+	NoHold &operator=(const NoHold &) = delete;
+	NoHold &operator=(NoHold &&) = delete;
+
+private:
+	int fd_;
+};
 
 } // namespace dmsc
 

@@ -116,9 +116,7 @@ int stop(const Options &options)
 
 int hold(const Options &options)
 {
-	// Without a file there is nothing to keep.
-	if (const auto tab = dmsc::read_tab(options.file))
-		dmsc::hold_snapshots(*tab);
+	dmsc::hold_snapshots();
 	dmsc::become(options.command);
 }
 
@@ -127,11 +125,17 @@ using Command = dmsc::Command<Options>;
 // Sets which command was given, when the line is parsed.
 void add_commands(CLI::App &app, Options &options, Command &command)
 {
-	const auto add = [&](const std::string &name, const std::string &help, Command function) {
+	const auto add_plain = [&](const std::string &name, const std::string &help,
+				   Command function) {
 		auto *sub = app.add_subcommand(name, help);
 
-		sub->add_option("--file", options.file, "instead of " + options.file);
 		sub->callback([&command, function] { command = function; });
+		return sub;
+	};
+	const auto add = [&](const std::string &name, const std::string &help, Command function) {
+		auto *sub = add_plain(name, help, function);
+
+		sub->add_option("--file", options.file, "instead of " + options.file);
 		return sub;
 	};
 	const auto add_devices = [&](CLI::App *sub) {
@@ -151,7 +155,7 @@ void add_commands(CLI::App &app, Options &options, Command &command)
 	sub->add_flag("--initrd", options.initrd, "all that have the option x-initrd.attach")
 		->excludes(name);
 	add_devices(add("stop", "remove a device", stop));
-	add("hold", "run a command, which cannot remove snapshots meanwhile", hold)
+	add_plain("hold", "run a command, which cannot remove snapshots meanwhile", hold)
 		->add_option("command", options.command, "and its arguments, after --")
 		->required();
 	app.final_callback([&options, &app] {

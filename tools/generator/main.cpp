@@ -3,6 +3,7 @@
 #include "units.h"
 
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 
@@ -39,6 +40,13 @@ int main(int argc, char **argv)
 			return 2;
 		}
 
+		const bool in_initrd = from_environment("SYSTEMD_IN_INITRD", "0") == "1";
+
+		// Whatever is in the file: snapshots may be active that it has not any more, or has
+		// in a line that is wrong.
+		if (!in_initrd && exists(symlink_status(std::filesystem::path(path))))
+			dmsc::keep_snapshots(argv[1]);
+
 		const auto tab = dmsc::read_tab(path);
 
 		if (!tab)
@@ -48,8 +56,7 @@ int main(int argc, char **argv)
 				complain(by_hand, path + ":" + std::to_string(line.number) + ": " +
 							  line.error);
 
-		const auto errors = dmsc::write_units(
-			*tab, path, argv[1], from_environment("SYSTEMD_IN_INITRD", "0") == "1");
+		const auto errors = dmsc::write_units(*tab, path, argv[1], in_initrd);
 
 		for (const auto &error : errors)
 			complain(by_hand, error);

@@ -17,6 +17,8 @@ namespace
 constexpr const char *kTarget = "dm-scaled.target";
 constexpr const char *kRemoteTarget = "remote-fs.target";
 constexpr const char *kDropIn = "40-dm-scaled.conf";
+// After those that administrators make.
+constexpr const char *kLateDropIn = "zz-dm-scaled.conf";
 
 std::string unit_of(const TabLine &line)
 {
@@ -164,19 +166,19 @@ void write_target(const std::string &source, const std::filesystem::path &folder
 	link(folder, "sysinit.target", "wants", kTarget);
 }
 
+} // namespace
+
 // LVM's blkdeactivate removes what is not open: while an origin is still in use, its snapshots. It
 // cannot come after our units are stopped: iscsi.service comes after the network, which comes after
 // local file systems; and it should not wait for our units to be started. What it is told is what
 // LVM's own unit has.
 void keep_snapshots(const std::filesystem::path &folder)
 {
-	write(folder / "blk-availability.service.d" / kDropIn,
+	write(folder / "blk-availability.service.d" / kLateDropIn,
 	      "# Made by dm-scaled-generator: blkdeactivate would remove snapshots of origins in "
 	      "use.\n[Service]\nExecStop=\nExecStop=dmsc-tab hold -- blkdeactivate -u -l wholevg "
 	      "-m disablequeueing -r wait\n");
 }
-
-} // namespace
 
 std::vector<std::string> write_units(const Tab &tab, const std::string &source,
 				     const std::filesystem::path &folder, bool in_initrd)
@@ -190,9 +192,6 @@ std::vector<std::string> write_units(const Tab &tab, const std::string &source,
 	if (lines.empty())
 		return errors;
 	write_target(source, folder);
-	if (std::ranges::any_of(lines,
-				[](const TabLine *line) { return !line->snapshots_of().empty(); }))
-		keep_snapshots(folder);
 	for (const auto *line : lines) {
 		try {
 			write_line(tab, *line, source, folder);

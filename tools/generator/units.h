@@ -12,6 +12,8 @@
 namespace dmsc
 {
 
+// Has LVM's unit leave snapshots alone when the machine is shut down. Throws std::runtime_error.
+void keep_snapshots(const std::filesystem::path &folder);
 // Writes them. In the initramfs only those of devices that are to be activated there. Returns what
 // could not be written of single lines.
 std::vector<std::string> write_units(const Tab &tab, const std::string &source,

@@ -187,50 +187,68 @@ lines 'a - 0 8 error' 'b noauto 0 8 error' 'c nofail,x-initrd.attach 0 8 error'
 started 'a c' --all
 started c --initrd
 
-# --- snapshots are held open, and what may be one
+# --- active snapshots are held open, whatever the file says
 
-for name in data old new wrong top; do
+for name in data old new top; do
 	: > /dev/mapper/$name
 done
-mknod /dev/mapper/going b 240 99
-lines "$data" 'old - 0 8 snapshot-scaled /dev/vg/data /dev/vg/cow P 8' \
-	'new - 0 8 snapshot /dev/vg/data /dev/vg/cow2 N 8' 'wrong - 0 8 snapshot-scaled /dev/vg/data' \
-	'top - 0 8 linear /dev/mapper/old 0' 'none - 0 8 snapshot-scaled' \
-	'going - 0 8 snapshot-scaled /dev/vg/data /dev/vg/more P 8'
-output=$("$tab" hold --file $file -- bash -c 'echo "$@"; readlink /proc/$$/fd/* | grep ^/dev/mapper/' 0 -a --all x 2>&1)
+lines 'old - 0 8 linear /dev/vg/data 0' 'gone - 0 8 snapshot-scaled /dev/vg/data /dev/vg/cow P 8'
+tables "$active_data" 'old: 0 8 snapshot-scaled 240:0 240:1 P 8' 'new: 0 4 linear 240:3 0
+new: 4 4 snapshot 240:0 240:2 N 8' 'top: 0 8 linear 240:4 0'
+open_nodes='readlink /proc/$$/fd/* | grep ^/dev/mapper/'
+output=$("$tab" hold -- bash -c "echo \"\$@\"; $open_nodes" 0 -a --all x 2>&1)
 [[ $output == '-a --all x
-/dev/mapper/old
 /dev/mapper/new
-/dev/mapper/wrong' ]] || fail "held: $output"
+/dev/mapper/old' ]] || fail "held: $output"
 code=0
-"$tab" hold --file $file -- bash -c 'exit 3' || code=$?
+"$tab" hold -- bash -c 'exit 3' || code=$?
 ((code == 3)) || fail "exit code $code of the command"
-output=$("$tab" hold --file $file -- /nothing 2>&1) && fail "nothing was run"
+output=$("$tab" hold -- /nothing 2>&1) && fail "nothing was run"
 [[ $output == 'dmsc-tab: /nothing: No such file or directory' ]] || fail "said: $output"
-# What cannot be held may be removed, so nothing is run.
-ln -sf old /dev/mapper/old
-output=$("$tab" hold --file $file -- echo run 2>&1) && fail "run without the snapshot"
-[[ $output == 'dmsc-tab: /dev/mapper/old: Too many levels'* ]] || fail "said: $output"
-[[ $("$tab" hold --file /run/none -- echo run) == run ]] || fail "not run without a file"
-output=$("$tab" hold --file /run -- echo run 2>&1) && fail "run with a file that cannot be read"
-[[ $output == 'dmsc-tab: /run: cannot be read to its end' ]] || fail "said: $output"
-"$tab" hold --file $file 2> /dev/null && fail "no command"
+# What cannot be held may be removed, so nothing is run; unless it has gone meanwhile.
+for name in old none; do
+	ln -sf $name /dev/mapper/$name
+	tables "$name: 0 8 snapshot-scaled 240:0 240:1 P 8"
+	output=$("$tab" hold -- echo run 2>&1) && fail "run without the snapshot"
+	[[ $output == "dmsc-tab: /dev/mapper/$name: "* ]] || fail "said: $output"
+	rm /dev/mapper/$name
+done
+output=$("$tab" hold -- echo run 2>&1) && fail "run without the snapshot"
+[[ $output == "dmsc-tab: /dev/mapper/none: No such file"* ]] || fail "said: $output"
+sed -i 's/^table)/&\n\tcp \/run\/tables \/run\/last; : > \/run\/tables; cat \/run\/last; exit ;;\nignored)/' \
+	/run/bin/dmsetup
+[[ $("$tab" hold -- echo run) == run ]] || fail "not run although the snapshot has gone"
+sed -i '/^table)/,/^ignored)/c table)' /run/bin/dmsetup
+tables
+[[ $("$tab" hold -- echo run) == run ]] || fail "not run without snapshots"
+# Without a place for the lock they are held nevertheless.
+mv /run/dmsc-tab /run/kept
+: > /run/dmsc-tab
+: > /dev/mapper/old
+tables 'old: 0 8 snapshot-scaled 240:0 240:1 P 8'
+output=$("$tab" hold -- bash -c "$open_nodes" 2> /run/said)
+[[ $output == /dev/mapper/old && $(< /run/said) == '/run/dmsc-tab/hold: Not a directory' ]] ||
+	fail "held $output: $(< /run/said)"
+rm /run/dmsc-tab
+mv /run/kept /run/dmsc-tab
+"$tab" hold 2> /dev/null && fail "no command"
 # A snapshot is removed when nobody holds it any more, also none whom the command has started.
 tables "$active_snap" 'other: 0 8 linear 240:3 0'
-rm /dev/mapper/old
+: > /dev/mapper/snap
 mkfifo /run/end
-"$tab" hold --file $file -- bash -c 'read < /run/end & echo > /run/held'
+"$tab" hold -- bash -c 'read < /run/end & echo > /run/held'
 [[ -e /run/held ]] || fail "not run"
 : > /run/calls
 "$tab" stop other --file $file 2> /dev/null && fail "removed by a dmsetup that cannot"
 grep -q '^remove .*other' /run/calls || fail "waits with what is no snapshot"
-"$tab" stop snap --file $file 2> /dev/null &
+"$tab" stop snap --file $file 2> /run/said &
 stop=$!
 sleep 0.5
 ! grep '^remove .*snap' /run/calls || fail "is removed while it is held"
 echo > /run/end
 wait $stop && fail "removed by a dmsetup that cannot"
 grep -q '^remove .*snap' /run/calls || fail "not removed: $(< /run/calls)"
+grep -q "waits for the end of 'dmsc-tab hold'" /run/said || fail "waits without a word: $(< /run/said)"
 
 # --- the file cannot be read
 

@@ -250,7 +250,7 @@ StopPropagatedFrom=dev-mapper-wrong.device
 ExecStart=dmsc-tab start wrong
 ExecStop=dmsc-tab stop wrong
 END
-diff "$dir/units/blk-availability.service.d/40-dm-scaled.conf" - << 'END' || fail "blkdeactivate is not kept off"
+diff "$dir/units/blk-availability.service.d/zz-dm-scaled.conf" - << 'END' || fail "blkdeactivate is not kept off"
 # Made by dm-scaled-generator: blkdeactivate would remove snapshots of origins in use.
 [Service]
 ExecStop=
@@ -278,14 +278,21 @@ generator "$file" "$dir/more" && fail "nothing is wrong"
 [[ -e $dir/more/dm-scaled@b.service && -e $dir/more/dm-scaled.target.requires/dm-scaled@b.service ]] ||
 	fail "no unit of b"
 [[ -e $dir/more/dm-scaled.target && -e $dir/more/sysinit.target.wants/dm-scaled.target ]] || fail "no target"
-[[ ! -e $dir/more/blk-availability.service.d ]] || fail "blkdeactivate is kept off without need"
+kept=blk-availability.service.d/zz-dm-scaled.conf
+[[ -e $dir/more/$kept ]] || fail "snapshots that were in the file are not kept"
+echo > "$file"
+generator "$file" "$dir/empty"
+[[ -e $dir/empty/$kept && ! -e $dir/empty/dm-scaled.target ]] || fail "an empty file: $(find "$dir/empty")"
+generator "$dir/nothing" "$dir/no-file"
+[[ ! -e $dir/no-file ]] || fail "something is done without a file"
 
 # What cannot be read may have any line.
 generator "$dir" "$dir/none" && fail "a folder was read"
 [[ $said == "dm-scaled-generator: $dir: cannot be read to its end" ]] || fail "said of a folder: $said"
+[[ -e $dir/none/$kept ]] || fail "snapshots of a file that cannot be read are not kept"
 ln -s loop "$dir/loop"
 generator "$dir/loop" "$dir/none" && fail "a loop was read"
 [[ $said == "dm-scaled-generator: $dir/loop: Too many levels"* ]] || fail "said of a loop: $said"
 rm "$file"
-DM_SCALED_TAB=$file "$generator" "$dir/none" "$dir/none" "$dir/none"
-[[ ! -e $dir/none ]] || fail "units without a file"
+DM_SCALED_TAB=$file "$generator" "$dir/last" "$dir/last" "$dir/last"
+[[ ! -e $dir/last ]] || fail "units without a file"
