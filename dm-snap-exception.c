@@ -552,17 +552,16 @@ exceptions_link(struct snap_exceptions *et, u64 number)
 {
 	u64 hash = group_hash(number);
 	unsigned int section = exceptions_section(et, hash);
-	spinlock_t *lock = &et->locks[section].lock;
 	struct snap_exception_group __rcu **link;
 	struct snap_exception_group *g;
 
 	link = exceptions_list(et, exceptions_lists(et, section), hash);
-	while ((g = rcu_dereference_protected(*link, lockdep_is_held(lock)))) {
-		if (g->words[0] == number)
-			break;
+	for (;;) {
+		g = rcu_dereference_protected(*link, lockdep_is_held(&et->locks[section].lock));
+		if (!g || g->words[0] == number)
+			return link;
 		link = &g->next;
 	}
-	return link;
 }
 
 /* Enters a new group, under the lock of its section. */

@@ -388,7 +388,7 @@ static int parse_word(void *context, const char *key, char *value)
 		return kstrtou64(value, 0, &p->lookups);
 	if (!strcmp(key, "bits"))
 		return kstrtouint(value, 0, &p->bits);
-	if (strcmp(key, "pattern"))
+	if (strcmp(key, "pattern") != 0)
 		return -EINVAL;
 	for (i = 0; i < ARRAY_SIZE(patterns); i++) {
 		if (!strcmp(value, patterns[i].name)) {

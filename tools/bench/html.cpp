@@ -280,6 +280,7 @@ void write_large(std::ostream &out, const Results &results)
 	std::vector<std::string> labels;
 	unsigned cpus = 0;
 
+	bars.reserve(kSnapshots.size());
 	for (const char *target : kSnapshots)
 		bars.push_back({title_of_target(target), target, {}});
 	for (const Measurement &linear : results.measurements) {
