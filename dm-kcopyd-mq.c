@@ -134,10 +134,9 @@ static void kmq_extra_write_endio(struct bio *bio)
 
 static blk_opf_t kmq_write_opf(const struct kmq_job *job)
 {
-	if (unlikely(job->first->flags & BIT(DM_KCOPYD_MQ_NOUNMAP)) &&
-	    job->op == REQ_OP_WRITE_ZEROES)
-		return REQ_OP_WRITE_ZEROES | REQ_NOUNMAP;
-	return job->op;
+	if (likely(job->op == REQ_OP_WRITE))
+		return REQ_OP_WRITE;
+	return job->op | (job->first->flags & BIT(DM_KCOPYD_MQ_NOUNMAP) ? REQ_NOUNMAP : 0);
 }
 
 static void kmq_setup_write(struct kmq_job *job, struct bio *bio, unsigned int dest)

@@ -50,6 +50,14 @@ Lock::Lock(const DeviceNumber &device) : fd_(open_file(to_string(device)))
 	lock(fd_, LOCK_EX);
 }
 
+Lock::Lock(const std::string &name, const std::string &waits_for) : fd_(open_file(name))
+{
+	if (::flock(fd_, LOCK_EX | LOCK_NB) == 0)
+		return;
+	std::cerr << "waits for " << waits_for << std::endl;
+	lock(fd_, LOCK_EX);
+}
+
 Lock::~Lock()
 {
 	::close(fd_);
@@ -60,18 +68,7 @@ void begin_hold()
 	lock(open_file(kHold, 0), LOCK_SH);
 }
 
-NoHold::NoHold() : fd_(open_file(kHold))
-{
-	if (::flock(fd_, LOCK_EX | LOCK_NB) == 0)
-		return;
-	std::cerr << "waits for the end of 'dmsc-tab hold'" << std::endl;
-	lock(fd_, LOCK_EX);
-}
-
-NoHold::~NoHold()
-{
-	::close(fd_);
-}
+NoHold::NoHold() : Lock(kHold, "the end of 'dmsc-tab hold'") {}
 
 std::deque<Lock> lock_all(const std::set<DeviceNumber> &devices)
 {

@@ -6,6 +6,7 @@
 
 #include <deque>
 #include <set>
+#include <string>
 
 namespace dmsc
 {
@@ -22,6 +23,10 @@ public:
 	Lock &operator=(const Lock &) = delete;
 	Lock &operator=(Lock &&) = delete;
 
+protected:
+	// Of something else that has a name; says so if it has to wait.
+	Lock(const std::string &name, const std::string &waits_for);
+
 private:
 	int fd_;
 };
@@ -34,18 +39,10 @@ std::deque<Lock> lock_all(const std::set<DeviceNumber> &devices);
 void begin_hold();
 
 // Waits until there is no hold. While it lives none begins.
-class NoHold
+class NoHold : public Lock
 {
 public:
 	NoHold();
-	~NoHold();
-	NoHold(const NoHold &) = delete;
-	NoHold(NoHold &&) = delete;
-	NoHold &operator=(const NoHold &) = delete;
-	NoHold &operator=(NoHold &&) = delete;
-
-private:
-	int fd_;
 };
 
 } // namespace dmsc
