@@ -155,6 +155,57 @@ merged()
 	lvs
 }
 
+# tab: an origin and its snapshot, on logical volumes of their own, that are activated by the next boot
+tab()
+{
+	lvcreate -qq -y -n data -L 64m vg
+	lvcreate -qq -y -n data-cow -L 80m vg
+	dd if=/dev/zero of=/dev/vg/data-cow bs=128k count=1 oflag=direct status=none
+	mke2fs -q -t ext4 /dev/vg/data
+	mkdir /data
+	cat > /etc/dm-scaledtab <<-TAB
+		data      -  origin-scaled /dev/vg/data
+		data-old  -  snapshot-scaled /dev/vg/data /dev/vg/data-cow P 8
+	TAB
+	echo "/dev/mapper/data /data ext4 defaults 0 2" >> /etc/fstab
+	dmsc-tab check
+	# Still writes when LVM's blkdeactivate has removed what it could.
+	cat > /etc/systemd/system/late.service <<-UNIT
+		[Unit]
+		RequiresMountsFor=/data
+		Before=blk-availability.service
+
+		[Service]
+		ExecStart=bash -c 'exec 3> /data/late; for ((i = 0; i < 300; i++)); do \
+		head -c 64k /dev/urandom >&3; sync /data/late; done; sleep inf'
+		ExecStop=sleep 1
+	UNIT
+}
+
+# tab_active: what the boot has made of that, and what the snapshot has
+tab_active()
+{
+	[[ $(findmnt -n -o SOURCE /data) == /dev/mapper/data ]] || fail "not mounted: $(systemctl status data.mount)"
+	[[ $(dmsetup table data) == *" origin-scaled "* && $(dmsetup table data-old) == *" snapshot-scaled "* ]] ||
+		fail "other tables"
+	[[ $(systemctl show -P ExecStop blk-availability.service) == *"dmsc-tab hold -- "* ]] || fail "not held"
+	dmsetup status data-old
+}
+
+# tab_written: the origin is written to from now on, until the machine is shut down
+tab_written()
+{
+	cksum < /dev/mapper/data-old > /var/lib/cksum
+	systemctl start late.service
+}
+
+# tab_kept: the snapshot has seen all of it
+tab_kept()
+{
+	[[ -s /data/late ]] || fail "nothing was written"
+	[[ $(cksum < /dev/mapper/data-old) == "$(< /var/lib/cksum)" ]] || fail "the snapshot has missed what was written"
+}
+
 # A kernel that wants signatures, and does not know the key.
 refused()
 {
