@@ -2,24 +2,8 @@
 /*
  * The table of completed exceptions.
  *
- * 256 neighbouring chunks of the origin form a group. A group holds its exceptions as a sorted
- * array of runs. A run stands for consecutive chunks of the origin that were copied to consecutive
- * chunks of the COW device, in 64 bits:
- *
- *	63      56 55      48 47                                        0
- *	+---------+----------+------------------------------------------+
- *	| offset  | chunks   | chunk of the COW device                  |
- *	| in group| that     |                                          |
- *	|         | follow   |                                          |
- *	+---------+----------+------------------------------------------+
- *
- * A lone exception takes 32 bytes with its group; 256 that do not follow each other take 8 to 16
- * bytes each.
- *
- * A look-up is a walk along a short list, then a search in the group that takes as long however
- * many runs it has: with more than a few it has a map, a bit for each of its chunks that is set
- * where a run starts. The bits up to a chunk's, counted, are the number of the run in which it must
- * be. So a snapshot that fills up does not get slower.
+ * 256 neighbouring chunks of the origin form a group, see dm-snap-group.h. A look-up is a walk
+ * along a short list, then a search in the group. So a snapshot that fills up does not get slower.
  *
  * Lists are short however many groups there are: a section of the hash table that has more groups
  * than lists gets one or two for each, from a work item. Sections are looked at one by one, so
@@ -51,18 +35,7 @@
 #include <linux/slab.h>
 
 #include "dm-snap-exception.h"
-
-#define GROUP_BITS		SNAP_GROUP_BITS
-#define GROUP_CHUNKS		BIT(GROUP_BITS)
-#define GROUP_MIN_SIZE		32U
-/* Runs of a group that are looked through one by one; one with room for more has a map. */
-#define GROUP_SMALL		5
-/*
- * The map: a bit for each chunk, set where a run starts; then a word whose byte n has the number of
- * bits in the words before word n, at most 192.
- */
-#define GROUP_MAP_COUNTS	(GROUP_CHUNKS / 64)
-#define GROUP_MAP_WORDS		(GROUP_MAP_COUNTS + 1)
+#include "dm-snap-group.h"
 
 #define MIN_SECTION_BITS	8
 #define MAX_SECTION_BITS	12
@@ -71,34 +44,6 @@
 /* Lists of a section at first: 512 bytes of them, 2 MiB in all, where there may be many groups. */
 #define MIN_LISTS		1
 #define MAX_LISTS		61
-
-#define NEW_MASK		GENMASK_ULL(SNAP_NEW_CHUNK_BITS - 1, 0)
-#define MORE_SHIFT		SNAP_NEW_CHUNK_BITS
-#define OFFSET_SHIFT		(MORE_SHIFT + GROUP_BITS)
-
-/**
- * struct snap_exception_group - exceptions of 256 neighbouring chunks of the origin
- * @next:     in the list of the hash table
- * @seq:      changes whenever anything below does; stays odd when the group has been replaced
- * @nr:       number of runs
- * @capacity: runs for which there is room
- * @rcu:      for freeing; overlays @words when the group has been replaced
- * @words:    number of the group; if there is room for more than GROUP_SMALL runs, the map; then
- *            the sorted runs
- *
- * Written under the lock of the list. Read without: between a read of @seq and finding it
- * unchanged. All that shares the cache lines is the exceptions of near chunks.
- */
-struct snap_exception_group {
-	struct snap_exception_group __rcu *next;
-	seqcount_t seq;
-	u16 nr;
-	u16 capacity;
-	union {
-		struct rcu_head rcu;
-		DECLARE_FLEX_ARRAY(u64, words);
-	};
-};
 
 /**
  * struct snap_exception_lists - lists of the groups of a section
@@ -109,7 +54,7 @@ struct snap_exception_group {
 struct snap_exception_lists {
 	struct rcu_head rcu;
 	unsigned int nr;
-	struct snap_exception_group __rcu *heads[];
+	struct snap_group __rcu *heads[];
 };
 
 /**
@@ -142,110 +87,6 @@ struct snap_exception_lock {
 	struct llist_node node;
 } ____cacheline_aligned_in_smp;
 
-static u64 run_make(unsigned int offset, unsigned int more, u64 new)
-{
-	return (u64)offset << OFFSET_SHIFT | (u64)more << MORE_SHIFT | new;
-}
-
-static unsigned int run_offset(u64 run)
-{
-	return run >> OFFSET_SHIFT;
-}
-
-static unsigned int run_more(u64 run)
-{
-	return (run >> MORE_SHIFT) & (GROUP_CHUNKS - 1);
-}
-
-static u64 run_new(u64 run)
-{
-	return run & NEW_MASK;
-}
-
-/* Whether @b continues @a in both devices. */
-static bool runs_touch(u64 a, u64 b)
-{
-	unsigned int length = run_more(a) + 1;
-
-	return run_offset(b) == run_offset(a) + length && run_new(b) == run_new(a) + length;
-}
-
-/* What @a, and @b which continues it, stand for. */
-static u64 runs_joined(u64 a, u64 b)
-{
-	return a + ((u64)(run_more(b) + 1) << MORE_SHIFT);
-}
-
-static bool group_has_map(unsigned int capacity)
-{
-	return capacity > GROUP_SMALL;
-}
-
-static u64 *group_map(struct snap_exception_group *g)
-{
-	return g->words + 1;
-}
-
-static u64 *group_runs(struct snap_exception_group *g)
-{
-	return g->words + 1 + (group_has_map(g->capacity) ? GROUP_MAP_WORDS : 0);
-}
-
-static size_t group_size(unsigned int capacity)
-{
-	unsigned int map = group_has_map(capacity) ? GROUP_MAP_WORDS : 0;
-
-	return offsetof(struct snap_exception_group, words) + (1 + map + capacity) * sizeof(u64);
-}
-
-static void group_map_clear(struct snap_exception_group *g)
-{
-	if (group_has_map(g->capacity))
-		memset(group_map(g), 0, GROUP_MAP_WORDS * sizeof(u64));
-}
-
-/* A run starts at @offset, or no more. */
-static void group_map_change(struct snap_exception_group *g, unsigned int offset)
-{
-	unsigned int word = offset / 64;
-	u64 *map = group_map(g), bit = BIT_ULL(offset % 64);
-	/* One in the byte of each word that follows. */
-	u32 more = 0x01010100ULL << 8 * word;
-
-	if (!group_has_map(g->capacity))
-		return;
-	WRITE_ONCE(map[GROUP_MAP_COUNTS],
-		   map[GROUP_MAP_COUNTS] + (map[word] & bit ? -(u64)more : more));
-	WRITE_ONCE(map[word], map[word] ^ bit);
-}
-
-/* Bits of the map up to that of @offset. Not inline, so that who needs no map pays nothing. */
-static noinline unsigned int group_map_count(struct snap_exception_group *g, unsigned int offset)
-{
-	const u64 *map = group_map(g);
-	unsigned int word = offset / 64;
-	u8 before = READ_ONCE(map[GROUP_MAP_COUNTS]) >> 8 * word;
-
-	return before + hweight64(READ_ONCE(map[word]) << (63 - offset % 64));
-}
-
-/*
- * Number of runs that start at or before @offset, at most @nr; an unlocked reader checks the
- * sequence later.
- */
-static __always_inline unsigned int group_search(struct snap_exception_group *g, unsigned int nr,
-						 unsigned int offset)
-{
-	const u64 *runs = group_runs(g);
-	unsigned int i = 0;
-
-	if (group_has_map(g->capacity))
-		return min(group_map_count(g, offset), nr);
-	while (i < nr && run_offset(READ_ONCE(runs[i])) <= offset)
-		i++;
-	return i;
-}
-
 static u64 group_hash(u64 number)
 {
 	return number * GOLDEN_RATIO_64;
@@ -256,7 +97,7 @@ static unsigned int exceptions_section(const struct snap_exceptions *et, u64 has
 	return hash >> et->section_shift;
 }
 
-static struct snap_exception_group __rcu **exceptions_list(const struct snap_exceptions *et,
+static struct snap_group __rcu **exceptions_list(const struct snap_exceptions *et,
 							   struct snap_exception_lists *lists,
 							   u64 hash)
 {
@@ -297,23 +138,6 @@ struct group_found {
 	unsigned int end;
 };
 
-/* Offset after the chunks from run @i on that have exceptions without a gap, in whatever order. */
-static unsigned int group_gapless(struct snap_exception_group *g, unsigned int nr, unsigned int i)
-{
-	const u64 *runs = group_runs(g);
-	u64 run = READ_ONCE(runs[i]);
-	unsigned int end;
-
-	for (;;) {
-		end = run_offset(run) + run_more(run) + 1;
-		if (++i == nr)
-			return end;
-		run = READ_ONCE(runs[i]);
-		if (run_offset(run) != end)
-			return end;
-	}
-}
-
 /**
  * enum exceptions_want - what a look-up wants to know besides the chunk's exception
  * @EXCEPTIONS_ONE:     nothing
@@ -335,17 +159,17 @@ enum exceptions_want {
 static __always_inline bool exceptions_search(struct snap_exceptions *et, u64 old,
 					      enum exceptions_want want, struct group_found *found)
 {
-	u64 number = old >> GROUP_BITS, hash = group_hash(number);
-	unsigned int offset = old & (GROUP_CHUNKS - 1);
+	u64 number = old >> SNAP_GROUP_BITS, hash = group_hash(number);
+	unsigned int offset = old & (SNAP_GROUP_CHUNKS - 1);
 	unsigned int index = exceptions_section(et, hash), moves;
 	struct snap_exception_section *section = &et->sections[index];
-	struct snap_exception_group *g;
+	struct snap_group *g;
 	bool has;
 
 restart:
 	has = false;
 	if (want != EXCEPTIONS_ONE)
-		found->end = GROUP_CHUNKS;
+		found->end = SNAP_GROUP_CHUNKS;
 	/* Some instructions, without a call: half of what a look-up with rcu_read_lock() takes. */
 	rcu_read_lock_sched();
 	moves = raw_read_seqcount(&section->seq);
@@ -353,19 +177,19 @@ restart:
 						   hash));
 	while (g) {
 		unsigned int seq = raw_read_seqcount(&g->seq);
-		unsigned int nr = READ_ONCE(g->nr), i = 0, end = GROUP_CHUNKS;
+		unsigned int nr = READ_ONCE(g->nr), i = 0, end = SNAP_GROUP_CHUNKS;
 		bool wanted = READ_ONCE(g->words[0]) == number;
 		u64 run = 0;
 
 		if (wanted) {
-			i = group_search(g, nr, offset);
+			i = snap_group_search(g, nr, offset);
 			if (i)
-				run = READ_ONCE(group_runs(g)[i - 1]);
-			has = i && offset <= run_offset(run) + run_more(run);
+				run = READ_ONCE(snap_group_runs(g)[i - 1]);
+			has = i && offset <= snap_run_offset(run) + snap_run_more(run);
 			if (want != EXCEPTIONS_ONE && !has && i < nr)
-				end = run_offset(READ_ONCE(group_runs(g)[i]));
+				end = snap_run_offset(READ_ONCE(snap_group_runs(g)[i]));
 			if (want == EXCEPTIONS_GAPLESS && has)
-				end = group_gapless(g, nr, i - 1);
+				end = snap_group_gapless(g, nr, i - 1);
 		}
 
 		if (unlikely(seq & 1 || read_seqcount_retry(&g->seq, seq)))
@@ -374,7 +198,7 @@ restart:
 		if (has) {
 			found->run = run;
 			if (want == EXCEPTIONS_RUN)
-				found->end = run_offset(run) + run_more(run) + 1;
+				found->end = snap_run_offset(run) + snap_run_more(run) + 1;
 			if (want == EXCEPTIONS_GAPLESS)
 				found->end = end;
 			break;
@@ -397,12 +221,13 @@ changed:
 
 static u64 found_new(const struct group_found *found, u64 old)
 {
-	return run_new(found->run) + (old & (GROUP_CHUNKS - 1)) - run_offset(found->run);
+	return snap_run_new(found->run) + (old & (SNAP_GROUP_CHUNKS - 1)) -
+	       snap_run_offset(found->run);
 }
 
 static u64 found_nr(const struct group_found *found, u64 old)
 {
-	return found->end - (old & (GROUP_CHUNKS - 1));
+	return found->end - (old & (SNAP_GROUP_CHUNKS - 1));
 }
 
 bool snap_exception_lookup(struct snap_exceptions *et, u64 old, u64 *new)
@@ -442,89 +267,13 @@ u64 snap_exception_count(struct snap_exceptions *et, u64 old, u64 max)
 	return min(nr, max);
 }
 
-/*
- * Enters a run, joining it with its neighbours where it continues them.
- * Returns -ENOSPC if there is no room for it.
- */
-static int group_insert(struct snap_exception_group *g, u64 run)
-{
-	u64 *runs = group_runs(g);
-	unsigned int offset = run_offset(run), i = group_search(g, g->nr, offset);
-	bool left = i && runs_touch(runs[i - 1], run);
-	bool right = i < g->nr && runs_touch(run, runs[i]);
-
-	if (i && offset <= run_offset(runs[i - 1]) + run_more(runs[i - 1]))
-		return -EEXIST;
-	if (i < g->nr && offset + run_more(run) >= run_offset(runs[i]))
-		return -EEXIST;
-	if (!left && !right && g->nr == g->capacity)
-		return -ENOSPC;
-
-	raw_write_seqcount_begin(&g->seq);
-	if (left && right) {
-		group_map_change(g, run_offset(runs[i]));
-		WRITE_ONCE(runs[i - 1], runs_joined(runs_joined(runs[i - 1], run), runs[i]));
-		WRITE_ONCE(g->nr, g->nr - 1);
-		/* Readers that see a half moved array find that the sequence changed. */
-		data_race(memmove(&runs[i], &runs[i + 1], (g->nr - i) * sizeof(*runs)));
-	} else if (left) {
-		WRITE_ONCE(runs[i - 1], runs_joined(runs[i - 1], run));
-	} else if (right) {
-		group_map_change(g, run_offset(runs[i]));
-		group_map_change(g, offset);
-		WRITE_ONCE(runs[i], runs_joined(run, runs[i]));
-	} else {
-		group_map_change(g, offset);
-		/* As above. */
-		data_race(memmove(&runs[i + 1], &runs[i], (g->nr - i) * sizeof(*runs)));
-		WRITE_ONCE(runs[i], run);
-		WRITE_ONCE(g->nr, g->nr + 1);
-	}
-	raw_write_seqcount_end(&g->seq);
-
-	return 0;
-}
-
-static size_t group_alloc_size(unsigned int capacity)
-{
-	size_t size = GROUP_MIN_SIZE;
-
-	while (size < group_size(capacity))
-		size *= 2;
-	return size;
-}
-
-static void group_init(struct snap_exception_group *g, u64 number, unsigned int capacity)
-{
-	size_t room = (group_alloc_size(capacity) - group_size(0)) / sizeof(u64);
-
-	if (room >= GROUP_SMALL + 1 + GROUP_MAP_WORDS)
-		room = min_t(size_t, room - GROUP_MAP_WORDS, GROUP_CHUNKS);
-	else
-		room = min_t(size_t, room, GROUP_SMALL);
-
-	seqcount_init(&g->seq);
-	g->nr = 0;
-	g->capacity = room;
-	g->words[0] = number;
-	group_map_clear(g);
-}
-
 /* Puts @bigger into the list in place of @g. */
-static void group_replace(struct snap_exception_group __rcu **link,
-			  struct snap_exception_group *g, struct snap_exception_group *bigger,
+static void group_replace(struct snap_group __rcu **link,
+			  struct snap_group *g, struct snap_group *bigger,
 			  spinlock_t *lock)
 	__must_hold(lock)
 {
-	unsigned int i;
-
-	bigger->nr = g->nr;
-	memcpy(group_runs(bigger), group_runs(g), g->nr * sizeof(u64));
-	if (group_has_map(g->capacity))
-		memcpy(group_map(bigger), group_map(g), GROUP_MAP_WORDS * sizeof(u64));
-	else
-		for (i = 0; i < g->nr; i++)
-			group_map_change(bigger, run_offset(group_runs(g)[i]));
+	snap_group_copy(bigger, g);
 	RCU_INIT_POINTER(bigger->next, rcu_dereference_protected(g->next, lockdep_is_held(lock)));
 	rcu_assign_pointer(*link, bigger);
 
@@ -547,13 +296,13 @@ static void section_wants_lists(struct snap_exceptions *et, unsigned int section
 }
 
 /* Where the pointer to a group is, the first of its number; or to NULL, if there is none. */
-static __always_inline struct snap_exception_group __rcu **
+static __always_inline struct snap_group __rcu **
 exceptions_link(struct snap_exceptions *et, u64 number)
 {
 	u64 hash = group_hash(number);
 	unsigned int section = exceptions_section(et, hash);
-	struct snap_exception_group __rcu **link;
-	struct snap_exception_group *g;
+	struct snap_group __rcu **link;
+	struct snap_group *g;
 
 	link = exceptions_list(et, exceptions_lists(et, section), hash);
 	for (;;) {
@@ -564,56 +313,53 @@ exceptions_link(struct snap_exceptions *et, u64 number)
 	}
 }
 
-/* Enters a new group, under the lock of its section. */
-static __always_inline void exceptions_enter(struct snap_exceptions *et,
-					     struct snap_exception_group *g, u64 number)
+/* Enters a new group where exceptions_link() has said, under the lock of its section. */
+static __always_inline void exceptions_enter(struct snap_exceptions *et, unsigned int section,
+					     struct snap_group __rcu **link,
+					     struct snap_group *g)
 {
-	u64 hash = group_hash(number);
-	unsigned int section = exceptions_section(et, hash);
 	struct snap_exception_lock *lock = &et->locks[section];
-	struct snap_exception_group __rcu **head;
 
-	head = exceptions_list(et, exceptions_lists(et, section), hash);
-	RCU_INIT_POINTER(g->next, rcu_dereference_protected(*head, lockdep_is_held(&lock->lock)));
-	rcu_assign_pointer(*head, g);
+	RCU_INIT_POINTER(g->next, rcu_dereference_protected(*link, lockdep_is_held(&lock->lock)));
+	rcu_assign_pointer(*link, g);
 	if (unlikely(++lock->nr > lock->limit))
 		section_wants_lists(et, section);
 }
 
-struct snap_exception_group *snap_exception_room(bool may_wait)
+struct snap_group *snap_exception_room(bool may_wait)
 {
-	return kmalloc(group_alloc_size(1), may_wait ? GFP_NOIO : GFP_NOWAIT | __GFP_NOWARN);
+	return kmalloc(snap_group_alloc_size(1), may_wait ? GFP_NOIO : GFP_NOWAIT | __GFP_NOWARN);
 }
 
 int snap_exception_add(struct snap_exceptions *et, u64 old, u64 new, unsigned int nr,
-		       struct snap_exception_group **room)
+		       struct snap_group **room)
 {
-	u64 number = old >> GROUP_BITS, hash = group_hash(number), run;
-	unsigned int offset = old & (GROUP_CHUNKS - 1), section = exceptions_section(et, hash);
+	u64 number = old >> SNAP_GROUP_BITS, hash = group_hash(number), run;
+	unsigned int offset = old & (SNAP_GROUP_CHUNKS - 1), section = exceptions_section(et, hash);
 	spinlock_t *lock = &et->locks[section].lock;
-	struct snap_exception_group __rcu **link;
-	struct snap_exception_group *g, *bigger;
+	struct snap_group __rcu **link;
+	struct snap_group *g, *bigger;
 	unsigned long flags;
 	int r = -ENOSPC;
 
-	if (WARN_ON_ONCE(!nr || offset + nr > GROUP_CHUNKS))
+	if (WARN_ON_ONCE(!nr || offset + nr > SNAP_GROUP_CHUNKS))
 		return -EINVAL;
-	run = run_make(offset, nr - 1, new);
+	run = snap_run_make(offset, nr - 1, new);
 
 	spin_lock_irqsave(lock, flags);
 
 	link = exceptions_link(et, number);
 	g = rcu_dereference_protected(*link, lockdep_is_held(lock));
 	if (g) {
-		r = group_insert(g, run);
+		r = snap_group_insert(g, run);
 		if (r != -ENOSPC)
 			goto out;
 
-		bigger = kmalloc(group_alloc_size(g->capacity + 1), GFP_NOWAIT | __GFP_NOWARN);
+		bigger = kmalloc(snap_group_alloc_size(g->capacity + 1), GFP_NOWAIT | __GFP_NOWARN);
 		if (bigger) {
-			group_init(bigger, number, g->capacity + 1);
+			snap_group_init(bigger, number, g->capacity + 1);
 			group_replace(link, g, bigger, lock);
-			r = group_insert(bigger, run);
+			r = snap_group_insert(bigger, run);
 			goto out;
 		}
 	}
@@ -621,9 +367,9 @@ int snap_exception_add(struct snap_exceptions *et, u64 old, u64 new, unsigned in
 	/* The group's first, or no memory for a larger one: then there are two of this number. */
 	g = *room;
 	*room = NULL;
-	group_init(g, number, 1);
-	r = group_insert(g, run);
-	exceptions_enter(et, g, number);
+	snap_group_init(g, number, 1);
+	r = snap_group_insert(g, run);
+	exceptions_enter(et, section, link, g);
 out:
 	spin_unlock_irqrestore(lock, flags);
 	return r;
@@ -635,167 +381,73 @@ out:
  *------------------------------------------------------------
  */
 
-/**
- * struct group_addition - what is added to a group
- * @number: of the group
- * @nr:     number of @runs
- * @runs:   in ascending order
- */
-struct group_addition {
-	u64 number;
-	unsigned int nr;
-	u64 runs[GROUP_CHUNKS];
-};
-
 /* Makes runs of the first exceptions, those of one group. Returns how many exceptions they are. */
-static size_t addition_make(struct group_addition *add, const struct snap_exception *all, size_t nr)
+static size_t addition_make(struct snap_group_addition *add, const struct snap_exception *all,
+			    size_t nr)
 {
 	size_t i;
 
-	add->number = all->old >> GROUP_BITS;
+	add->number = all->old >> SNAP_GROUP_BITS;
 	add->nr = 0;
-	for (i = 0; i < nr && all[i].old >> GROUP_BITS == add->number; i++) {
-		u64 run = run_make(all[i].old & (GROUP_CHUNKS - 1), 0, all[i].new);
+	for (i = 0; i < nr && all[i].old >> SNAP_GROUP_BITS == add->number; i++) {
+		u64 run = snap_run_make(all[i].old & (SNAP_GROUP_CHUNKS - 1), 0, all[i].new);
 
-		if (add->nr && runs_touch(add->runs[add->nr - 1], run)) {
-			add->runs[add->nr - 1] = runs_joined(add->runs[add->nr - 1], run);
+		if (add->nr && snap_runs_touch(add->runs[add->nr - 1], run)) {
+			add->runs[add->nr - 1] = snap_runs_joined(add->runs[add->nr - 1], run);
 			continue;
 		}
 		/* More of them: some chunk is there twice, and is going to be found. */
-		if (add->nr == GROUP_CHUNKS)
+		if (add->nr == SNAP_GROUP_CHUNKS)
 			break;
 		add->runs[add->nr++] = run;
 	}
 	return i;
 }
 
-/* Joins runs that touch. */
-static void group_join(struct snap_exception_group *g)
-{
-	u64 *runs = group_runs(g);
-	unsigned int i, nr = 1;
-
-	for (i = 1; i < g->nr; i++) {
-		if (runs_touch(runs[nr - 1], runs[i])) {
-			group_map_change(g, run_offset(runs[i]));
-			WRITE_ONCE(runs[nr - 1], runs_joined(runs[nr - 1], runs[i]));
-		} else {
-			WRITE_ONCE(runs[nr++], runs[i]);
-		}
-	}
-	WRITE_ONCE(g->nr, nr);
-}
-
-/*
- * Adds runs for which there is room: both arrays are merged from their ends, so that each run is
- * moved once. Returns the offset of a chunk that two runs have, or GROUP_CHUNKS.
- */
-static unsigned int group_merge(struct snap_exception_group *g, const struct group_addition *add)
-{
-	unsigned int olds = g->nr, adds = add->nr, i = olds + adds, above = GROUP_CHUNKS;
-	u64 *runs = group_runs(g), run, last = 0;
-	bool touch = false;
-
-	raw_write_seqcount_begin(&g->seq);
-	WRITE_ONCE(g->nr, i);
-	for (;;) {
-		bool old = olds && (!adds ||
-				    run_offset(runs[olds - 1]) > run_offset(add->runs[adds - 1]));
-
-		if (!old && !adds)
-			break;
-		run = old ? runs[olds - 1] : add->runs[adds - 1];
-		if (unlikely(run_offset(run) + run_more(run) >= above))
-			goto twice;
-		touch |= above < GROUP_CHUNKS && runs_touch(run, last);
-		/* What is below now is in its place, and so are its neighbours. */
-		if (old && !adds)
-			break;
-		WRITE_ONCE(runs[--i], run);
-		if (old) {
-			olds--;
-		} else {
-			adds--;
-			group_map_change(g, run_offset(run));
-		}
-		last = run;
-		above = run_offset(run);
-	}
-	if (touch)
-		group_join(g);
-	raw_write_seqcount_end(&g->seq);
-	return GROUP_CHUNKS;
-
-twice:
-	WRITE_ONCE(g->nr, 0);
-	group_map_clear(g);
-	raw_write_seqcount_end(&g->seq);
-	return above;
-}
-
-/* One by one: there are so many that some chunk must be there twice. Returns its offset. */
-static unsigned int group_find_twice(struct snap_exception_group *g,
-				     const struct group_addition *add)
-{
-	const u64 *runs = group_runs(g);
-	unsigned int i, k, offset;
-
-	for (i = 0; i < add->nr; i++) {
-		offset = run_offset(add->runs[i]);
-		if (group_insert(g, add->runs[i]) != -EEXIST)
-			continue;
-		k = group_search(g, g->nr, offset);
-		if (k && offset <= run_offset(runs[k - 1]) + run_more(runs[k - 1]))
-			return offset;
-		return run_offset(runs[k]);
-	}
-	return GROUP_CHUNKS;
-}
-
 /* Adds to a group, or a new one. */
-static int exceptions_add_group(struct snap_exceptions *et, const struct group_addition *add,
+static int exceptions_add_group(struct snap_exceptions *et, const struct snap_group_addition *add,
 				u64 *twice)
 {
 	unsigned int section = exceptions_section(et, group_hash(add->number)), needed, offset;
 	spinlock_t *lock = &et->locks[section].lock;
-	struct snap_exception_group *g, *bigger = NULL;
-	struct snap_exception_group __rcu **link;
+	struct snap_group *g, *bigger = NULL;
+	struct snap_group __rcu **link;
 	unsigned long flags;
 
 	for (;;) {
 		spin_lock_irqsave(lock, flags);
 		link = exceptions_link(et, add->number);
 		g = rcu_dereference_protected(*link, lockdep_is_held(lock));
-		needed = min_t(unsigned int, (g ? g->nr : 0) + add->nr, GROUP_CHUNKS);
+		needed = min_t(unsigned int, (g ? g->nr : 0) + add->nr, SNAP_GROUP_CHUNKS);
 		if (bigger || (g && needed <= g->capacity))
 			break;
 		spin_unlock_irqrestore(lock, flags);
 		/* Nobody else adds: it is going to be large enough. */
-		bigger = kmalloc(group_alloc_size(needed), GFP_NOIO);
+		bigger = kmalloc(snap_group_alloc_size(needed), GFP_NOIO);
 		if (!bigger)
 			return -ENOMEM;
-		group_init(bigger, add->number, needed);
+		snap_group_init(bigger, add->number, needed);
 	}
 	if (bigger) {
 		if (g)
 			group_replace(link, g, bigger, lock);
 		else
-			exceptions_enter(et, bigger, add->number);
+			exceptions_enter(et, section, link, bigger);
 		g = bigger;
 	}
-	offset = g->nr + add->nr > g->capacity ? group_find_twice(g, add) : group_merge(g, add);
+	offset = snap_group_merge(g, add);
 	spin_unlock_irqrestore(lock, flags);
 
-	if (offset == GROUP_CHUNKS)
+	if (offset == SNAP_GROUP_CHUNKS)
 		return 0;
-	*twice = (add->number << GROUP_BITS) + offset;
+	*twice = (add->number << SNAP_GROUP_BITS) + offset;
 	return -EEXIST;
 }
 
 int snap_exception_add_sorted(struct snap_exceptions *et, const struct snap_exception *all,
 			      size_t nr, u64 *twice)
 {
-	struct group_addition *add;
+	struct snap_group_addition *add;
 	unsigned int groups = 0;
 	size_t done;
 	int r = 0;
@@ -816,55 +468,20 @@ int snap_exception_add_sorted(struct snap_exceptions *et, const struct snap_exce
 	return r;
 }
 
-struct snap_exception_group *snap_exception_spare(void)
+struct snap_group *snap_exception_spare(void)
 {
-	return kmalloc(group_alloc_size(GROUP_CHUNKS), GFP_NOIO);
-}
-
-/*
- * Takes one chunk out of a run.
- * Returns -ENOSPC if the run falls into two and there is no room for the second.
- */
-static int group_delete(struct snap_exception_group *g, unsigned int i, unsigned int offset)
-{
-	u64 *runs = group_runs(g), run = runs[i];
-	unsigned int before = offset - run_offset(run), after = run_more(run) - before;
-
-	if (before && after && g->nr == g->capacity)
-		return -ENOSPC;
-
-	raw_write_seqcount_begin(&g->seq);
-	if (before && after) {
-		/* Readers that see a half moved array find that the sequence changed. */
-		data_race(memmove(&runs[i + 1], &runs[i], (g->nr - i) * sizeof(*runs)));
-		WRITE_ONCE(runs[i + 1], run_make(offset + 1, after - 1, run_new(run) + before + 1));
-		WRITE_ONCE(g->nr, g->nr + 1);
-	}
-	if (!before)
-		group_map_change(g, offset);
-	if (after)
-		group_map_change(g, offset + 1);
-	if (before) {
-		WRITE_ONCE(runs[i], run_make(run_offset(run), before - 1, run_new(run)));
-	} else if (after) {
-		WRITE_ONCE(runs[i], run_make(offset + 1, after - 1, run_new(run) + 1));
-	} else {
-		WRITE_ONCE(g->nr, g->nr - 1);
-		/* As above. */
-		data_race(memmove(&runs[i], &runs[i + 1], (g->nr - i) * sizeof(*runs)));
-	}
-	raw_write_seqcount_end(&g->seq);
-	return 0;
+	return kmalloc(snap_group_alloc_size(SNAP_GROUP_CHUNKS), GFP_NOIO);
 }
 
 int snap_exception_remove(struct snap_exceptions *et, u64 old,
-			  struct snap_exception_group **spare)
+			  struct snap_group **spare)
 {
-	u64 number = old >> GROUP_BITS, hash = group_hash(number);
-	unsigned int offset = old & (GROUP_CHUNKS - 1), section = exceptions_section(et, hash), i;
+	u64 number = old >> SNAP_GROUP_BITS, hash = group_hash(number);
+	unsigned int offset = old & (SNAP_GROUP_CHUNKS - 1), i;
+	unsigned int section = exceptions_section(et, hash);
 	spinlock_t *lock = &et->locks[section].lock;
-	struct snap_exception_group __rcu **link;
-	struct snap_exception_group *g;
+	struct snap_group __rcu **link;
+	struct snap_group *g;
 	unsigned long flags;
 	int r = -ENOENT;
 	u64 run;
@@ -875,16 +492,16 @@ int snap_exception_remove(struct snap_exceptions *et, u64 old,
 	for (; (g = rcu_dereference_protected(*link, lockdep_is_held(lock))); link = &g->next) {
 		if (g->words[0] != number)
 			continue;
-		i = group_search(g, g->nr, offset);
-		run = i ? group_runs(g)[i - 1] : 0;
-		if (!i || offset > run_offset(run) + run_more(run))
+		i = snap_group_search(g, g->nr, offset);
+		run = i ? snap_group_runs(g)[i - 1] : 0;
+		if (!i || offset > snap_run_offset(run) + snap_run_more(run))
 			continue;
 
-		r = group_delete(g, i - 1, offset);
+		r = snap_group_delete(g, i - 1, offset);
 		if (r == -ENOSPC && *spare) {
-			group_init(*spare, number, GROUP_CHUNKS);
+			snap_group_init(*spare, number, SNAP_GROUP_CHUNKS);
 			group_replace(link, g, *spare, lock);
-			r = group_delete(*spare, i - 1, offset);
+			r = snap_group_delete(*spare, i - 1, offset);
 			*spare = NULL;
 		}
 		break;
@@ -921,8 +538,8 @@ static void section_move(struct snap_exceptions *et, unsigned int section,
 			 struct snap_exception_lists *from, struct snap_exception_lists *to)
 	__must_hold(&et->locks[section].lock)
 {
-	struct snap_exception_group __rcu **head;
-	struct snap_exception_group *g, *next;
+	struct snap_group __rcu **head;
+	struct snap_group *g, *next;
 	unsigned int i;
 
 	raw_write_seqcount_begin(&et->sections[section].seq);
@@ -978,7 +595,7 @@ static void exceptions_grow(struct work_struct *work)
 
 int snap_exceptions_init(struct snap_exceptions *et, u64 origin_chunks, u64 cow_chunks)
 {
-	u64 groups = min_t(u64, (origin_chunks >> GROUP_BITS) + 1, cow_chunks + 1);
+	u64 groups = min_t(u64, (origin_chunks >> SNAP_GROUP_BITS) + 1, cow_chunks + 1);
 	struct snap_exception_lists *lists;
 	unsigned int i, nr;
 
@@ -1010,7 +627,7 @@ no_memory:
 
 static void lists_destroy(struct snap_exception_lists *lists)
 {
-	struct snap_exception_group *g, *next;
+	struct snap_group *g, *next;
 	unsigned int i;
 
 	for (i = 0; i < lists->nr; i++) {

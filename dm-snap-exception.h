@@ -15,7 +15,7 @@
 /* So many neighbouring chunks of the origin, a power of two, are looked up together. */
 #define SNAP_GROUP_BITS		8
 
-struct snap_exception_group;
+struct snap_group;
 struct snap_exception_lock;
 struct snap_exception_section;
 
@@ -105,7 +105,7 @@ u64 snap_exception_count(struct snap_exceptions *et, u64 old, u64 max);
  * Context: process context; sleeps only if @may_wait; no I/O is needed to get memory.
  * Return: what is to be given to snap_exception_add(), or to kfree(), or NULL.
  */
-struct snap_exception_group *snap_exception_room(bool may_wait);
+struct snap_group *snap_exception_room(bool may_wait);
 
 /**
  * snap_exception_add() - add the exceptions of chunks that follow each other
@@ -119,7 +119,7 @@ struct snap_exception_group *snap_exception_room(bool may_wait);
  * Return: 0, -EEXIST if one of the chunks has an exception already, or -EINVAL if @nr is wrong.
  */
 int snap_exception_add(struct snap_exceptions *et, u64 old, u64 new, unsigned int nr,
-		       struct snap_exception_group **room);
+		       struct snap_group **room);
 
 /**
  * struct snap_exception - an exception, one of many
@@ -153,7 +153,7 @@ int snap_exception_add_sorted(struct snap_exceptions *et, const struct snap_exce
  * Context: process context, may sleep; no I/O is needed to get memory.
  * Return: what is to be given to snap_exception_remove(), or to kfree(), or NULL.
  */
-struct snap_exception_group *snap_exception_spare(void);
+struct snap_group *snap_exception_spare(void);
 
 /**
  * snap_exception_remove() - remove an exception
@@ -168,6 +168,6 @@ struct snap_exception_group *snap_exception_spare(void);
  * Return: 0, -ENOENT if there is none, or -ENOMEM if @spare is needed: try again with one.
  */
 int snap_exception_remove(struct snap_exceptions *et, u64 old,
-			  struct snap_exception_group **spare);
+			  struct snap_group **spare);
 
 #endif /* DM_SNAP_EXCEPTION_H */

@@ -75,7 +75,7 @@ struct snap_merge {
 	struct dm_snapshot *snap;
 	struct snap_disk_exception *table;
 	struct snap_merge_chunk next[SNAP_MERGE_BATCH];
-	struct snap_exception_group *spare;
+	struct snap_group *spare;
 	atomic_t left;
 	int error;
 	struct completion copied;

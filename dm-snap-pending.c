@@ -79,7 +79,7 @@ struct snap_pending {
 	struct bio_list origin_bios;
 	struct bio_list snapshot_bios;
 	unsigned int readers;
-	struct snap_exception_group *room;
+	struct snap_group *room;
 	struct dm_kcopyd_mq_ticket ticket;
 	bool copied;
 	unsigned int cpu;

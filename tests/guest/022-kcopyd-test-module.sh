@@ -29,11 +29,11 @@ run_test()
 
 	# Devices that are not there, or too small, are failures.
 	echo "cases=copy.sizes src=/dev/no-such-device dst=$small" > "$kcopyd_test/run"
-	assert_match "$(< "$kcopyd_test/results")" 'not ok 1 copy.sizes'
+	assert_match "$(< "$kcopyd_test/result")" 'not ok 1 copy.sizes'
 	echo "cases=copy.sizes src=$small dst=$small" > "$kcopyd_test/run"
-	assert_match "$(< "$kcopyd_test/results")" 'not ok 1 copy.sizes'
+	assert_match "$(< "$kcopyd_test/result")" 'not ok 1 copy.sizes'
 	echo "cases=no-such-case" > "$kcopyd_test/run"
-	assert_match "$(< "$kcopyd_test/results")" '1\.\.0$'
+	assert_match "$(< "$kcopyd_test/result")" '1\.\.0$'
 
 	# The module cannot go while a case runs, and can afterwards.
 	echo "cases=stress.irq seconds=6" > "$kcopyd_test/run" &

@@ -21,7 +21,7 @@ kcopyd_cases()
 	shift
 	insmod "$opt/dm-kcopyd-mq-test.ko"
 	echo "cases=$cases $*" > "$kcopyd_test/run"
-	results=$(< "$kcopyd_test/results")
+	results=$(< "$kcopyd_test/result")
 	rmmod dm_kcopyd_mq_test
 	echo "$results"
 	grep -q '^ok ' <<< "$results" || fail "no case of $cases ran"

@@ -39,15 +39,16 @@ static void group_kfree_rcu(struct rcu_head *rcu);
 #define kfree_rcu(g, member)	call_rcu(&(g)->rcu, group_kfree_rcu)
 #define kfree(group)		group_kfree(group)
 
+#include "dm-snap-group.c"
 #include "dm-snap-exception.c"
 
 static void group_kfree_rcu(struct rcu_head *rcu)
 {
-	group_kfree(container_of(rcu, struct snap_exception_group, rcu));
+	group_kfree(container_of(rcu, struct snap_group, rcu));
 }
 
 #define MAX_RUNS	6
-#define MAX_NEW		NEW_MASK
+#define MAX_NEW		SNAP_RUN_NEW_MASK
 
 /*
  * Runs.
@@ -68,11 +69,11 @@ static void run_holds_its_fields(struct kunit *test)
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(runs); i++) {
-		u64 run = run_make(runs[i].offset, runs[i].more, runs[i].new);
+		u64 run = snap_run_make(runs[i].offset, runs[i].more, runs[i].new);
 
-		KUNIT_EXPECT_EQ(test, run_offset(run), runs[i].offset);
-		KUNIT_EXPECT_EQ(test, run_more(run), runs[i].more);
-		KUNIT_EXPECT_EQ(test, run_new(run), runs[i].new);
+		KUNIT_EXPECT_EQ(test, snap_run_offset(run), runs[i].offset);
+		KUNIT_EXPECT_EQ(test, snap_run_more(run), runs[i].more);
+		KUNIT_EXPECT_EQ(test, snap_run_new(run), runs[i].new);
 	}
 }
 
@@ -105,37 +106,38 @@ KUNIT_ARRAY_PARAM(touch, touches, touch_desc);
 static void runs_touch_in_both_devices(struct kunit *test)
 {
 	const struct touch *t = test->param_value;
+	u64 a = snap_run_make(t->a.offset, t->a.more, t->a.new);
+	u64 b = snap_run_make(t->b.offset, t->b.more, t->b.new);
 
-	KUNIT_EXPECT_EQ(test, runs_touch(run_make(t->a.offset, t->a.more, t->a.new),
-					 run_make(t->b.offset, t->b.more, t->b.new)), t->touch);
+	KUNIT_EXPECT_EQ(test, snap_runs_touch(a, b), t->touch);
 }
 
 /*
  * A group.
  */
 
-static struct snap_exception_group *group_create(struct kunit *test, unsigned int capacity)
+static struct snap_group *group_create(struct kunit *test, unsigned int capacity)
 {
-	struct snap_exception_group *g;
+	struct snap_group *g;
 
-	g = kunit_kzalloc(test, group_alloc_size(capacity), GFP_KERNEL);
+	g = kunit_kzalloc(test, snap_group_alloc_size(capacity), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, g);
-	group_init(g, 1, capacity);
+	snap_group_init(g, 1, capacity);
 	return g;
 }
 
 static void group_search_finds_its_place(struct kunit *test)
 {
-	struct snap_exception_group *g = group_create(test, 4);
+	struct snap_group *g = group_create(test, 4);
 	unsigned int nr, offset, expected;
 
 	for (nr = 0; nr <= 4; nr++) {
 		/* Offsets 10, 20, and so on: how many are not above? */
 		if (nr)
-			group_runs(g)[nr - 1] = run_make(10 * nr, 0, 0);
-		for (offset = 0; offset < GROUP_CHUNKS; offset++) {
+			snap_group_runs(g)[nr - 1] = snap_run_make(10 * nr, 0, 0);
+		for (offset = 0; offset < SNAP_GROUP_CHUNKS; offset++) {
 			expected = min(offset / 10, nr);
-			KUNIT_EXPECT_EQ(test, group_search(g, nr, offset), expected);
+			KUNIT_EXPECT_EQ(test, snap_group_search(g, nr, offset), expected);
 		}
 	}
 }
@@ -143,26 +145,26 @@ static void group_search_finds_its_place(struct kunit *test)
 /* With a map, whichever runs there are: the same as without. */
 static void group_search_by_map(struct kunit *test)
 {
-	struct snap_exception_group *g = group_create(test, GROUP_SMALL + 1);
+	struct snap_group *g = group_create(test, SNAP_GROUP_SMALL + 1);
 	static const u8 starts[] = { 0, 63, 64, 127, 128, 255 };
 	unsigned int set, i, nr, offset, expected;
 
-	KUNIT_ASSERT_TRUE(test, group_has_map(g->capacity));
+	KUNIT_ASSERT_TRUE(test, snap_group_has_map(g->capacity));
 	for (set = 0; set < BIT(ARRAY_SIZE(starts)); set++) {
-		group_init(g, 1, GROUP_SMALL + 1);
+		snap_group_init(g, 1, SNAP_GROUP_SMALL + 1);
 		for (i = 0; i < ARRAY_SIZE(starts); i++)
 			if (set & BIT(i))
-				group_insert(g, run_make(starts[i], 0, 3 * i));
+				snap_group_insert(g, snap_run_make(starts[i], 0, 3 * i));
 		nr = g->nr;
 		KUNIT_ASSERT_EQ(test, nr, hweight32(set));
-		for (offset = 0; offset < GROUP_CHUNKS; offset++) {
+		for (offset = 0; offset < SNAP_GROUP_CHUNKS; offset++) {
 			expected = 0;
 			for (i = 0; i < ARRAY_SIZE(starts); i++)
 				expected += (set & BIT(i)) && starts[i] <= offset;
-			KUNIT_ASSERT_EQ(test, group_search(g, nr, offset), expected);
+			KUNIT_ASSERT_EQ(test, snap_group_search(g, nr, offset), expected);
 		}
 		/* A reader whom a writer overtakes stays within the array. */
-		KUNIT_ASSERT_LE(test, group_search(g, nr / 2, GROUP_CHUNKS - 1), nr / 2);
+		KUNIT_ASSERT_LE(test, snap_group_search(g, nr / 2, SNAP_GROUP_CHUNKS - 1), nr / 2);
 	}
 }
 
@@ -174,11 +176,11 @@ static void group_uses_what_it_is_given(struct kunit *test)
 
 	/* A lone exception takes 32 bytes, unless lockdep adds to them. */
 	if (!IS_ENABLED(CONFIG_DEBUG_LOCK_ALLOC))
-		KUNIT_EXPECT_EQ(test, group_alloc_size(1), 32);
+		KUNIT_EXPECT_EQ(test, snap_group_alloc_size(1), 32);
 	for (capacity = 1; ; capacity++) {
-		struct snap_exception_group *g;
+		struct snap_group *g;
 
-		size = group_alloc_size(capacity);
+		size = snap_group_alloc_size(capacity);
 		KUNIT_EXPECT_TRUE(test, is_power_of_2(size));
 		KUNIT_EXPECT_GE(test, size, group_size(capacity));
 		KUNIT_EXPECT_TRUE(test, size == GROUP_MIN_SIZE || size / 2 < group_size(capacity));
@@ -187,16 +189,16 @@ static void group_uses_what_it_is_given(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, g->nr, 0);
 		KUNIT_EXPECT_GE(test, g->capacity, capacity);
 		KUNIT_EXPECT_LE(test, group_size(g->capacity), size);
-		KUNIT_EXPECT_TRUE(test, g->capacity == GROUP_CHUNKS ||
+		KUNIT_EXPECT_TRUE(test, g->capacity == SNAP_GROUP_CHUNKS ||
 				  group_size(g->capacity + 1) > size);
 		allocs++;
 		capacity = g->capacity;
-		if (capacity == GROUP_CHUNKS)
+		if (capacity == SNAP_GROUP_CHUNKS)
 			break;
 	}
 	/* Up to 4 KiB, none left out. */
 	KUNIT_EXPECT_EQ(test, size, 4096);
-	KUNIT_EXPECT_EQ(test, allocs, ilog2(size / group_alloc_size(1)) + 1);
+	KUNIT_EXPECT_EQ(test, allocs, ilog2(size / snap_group_alloc_size(1)) + 1);
 }
 
 struct insert {
@@ -263,7 +265,7 @@ KUNIT_ARRAY_PARAM(insert, inserts, insert_desc);
 static void group_joins_what_is_consecutive(struct kunit *test)
 {
 	const struct insert *in = test->param_value;
-	struct snap_exception_group *g = group_create(test, 2);
+	struct snap_group *g = group_create(test, 2);
 	unsigned int i, seq;
 
 	g->capacity = 2;
@@ -272,7 +274,7 @@ static void group_joins_what_is_consecutive(struct kunit *test)
 		int r, expected = i + 1 == in->nr ? in->result : 0;
 
 		seq = g->seq.sequence;
-		r = group_insert(g, run_make(in->adds[i].offset, in->adds[i].more,
+		r = snap_group_insert(g, snap_run_make(in->adds[i].offset, in->adds[i].more,
 					     in->adds[i].new));
 		KUNIT_EXPECT_EQ(test, r, expected);
 		/* Readers are told of a change, and of nothing else. */
@@ -281,9 +283,9 @@ static void group_joins_what_is_consecutive(struct kunit *test)
 
 	KUNIT_ASSERT_EQ(test, g->nr, in->nr_runs);
 	for (i = 0; i < in->nr_runs; i++) {
-		KUNIT_EXPECT_EQ(test, run_offset(group_runs(g)[i]), in->runs[i].offset);
-		KUNIT_EXPECT_EQ(test, run_more(group_runs(g)[i]), in->runs[i].more);
-		KUNIT_EXPECT_EQ(test, run_new(group_runs(g)[i]), in->runs[i].new);
+		KUNIT_EXPECT_EQ(test, snap_run_offset(snap_group_runs(g)[i]), in->runs[i].offset);
+		KUNIT_EXPECT_EQ(test, snap_run_more(snap_group_runs(g)[i]), in->runs[i].more);
+		KUNIT_EXPECT_EQ(test, snap_run_new(snap_group_runs(g)[i]), in->runs[i].new);
 	}
 }
 
@@ -305,17 +307,17 @@ static int table_init(struct kunit *test)
 	return test->priv ? 0 : -ENOMEM;
 }
 
-static void expect_map(struct kunit *test, struct snap_exception_group *g)
+static void expect_map(struct kunit *test, struct snap_group *g)
 {
 	unsigned int i;
 
-	KUNIT_EXPECT_EQ(test, group_map_count(g, GROUP_CHUNKS - 1), g->nr);
+	KUNIT_EXPECT_EQ(test, snap_group_map_count(g, SNAP_GROUP_CHUNKS - 1), g->nr);
 	for (i = 0; i < g->nr; i++) {
-		unsigned int offset = run_offset(group_runs(g)[i]);
+		unsigned int offset = snap_run_offset(snap_group_runs(g)[i]);
 
-		KUNIT_EXPECT_EQ(test, group_map_count(g, offset), i + 1);
+		KUNIT_EXPECT_EQ(test, snap_group_map_count(g, offset), i + 1);
 		if (offset)
-			KUNIT_EXPECT_EQ(test, group_map_count(g, offset - 1), i);
+			KUNIT_EXPECT_EQ(test, snap_group_map_count(g, offset - 1), i);
 	}
 }
 
@@ -323,7 +325,7 @@ static void expect_map(struct kunit *test, struct snap_exception_group *g)
 static void expect_maps(struct kunit *test, struct snap_exceptions *et)
 {
 	struct snap_exception_lists *lists;
-	struct snap_exception_group *g;
+	struct snap_group *g;
 	unsigned int section, i;
 
 	for (section = 0; section < BIT(et->section_bits); section++) {
@@ -331,7 +333,7 @@ static void expect_maps(struct kunit *test, struct snap_exceptions *et)
 		for (i = 0; i < lists->nr; i++)
 			for (g = rcu_dereference_protected(lists->heads[i], 1); g;
 			     g = rcu_dereference_protected(g->next, 1))
-				if (group_has_map(g->capacity))
+				if (snap_group_has_map(g->capacity))
 					expect_map(test, g);
 	}
 }
@@ -363,7 +365,7 @@ static struct snap_exceptions *table(struct kunit *test)
 
 static int add_run(struct snap_exceptions *et, u64 old, u64 new, unsigned int nr)
 {
-	struct snap_exception_group *room = snap_exception_room(true);
+	struct snap_group *room = snap_exception_room(true);
 	int r = room ? snap_exception_add(et, old, new, nr, &room) : -ENOMEM;
 
 	group_kfree(room);
@@ -395,7 +397,7 @@ static void expect_none(struct kunit *test, struct snap_exceptions *et, u64 old)
 static unsigned int count_runs(struct snap_exceptions *et, unsigned int *nr_groups)
 {
 	struct snap_exception_lists *lists;
-	struct snap_exception_group *g;
+	struct snap_group *g;
 	unsigned int section, i, runs = 0;
 
 	*nr_groups = 0;
@@ -469,7 +471,7 @@ static void refuses_a_second_exception(struct kunit *test)
 static void takes_room_only_for_a_group(struct kunit *test)
 {
 	struct snap_exceptions *et = table(test);
-	struct snap_exception_group *room = snap_exception_room(true);
+	struct snap_group *room = snap_exception_room(true);
 
 	KUNIT_ASSERT_NOT_NULL(test, room);
 	KUNIT_EXPECT_EQ(test, snap_exception_add(et, 7, 70, 1, &room), 0);
@@ -512,13 +514,13 @@ static void consecutive_chunks_become_one_run(struct kunit *test)
 
 	for (i = o->first; i <= o->last; i += o->step)
 		KUNIT_EXPECT_EQ(test, add(et, 512 + i, 5000 + i), 0);
-	for (i = 0; i < GROUP_CHUNKS; i++)
+	for (i = 0; i < SNAP_GROUP_CHUNKS; i++)
 		if (!snap_exception_lookup(et, 512 + i, &new))
 			KUNIT_EXPECT_EQ(test, add(et, 512 + i, 5000 + i), 0);
 
 	expect_shape(test, et, 1, 1);
 	expect_none(test, et, 511);
-	for (i = 0; i < GROUP_CHUNKS; i++)
+	for (i = 0; i < SNAP_GROUP_CHUNKS; i++)
 		expect_found(test, et, 512 + i, 5000 + i);
 	expect_none(test, et, 768);
 }
@@ -528,10 +530,10 @@ static void descending_chunks_become_one_run(struct kunit *test)
 	struct snap_exceptions *et = table(test);
 	int i;
 
-	for (i = GROUP_CHUNKS - 1; i >= 0; i--)
+	for (i = SNAP_GROUP_CHUNKS - 1; i >= 0; i--)
 		KUNIT_EXPECT_EQ(test, add(et, i, 5000 + i), 0);
 	expect_shape(test, et, 1, 1);
-	for (i = 0; i < GROUP_CHUNKS; i++)
+	for (i = 0; i < SNAP_GROUP_CHUNKS; i++)
 		expect_found(test, et, i, 5000 + i);
 }
 
@@ -556,12 +558,12 @@ static void holds_256_that_do_not_touch(struct kunit *test)
 	struct snap_exceptions *et = table(test);
 	unsigned int i, old;
 
-	for (i = 0; i < GROUP_CHUNKS; i++) {
-		old = i * 77 % GROUP_CHUNKS;
+	for (i = 0; i < SNAP_GROUP_CHUNKS; i++) {
+		old = i * 77 % SNAP_GROUP_CHUNKS;
 		KUNIT_EXPECT_EQ(test, add(et, old, 2 * old), 0);
 	}
-	expect_shape(test, et, 1, GROUP_CHUNKS);
-	for (i = 0; i < GROUP_CHUNKS; i++)
+	expect_shape(test, et, 1, SNAP_GROUP_CHUNKS);
+	for (i = 0; i < SNAP_GROUP_CHUNKS; i++)
 		expect_found(test, et, i, 2 * i);
 	KUNIT_EXPECT_EQ(test, add(et, 255, 1), -EEXIST);
 	/* Those that were replaced on the way are freed: one is left. */
@@ -608,10 +610,10 @@ static const struct bits hash_sizes[] = {
 	{ 0, 0, MIN_SECTION_BITS },
 	{ U64_MAX, 0, MIN_SECTION_BITS },
 	{ 0, U64_MAX - 1, MIN_SECTION_BITS },
-	{ (1ULL << 16 << GROUP_BITS) - 1, 1ULL << 47, 8 },
-	{ 1ULL << 16 << GROUP_BITS, 1ULL << 47, 9 },
+	{ (1ULL << 16 << SNAP_GROUP_BITS) - 1, 1ULL << 47, 8 },
+	{ 1ULL << 16 << SNAP_GROUP_BITS, 1ULL << 47, 9 },
 	{ 1ULL << 30, 99, 8 },
-	{ (1ULL << 20 << GROUP_BITS) - 1, 1ULL << 47, 12 },
+	{ (1ULL << 20 << SNAP_GROUP_BITS) - 1, 1ULL << 47, 12 },
 	{ U64_MAX, 1ULL << 47, MAX_SECTION_BITS },
 };
 
@@ -641,7 +643,7 @@ static void table_fits_the_devices(struct kunit *test)
 static unsigned int longest_list(struct kunit *test, struct snap_exceptions *et)
 {
 	struct snap_exception_lists *lists;
-	struct snap_exception_group *g;
+	struct snap_group *g;
 	unsigned int section, i, nr, longest = 0;
 
 	for (section = 0; section < BIT(et->section_bits); section++) {
@@ -663,7 +665,7 @@ static unsigned int longest_list(struct kunit *test, struct snap_exceptions *et)
 /* Far apart, as they might be on a large device. */
 static u64 grown_chunk(unsigned int i)
 {
-	return ((u64)i * 2654435761U & GENMASK_ULL(39, 0)) << GROUP_BITS;
+	return ((u64)i * 2654435761U & GENMASK_ULL(39, 0)) << SNAP_GROUP_BITS;
 }
 
 /* However many groups there are, lists stay short, and all of them are found. */
@@ -739,7 +741,7 @@ static void readers_find_all_in_a_growing_table(struct kunit *test)
  * A model: any order, any mixture of runs.
  */
 
-#define MODEL_CHUNKS	(8 * GROUP_CHUNKS)
+#define MODEL_CHUNKS	(8 * SNAP_GROUP_CHUNKS)
 
 struct model {
 	struct snap_exceptions *et;
@@ -792,11 +794,11 @@ static void agrees_with_a_model(struct kunit *test)
 	/* All that can be joined has been. */
 	for (i = 0; i < MODEL_CHUNKS; i++) {
 		expect_found(test, m->et, i, m->new[i]);
-		if (i % GROUP_CHUNKS == 0 || m->new[i] != m->new[i - 1] + 1)
+		if (i % SNAP_GROUP_CHUNKS == 0 || m->new[i] != m->new[i - 1] + 1)
 			runs++;
 	}
 	KUNIT_EXPECT_EQ(test, count_runs(m->et, &groups), runs);
-	KUNIT_EXPECT_EQ(test, groups, MODEL_CHUNKS / GROUP_CHUNKS);
+	KUNIT_EXPECT_EQ(test, groups, MODEL_CHUNKS / SNAP_GROUP_CHUNKS);
 }
 
 /*
@@ -840,17 +842,17 @@ static void sorted_batches_agree_with_a_model(struct kunit *test)
 		expect_maps(test, m->et);
 	}
 	for (i = 0; i < MODEL_CHUNKS; i++)
-		if (i % GROUP_CHUNKS == 0 || m->new[i] != m->new[i - 1] + 1)
+		if (i % SNAP_GROUP_CHUNKS == 0 || m->new[i] != m->new[i - 1] + 1)
 			runs++;
 	KUNIT_EXPECT_EQ(test, count_runs(m->et, &groups), runs);
-	KUNIT_EXPECT_EQ(test, groups, MODEL_CHUNKS / GROUP_CHUNKS);
+	KUNIT_EXPECT_EQ(test, groups, MODEL_CHUNKS / SNAP_GROUP_CHUNKS);
 }
 
 struct twice {
 	const char *name;
 	unsigned int first, step, nr;	/* a batch: chunks of the origin */
 	unsigned int again, length;	/* a second one: chunks that follow each other */
-	unsigned int found;		/* the first that is there twice; GROUP_CHUNKS: none */
+	unsigned int found;		/* the first that is there twice; SNAP_GROUP_CHUNKS: none */
 };
 
 static const struct twice twices[] = {
@@ -859,8 +861,8 @@ static const struct twice twices[] = {
 	{ "a run over a chunk", 7, 1, 1, 4, 9, 7 },
 	{ "the start of a run", 7, 1, 9, 4, 4, 7 },
 	{ "the end of a run", 4, 1, 4, 7, 9, 7 },
-	{ "beside a run", 4, 1, 4, 8, 9, GROUP_CHUNKS },
-	{ "before a run", 8, 1, 4, 4, 4, GROUP_CHUNKS },
+	{ "beside a run", 4, 1, 4, 8, 9, SNAP_GROUP_CHUNKS },
+	{ "before a run", 8, 1, 4, 4, 4, SNAP_GROUP_CHUNKS },
 	{ "in a full group", 0, 1, 256, 100, 1, 100 },
 	{ "in a full group of chunks", 0, 2, 128, 0, 200, 0 },
 };
@@ -889,7 +891,7 @@ static void sorted_batches_find_what_is_twice(struct kunit *test)
 {
 	const struct twice *t = test->param_value;
 	struct snap_exceptions *et = table(test);
-	bool found = t->found < GROUP_CHUNKS;
+	bool found = t->found < SNAP_GROUP_CHUNKS;
 	u64 twice = 12345;
 
 	KUNIT_ASSERT_EQ(test, add_stretch(test, et, t->first, t->step, t->nr, 1000, &twice), 0);
@@ -945,7 +947,7 @@ static u64 model_run(const struct model *m, const unsigned long *in, u64 old, u6
 
 	/* Those without exceptions end with their group. */
 	if (!test_bit(old, in))
-		max = min(max, GROUP_CHUNKS - old % GROUP_CHUNKS);
+		max = min(max, SNAP_GROUP_CHUNKS - old % SNAP_GROUP_CHUNKS);
 	while (nr < max && old + nr < MODEL_CHUNKS &&
 	       test_bit(old + nr, in) == test_bit(old, in) &&
 	       (!follow || m->new[old + nr] == m->new[old] + nr))
@@ -996,7 +998,7 @@ static void look_ups_of_runs_agree_with_a_model(struct kunit *test)
 static void runs_cross_the_groups_of_a_number(struct kunit *test)
 {
 	struct snap_exceptions *et = table(test);
-	struct snap_exception_group *rooms[16] = {};
+	struct snap_group *rooms[16] = {};
 	unsigned int i, groups;
 	u64 new, nr;
 
@@ -1123,7 +1125,7 @@ static void all_cpus_add(struct kunit *test)
 
 static int remove_one(struct snap_exceptions *et, u64 old)
 {
-	struct snap_exception_group *spare = NULL;
+	struct snap_group *spare = NULL;
 	int r = snap_exception_remove(et, old, &spare);
 
 	if (r == -ENOMEM) {
@@ -1165,7 +1167,7 @@ static void removes_in_any_order(struct kunit *test)
 static void removal_asks_for_memory(struct kunit *test)
 {
 	struct model *m = model_create(test);
-	struct snap_exception_group *none = NULL;
+	struct snap_group *none = NULL;
 	unsigned int i, k;
 	int r = 0;
 

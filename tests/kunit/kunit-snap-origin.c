@@ -305,7 +305,7 @@ KUNIT_ARRAY_PARAM(cut, cuts, cut_desc);
 
 static void add_exceptions(struct kunit *test, struct dm_snapshot *snap, u64 first, u64 nr)
 {
-	struct snap_exception_group *room;
+	struct snap_group *room;
 	u64 some;
 
 	for (; nr; first += some, nr -= some) {

@@ -814,7 +814,7 @@ static void full_write_meets_a_reader(struct kunit *test)
 static void room_is_kept(struct kunit *test)
 {
 	struct fixture f = fixture(test, 16);
-	struct snap_exception_group *room;
+	struct snap_group *room;
 	struct snap_pending *pe;
 
 	copy_chunk(test, f.snap, 3);

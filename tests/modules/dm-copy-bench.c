@@ -27,7 +27,6 @@
 
 #include <linux/cpu.h>
 #include <linux/cpumask.h>
-#include <linux/debugfs.h>
 #include <linux/kthread.h>
 #include <linux/llist.h>
 #include <linux/log2.h>
@@ -35,17 +34,14 @@
 #include <linux/module.h>
 #include <linux/random.h>
 #include <linux/sched/task.h>
-#include <linux/seq_buf.h>
 #include <linux/slab.h>
 #include <linux/tracepoint.h>
-#include <linux/uaccess.h>
-#include <linux/vmalloc.h>
 
 #include "copy-engine.h"
 #include "test-compat.h"
 #include "test-line.h"
+#include "test-run.h"
 
-#define LINE_MAX	512
 #define RESULT_SIZE	(256 * 1024)
 
 /*
@@ -118,9 +114,13 @@ struct submitter {
 	struct llist_head ended ____cacheline_aligned_in_smp;
 };
 
-static struct dentry *bench_dir;
-static DEFINE_MUTEX(bench_mutex);	/* one run at a time; protects the result */
-static struct seq_buf bench_result;
+static int bench_line(char *line);
+
+static struct test_run bench_run = {
+	.name = "dm-copy-bench",
+	.size = RESULT_SIZE,
+	.run = bench_line,
+};
 
 /*
  * Latency histogram.
@@ -335,11 +335,11 @@ static void print_by_cpu(const struct bench *b, const char *name, size_t offset)
 {
 	unsigned int cpu;
 
-	seq_buf_printf(&bench_result, ",\n \"%s\": [", name);
+	seq_buf_printf(&bench_run.result, ",\n \"%s\": [", name);
 	for (cpu = 0; cpu < nr_cpu_ids; cpu++)
-		seq_buf_printf(&bench_result, "%s%llu", cpu ? ", " : "",
+		seq_buf_printf(&bench_run.result, "%s%llu", cpu ? ", " : "",
 			       *(u64 *)((char *)b->stats[cpu] + offset));
-	seq_buf_printf(&bench_result, "]");
+	seq_buf_printf(&bench_run.result, "]");
 }
 
 /* Nanoseconds as microseconds with three digits behind the point. */
@@ -348,7 +348,7 @@ static void print_us(const char *name, u64 ns)
 	u32 rest;
 	u64 us = div_u64_rem(ns, 1000, &rest);
 
-	seq_buf_printf(&bench_result, "\"%s\": %llu.%03u", name, us, rest);
+	seq_buf_printf(&bench_run.result, "\"%s\": %llu.%03u", name, us, rest);
 }
 
 static void print_result(const struct bench *b, u64 elapsed, bool traced)
@@ -377,27 +377,27 @@ static void print_result(const struct bench *b, u64 elapsed, bool traced)
 			hist[i] += stats->hist[i];
 	}
 
-	seq_buf_clear(&bench_result);
-	seq_buf_printf(&bench_result, "{\"engine\": \"%s\", \"cpus\": \"%*pbl\"", p->engine->name,
+	seq_buf_clear(&bench_run.result);
+	seq_buf_printf(&bench_run.result, "{\"engine\": \"%s\", \"cpus\": \"%*pbl\"", p->engine->name,
 		       cpumask_pr_args(p->cpus));
-	seq_buf_printf(&bench_result, ", \"pattern\": \"%s\"", p->random ? "random" : "seq");
-	seq_buf_printf(&bench_result, ", \"size_kb\": %u, \"depth\": %u", p->size_kb, p->depth);
-	seq_buf_printf(&bench_result, ",\n \"copies\": %llu, \"errors\": %llu", copies, errors);
-	seq_buf_printf(&bench_result, ", \"seconds\": %llu", div_u64_rem(elapsed, 1000000000, &ms));
-	seq_buf_printf(&bench_result, ".%06u", ms / 1000);
-	seq_buf_printf(&bench_result, ", \"copies_per_s\": %llu",
+	seq_buf_printf(&bench_run.result, ", \"pattern\": \"%s\"", p->random ? "random" : "seq");
+	seq_buf_printf(&bench_run.result, ", \"size_kb\": %u, \"depth\": %u", p->size_kb, p->depth);
+	seq_buf_printf(&bench_run.result, ",\n \"copies\": %llu, \"errors\": %llu", copies, errors);
+	seq_buf_printf(&bench_run.result, ", \"seconds\": %llu", div_u64_rem(elapsed, 1000000000, &ms));
+	seq_buf_printf(&bench_run.result, ".%06u", ms / 1000);
+	seq_buf_printf(&bench_run.result, ", \"copies_per_s\": %llu",
 		       mul_u64_u64_div_u64(copies, NSEC_PER_SEC, elapsed));
-	seq_buf_printf(&bench_result, ",\n \"lat_us\": {");
+	seq_buf_printf(&bench_run.result, ",\n \"lat_us\": {");
 	print_us("mean", copies ? div64_u64(total, copies) : 0);
 	for (i = 0; i < ARRAY_SIZE(percentiles); i++) {
 		u64 ns = hist_percentile(hist, copies, percentiles[i].per_10000);
 
-		seq_buf_printf(&bench_result, ", ");
+		seq_buf_printf(&bench_run.result, ", ");
 		print_us(percentiles[i].name, min(ns, longest));
 	}
-	seq_buf_printf(&bench_result, ", ");
+	seq_buf_printf(&bench_run.result, ", ");
 	print_us("max", longest);
-	seq_buf_printf(&bench_result, "}");
+	seq_buf_printf(&bench_run.result, "}");
 
 	print_by_cpu(b, "callbacks_on", offsetof(struct cpu_stats, callbacks));
 	if (traced) {
@@ -411,7 +411,7 @@ static void print_result(const struct bench *b, u64 elapsed, bool traced)
 			b->stats[cpu]->reads += b->stats[cpu]->writes;
 		print_by_cpu(b, "submitted_on", offsetof(struct cpu_stats, reads));
 	}
-	seq_buf_printf(&bench_result, "}\n");
+	seq_buf_printf(&bench_run.result, "}\n");
 	kvfree(hist);
 }
 
@@ -666,7 +666,7 @@ static int parse_line(struct bench_params *p, char *line)
 	return 0;
 }
 
-static ssize_t run_write(struct file *file, const char __user *from, size_t size, loff_t *pos)
+static int bench_line(char *line)
 {
 	struct bench_params p = {
 		.engine = copy_engine_find("mq"),
@@ -676,79 +676,31 @@ static ssize_t run_write(struct file *file, const char __user *from, size_t size
 		.random = true,
 		.trace = true,
 	};
-	char *line;
 	int r;
 
-	if (size > LINE_MAX)
-		return -E2BIG;
-
-	line = memdup_user_nul(from, size);
-	if (IS_ERR(line))
-		return PTR_ERR(line);
-	if (!alloc_cpumask_var(&p.cpus, GFP_KERNEL)) {
-		kfree(line);
+	if (!alloc_cpumask_var(&p.cpus, GFP_KERNEL))
 		return -ENOMEM;
-	}
 
 	cpumask_copy(p.cpus, cpu_online_mask);
 	r = parse_line(&p, line);
 	if (!r) {
-		mutex_lock(&bench_mutex);
-		seq_buf_clear(&bench_result);
+		seq_buf_clear(&bench_run.result);
 		r = run_bench(&p);
-		mutex_unlock(&bench_mutex);
 	}
 
 	free_cpumask_var(p.cpus);
-	kfree(line);
-	return r ? r : size;
-}
-
-static const struct file_operations run_fops = {
-	.owner = THIS_MODULE,
-	.open = simple_open,
-	.write = run_write,
-	.llseek = noop_llseek,
-};
-
-static ssize_t result_read(struct file *file, char __user *to, size_t size, loff_t *pos)
-{
-	ssize_t r;
-
-	mutex_lock(&bench_mutex);
-	r = simple_read_from_buffer(to, size, pos, bench_result.buffer,
-				    seq_buf_used(&bench_result));
-	mutex_unlock(&bench_mutex);
-
 	return r;
 }
 
-static const struct file_operations result_fops = {
-	.owner = THIS_MODULE,
-	.open = simple_open,
-	.read = result_read,
-	.llseek = default_llseek,
-};
-
 static int __init bench_init(void)
 {
-	char *buf = vzalloc(RESULT_SIZE);
-
-	if (!buf)
-		return -ENOMEM;
-
-	seq_buf_init(&bench_result, buf, RESULT_SIZE);
-	bench_dir = debugfs_create_dir("dm-copy-bench", NULL);
-	debugfs_create_file("run", 0200, bench_dir, NULL, &run_fops);
-	debugfs_create_file("result", 0400, bench_dir, NULL, &result_fops);
-	return 0;
+	return test_run_init(&bench_run);
 }
 module_init(bench_init);
 
 static void __exit bench_exit(void)
 {
-	debugfs_remove(bench_dir);
-	vfree(bench_result.buffer);
+	test_run_exit(&bench_run);
 }
 module_exit(bench_exit);
 

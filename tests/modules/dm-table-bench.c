@@ -24,21 +24,16 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
-#include <linux/debugfs.h>
 #include <linux/math64.h>
 #include <linux/mm.h>
 #include <linux/module.h>
-#include <linux/mutex.h>
-#include <linux/seq_buf.h>
-#include <linux/slab.h>
 #include <linux/timex.h>
-#include <linux/uaccess.h>
 
+#include "dm-snap-group.c"
 #include "dm-snap-exception.c"
 #include "test-line.h"
+#include "test-run.h"
 
-#define LINE_MAX	256
-#define RESULT_SIZE	4096
 /* Look-ups between two reads of the TSC, with interrupts off. */
 #define BATCH		64
 /* log2 of the chunks of the device with the other patterns. */
@@ -81,9 +76,13 @@ struct table_costs {
 	u64 loads;
 };
 
-static struct dentry *table_dir;
-static DEFINE_MUTEX(table_mutex);	/* one run at a time; protects the result */
-static struct seq_buf table_result;
+static int table_line(char *line);
+
+static struct test_run table_run = {
+	.name = "dm-table-bench",
+	.size = PAGE_SIZE,
+	.run = table_line,
+};
 
 /*
  * Patterns.
@@ -104,9 +103,9 @@ static u64 scramble(u64 x, unsigned int bits)
 
 static u64 scattered_old(const struct table_params *p, u64 i)
 {
-	u64 number = scramble(i, p->bits - GROUP_BITS);
+	u64 number = scramble(i, p->bits - SNAP_GROUP_BITS);
 
-	return number << GROUP_BITS | (i & (GROUP_CHUNKS - 1));
+	return number << SNAP_GROUP_BITS | (i & (SNAP_GROUP_CHUNKS - 1));
 }
 
 static u64 scattered_miss(const struct table_params *p, u64 i)
@@ -162,7 +161,7 @@ static u64 most_exceptions(const struct table_params *p)
 {
 	if (is_random(p))
 		return BIT_ULL(p->bits) / 4 * 3;
-	return BIT_ULL(LARGE_BITS - GROUP_BITS - 1);
+	return BIT_ULL(LARGE_BITS - SNAP_GROUP_BITS - 1);
 }
 
 /*
@@ -195,19 +194,19 @@ static u64 time_batch(table_lookup_fn fn, struct snap_exceptions *et, const u64 
 }
 
 /* Of the map and then of the run; runs that are looked through one by one need only the group. */
-static unsigned int search_loads(const struct snap_exception_group *g)
+static unsigned int search_loads(const struct snap_group *g)
 {
-	return group_has_map(g->capacity) ? 2 : 1;
+	return snap_group_has_map(g->capacity) ? 2 : 1;
 }
 
 /* Nobody changes the table meanwhile. */
 static void count_loads(struct snap_exceptions *et, u64 old, struct table_costs *costs)
 {
-	u64 number = old >> GROUP_BITS, hash = group_hash(number), run;
-	unsigned int offset = old & (GROUP_CHUNKS - 1), i;
+	u64 number = old >> SNAP_GROUP_BITS, hash = group_hash(number), run;
+	unsigned int offset = old & (SNAP_GROUP_CHUNKS - 1), i;
 	unsigned int section = exceptions_section(et, hash);
 	struct snap_exception_lists *lists;
-	struct snap_exception_group *g;
+	struct snap_group *g;
 
 	costs->loads += LOADS_TO_LIST;
 	lists = rcu_dereference_protected(et->sections[section].lists, 1);
@@ -218,9 +217,9 @@ static void count_loads(struct snap_exceptions *et, u64 old, struct table_costs 
 		if (g->words[0] != number)
 			continue;
 		costs->loads += search_loads(g);
-		i = group_search(g, g->nr, offset);
-		run = i ? group_runs(g)[i - 1] : 0;
-		if (i && offset <= run_offset(run) + run_more(run))
+		i = snap_group_search(g, g->nr, offset);
+		run = i ? snap_group_runs(g)[i - 1] : 0;
+		if (i && offset <= snap_run_offset(run) + snap_run_more(run))
 			break;
 	}
 }
@@ -266,7 +265,7 @@ static int measure(const struct table_params *p, struct snap_exceptions *et, boo
 
 static int fill(const struct table_params *p, struct snap_exceptions *et)
 {
-	struct snap_exception_group *room = NULL;
+	struct snap_group *room = NULL;
 	int r = 0;
 	u64 i;
 
@@ -289,7 +288,7 @@ static int fill(const struct table_params *p, struct snap_exceptions *et)
 static void count_bytes(struct snap_exceptions *et, u64 *groups, u64 *runs, u64 *bytes)
 {
 	struct snap_exception_lists *lists;
-	struct snap_exception_group *g;
+	struct snap_group *g;
 	unsigned int section, i;
 
 	*groups = 0;
@@ -303,7 +302,7 @@ static void count_bytes(struct snap_exceptions *et, u64 *groups, u64 *runs, u64 
 			     g = rcu_dereference_protected(g->next, 1)) {
 				++*groups;
 				*runs += g->nr;
-				*bytes += group_alloc_size(g->capacity);
+				*bytes += snap_group_alloc_size(g->capacity);
 			}
 		}
 		cond_resched();
@@ -312,7 +311,7 @@ static void count_bytes(struct snap_exceptions *et, u64 *groups, u64 *runs, u64 
 
 static void print_value(const char *name, u64 value)
 {
-	seq_buf_printf(&table_result, "%s %llu\n", name, value);
+	seq_buf_printf(&table_run.result, "%s %llu\n", name, value);
 }
 
 /* With two digits behind the point. */
@@ -322,7 +321,7 @@ static void print_mean(const char *what, const char *name, u64 sum, u64 nr)
 	u32 rest;
 
 	value = div_u64_rem(value, 100, &rest);
-	seq_buf_printf(&table_result, "%s-%s %llu.%02u\n", what, name, value, rest);
+	seq_buf_printf(&table_run.result, "%s-%s %llu.%02u\n", what, name, value, rest);
 }
 
 static void print_costs(const char *what, const struct table_costs *costs)
@@ -357,7 +356,7 @@ static int run_table(const struct table_params *p)
 	if (r)
 		goto out;
 	count_bytes(&et, &groups, &runs, &bytes);
-	seq_buf_clear(&table_result);
+	seq_buf_clear(&table_run.result);
 	print_value("exceptions", p->exceptions);
 	print_value("groups", groups);
 	print_value("runs", runs);
@@ -399,79 +398,33 @@ static int parse_word(void *context, const char *key, char *value)
 	return -EINVAL;
 }
 
-static ssize_t run_write(struct file *file, const char __user *from, size_t size, loff_t *pos)
+static int table_line(char *line)
 {
 	struct table_params p = {
 		.pattern = patterns, .exceptions = 1000, .lookups = 20000, .bits = 27,
 	};
-	char *line;
-	int r;
+	int r = test_line_parse(line, parse_word, &p);
 
-	if (size > LINE_MAX)
-		return -E2BIG;
-	line = memdup_user_nul(from, size);
-	if (IS_ERR(line))
-		return PTR_ERR(line);
-
-	r = test_line_parse(line, parse_word, &p);
-	kfree(line);
-	if (!r && !is_random(&p))
-		p.bits = LARGE_BITS;
-	if (!r && (p.bits <= GROUP_BITS || p.bits > LARGE_BITS || !p.exceptions ||
-		   p.exceptions > most_exceptions(&p) || !p.lookups))
-		r = -ERANGE;
 	if (r)
 		return r;
-	mutex_lock(&table_mutex);
-	seq_buf_clear(&table_result);
-	r = run_table(&p);
-	mutex_unlock(&table_mutex);
-	return r ?: size;
+	if (!is_random(&p))
+		p.bits = LARGE_BITS;
+	if (p.bits <= SNAP_GROUP_BITS || p.bits > LARGE_BITS || !p.exceptions ||
+	    p.exceptions > most_exceptions(&p) || !p.lookups)
+		return -ERANGE;
+	seq_buf_clear(&table_run.result);
+	return run_table(&p);
 }
-
-static const struct file_operations run_fops = {
-	.owner = THIS_MODULE,
-	.open = simple_open,
-	.write = run_write,
-	.llseek = noop_llseek,
-};
-
-static ssize_t result_read(struct file *file, char __user *to, size_t size, loff_t *pos)
-{
-	ssize_t r;
-
-	mutex_lock(&table_mutex);
-	r = simple_read_from_buffer(to, size, pos, table_result.buffer,
-				    seq_buf_used(&table_result));
-	mutex_unlock(&table_mutex);
-	return r;
-}
-
-static const struct file_operations result_fops = {
-	.owner = THIS_MODULE,
-	.open = simple_open,
-	.read = result_read,
-	.llseek = default_llseek,
-};
 
 static int __init table_init(void)
 {
-	char *buffer = kzalloc(RESULT_SIZE, GFP_KERNEL);
-
-	if (!buffer)
-		return -ENOMEM;
-	seq_buf_init(&table_result, buffer, RESULT_SIZE);
-	table_dir = debugfs_create_dir("dm-table-bench", NULL);
-	debugfs_create_file("run", 0200, table_dir, NULL, &run_fops);
-	debugfs_create_file("result", 0400, table_dir, NULL, &result_fops);
-	return 0;
+	return test_run_init(&table_run);
 }
 module_init(table_init);
 
 static void __exit table_exit(void)
 {
-	debugfs_remove(table_dir);
-	kfree(table_result.buffer);
+	test_run_exit(&table_run);
 }
 module_exit(table_exit);
 

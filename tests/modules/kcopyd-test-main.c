@@ -3,7 +3,7 @@
  * dm-kcopyd-mq-test: functional tests of the copy engine, run inside the kernel.
  *
  * Loading runs nothing. A line of key=value words written to debugfs dm-kcopyd-mq-test/run runs
- * cases and returns when they have ended; "results" beside it then gives KTAP, and "list" the
+ * cases and returns when they have ended; "result" beside it then gives KTAP, and "list" the
  * names of the cases with their flags. Keys:
  *
  *   engine=stock|mq    which engine, default mq; stock shows that a case asks for nothing new
@@ -21,7 +21,6 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/cpu.h>
-#include <linux/debugfs.h>
 #include <linux/delay.h>
 #include <linux/glob.h>
 #include <linux/kthread.h>
@@ -30,15 +29,14 @@
 #include <linux/random.h>
 #include <linux/sched/task.h>
 #include <linux/slab.h>
-#include <linux/uaccess.h>
 #include <linux/vmalloc.h>
 #include <linux/workqueue.h>
 
 #include "kcopyd-test.h"
 #include "test-line.h"
+#include "test-run.h"
 
 #define KT_LOG_SIZE	(256 * 1024)
-#define KT_LINE_MAX	1024
 #define KT_NOTES_MAX	20	/* failure lines printed for a case */
 #define KT_CHUNK	2048	/* sectors looked at in one go */
 
@@ -46,10 +44,15 @@ static const struct kt_case *const kt_suites[] = {
 	kt_copy_cases, kt_error_cases, kt_life_cases, kt_load_cases,
 };
 
-static struct dentry *kt_dir;
-static DEFINE_MUTEX(kt_mutex);	/* one run at a time; protects the two below */
-static struct seq_buf kt_log;
-static bool kt_dead;
+static int kt_line(char *line);
+
+static struct test_run kt_run = {
+	.name = "dm-kcopyd-mq-test",
+	.size = KT_LOG_SIZE,
+	.run = kt_line,
+};
+
+static bool kt_dead;		/* only read and set by a run */
 
 /*
  * Results.
@@ -781,7 +784,7 @@ static bool run_case(const struct kt_params *p, const struct kt_case *c, unsigne
 	t->p = p;
 	t->eng = p->engine;
 	t->c = c;
-	t->log = &kt_log;
+	t->log = &kt_run.result;
 	spin_lock_init(&t->lock);
 	prandom_seed_state(&t->rnd, p->seed + number);
 
@@ -793,18 +796,18 @@ static bool run_case(const struct kt_params *p, const struct kt_case *c, unsigne
 	kt_put_vols(t);
 
 	if (t->failures > KT_NOTES_MAX)
-		seq_buf_printf(&kt_log, "# and %u more failures\n", t->failures - KT_NOTES_MAX);
-	seq_buf_printf(&kt_log, "# %llu ms\n", div_u64(ktime_get_ns() - start, NSEC_PER_MSEC));
-	seq_buf_printf(&kt_log, "%sok %u %s", t->failures ? "not " : "", number, c->name);
+		seq_buf_printf(&kt_run.result, "# and %u more failures\n", t->failures - KT_NOTES_MAX);
+	seq_buf_printf(&kt_run.result, "# %llu ms\n", div_u64(ktime_get_ns() - start, NSEC_PER_MSEC));
+	seq_buf_printf(&kt_run.result, "%sok %u %s", t->failures ? "not " : "", number, c->name);
 	if (t->skip && !t->failures)
-		seq_buf_printf(&kt_log, " # SKIP %s", t->skip);
-	seq_buf_printf(&kt_log, "\n");
+		seq_buf_printf(&kt_run.result, " # SKIP %s", t->skip);
+	seq_buf_printf(&kt_run.result, "\n");
 
 	go_on = !t->hung;
 	if (t->hung) {
 		__module_get(THIS_MODULE);
 		kt_dead = true;
-		seq_buf_printf(&kt_log, "Bail out! callbacks are missing\n");
+		seq_buf_printf(&kt_run.result, "Bail out! callbacks are missing\n");
 	} else {
 		kfree(t);
 	}
@@ -824,8 +827,8 @@ static void run_cases(const struct kt_params *p)
 			nr += case_wanted(c, p);
 	}
 
-	seq_buf_clear(&kt_log);
-	seq_buf_printf(&kt_log, "KTAP version 1\n# engine %s, seed %llu\n1..%u\n",
+	seq_buf_clear(&kt_run.result);
+	seq_buf_printf(&kt_run.result, "KTAP version 1\n# engine %s, seed %llu\n1..%u\n",
 		       p->engine->name, p->seed, nr);
 
 	for (i = 0; i < ARRAY_SIZE(kt_suites); i++) {
@@ -892,7 +895,7 @@ static int parse_line(struct kt_params *p, char *line)
 	return 0;
 }
 
-static ssize_t run_write(struct file *file, const char __user *from, size_t size, loff_t *pos)
+static int kt_line(char *line)
 {
 	struct kt_params p = {
 		.engine = copy_engine_find("mq"),
@@ -900,56 +903,15 @@ static ssize_t run_write(struct file *file, const char __user *from, size_t size
 		.seconds = 5,
 		.seed = get_random_u32(),
 	};
-	char *line;
-	int r;
+	int r = parse_line(&p, line);
 
-	if (size > KT_LINE_MAX)
-		return -E2BIG;
-
-	line = memdup_user_nul(from, size);
-	if (IS_ERR(line))
-		return PTR_ERR(line);
-
-	r = parse_line(&p, line);
 	if (r)
-		goto out;
-
-	mutex_lock(&kt_mutex);
+		return r;
 	if (kt_dead)
-		r = -EBUSY;
-	else
-		run_cases(&p);
-	mutex_unlock(&kt_mutex);
-
-out:
-	kfree(line);
-	return r ? r : size;
+		return -EBUSY;
+	run_cases(&p);
+	return 0;
 }
-
-static const struct file_operations run_fops = {
-	.owner = THIS_MODULE,
-	.open = simple_open,
-	.write = run_write,
-	.llseek = noop_llseek,
-};
-
-static ssize_t results_read(struct file *file, char __user *to, size_t size, loff_t *pos)
-{
-	ssize_t r;
-
-	mutex_lock(&kt_mutex);
-	r = simple_read_from_buffer(to, size, pos, kt_log.buffer, seq_buf_used(&kt_log));
-	mutex_unlock(&kt_mutex);
-
-	return r;
-}
-
-static const struct file_operations results_fops = {
-	.owner = THIS_MODULE,
-	.open = simple_open,
-	.read = results_read,
-	.llseek = default_llseek,
-};
 
 static int list_show(struct seq_file *s, void *unused)
 {
@@ -969,24 +931,18 @@ DEFINE_SHOW_ATTRIBUTE(list);
 
 static int __init kt_init(void)
 {
-	char *buf = vzalloc(KT_LOG_SIZE);
+	int r = test_run_init(&kt_run);
 
-	if (!buf)
-		return -ENOMEM;
-
-	seq_buf_init(&kt_log, buf, KT_LOG_SIZE);
-	kt_dir = debugfs_create_dir("dm-kcopyd-mq-test", NULL);
-	debugfs_create_file("run", 0200, kt_dir, NULL, &run_fops);
-	debugfs_create_file("results", 0400, kt_dir, NULL, &results_fops);
-	debugfs_create_file("list", 0400, kt_dir, NULL, &list_fops);
+	if (r)
+		return r;
+	debugfs_create_file("list", 0400, kt_run.dir, NULL, &list_fops);
 	return 0;
 }
 module_init(kt_init);
 
 static void __exit kt_exit(void)
 {
-	debugfs_remove(kt_dir);
-	vfree(kt_log.buffer);
+	test_run_exit(&kt_run);
 }
 module_exit(kt_exit);
 
