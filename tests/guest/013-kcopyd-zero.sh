@@ -16,11 +16,7 @@ run_test()
 	kcopyd_cases 'zero.*'
 
 	# A loop device zeroes by command, brd does not, a SCSI disk does by WRITE SAME.
-	modprobe sd_mod
-	modprobe scsi_debug dev_size_mb=16 lbpws=1 write_same_length=512
-	wait_for 20 compgen -G '/sys/bus/pseudo/drivers/scsi_debug/adapter*/host*/target*/*:*/block/*'
-	disk=/dev/$(basename "$(compgen -G '/sys/bus/pseudo/drivers/scsi_debug/adapter*/host*/target*/*:*/block/*')")
-	wait_for 20 test -b "$disk"
+	disk=$(scsi_create 1 dev_size_mb=16 lbpws=1 write_same_length=512)
 	brd_create 1 16
 	assert_le 1 "$(cat "/sys/block/${disk##*/}/queue/write_zeroes_max_bytes")" "no command"
 	kcopyd_cases zero.sizes src="$(nullb_create size=16)" dst="$disk"

@@ -17,11 +17,6 @@ zero()
 	blkdiscard -z -o "$(($2 * 512))" -l "$(($3 * 512))" "$1"
 }
 
-limit()
-{
-	cat "/sys/block/dm-$(dmsetup info -c --noheadings -o minor "$1")/queue/$2"
-}
-
 setup()
 {
 	dm_remove snap origin
@@ -46,8 +41,8 @@ run_test()
 	assert_match "$REPLY" "not supported"
 	assert_fails discard /dev/mapper/origin 0 16
 	assert_match "$REPLY" "not supported"
-	assert_eq "$(limit origin discard_max_bytes)" 0
-	assert_eq "$(limit snap discard_max_bytes)" 0
+	assert_eq "$(dm_limit origin discard_max_bytes)" 0
+	assert_eq "$(dm_limit snap discard_max_bytes)" 0
 	assert_holds /dev/mapper/origin 0 64 b
 	assert_holds /dev/mapper/snap 0 64 a
 
@@ -101,8 +96,8 @@ run_test()
 	is_ours || return 0
 	# Stock gives the granularity in sectors where bytes are wanted, and then takes any discard of a chunk's length
 	# for a chunk.
-	assert_eq "$(limit snap discard_granularity)" $((16 * 512))
-	assert_eq "$(limit snap discard_max_bytes)" $((16 * 512))
+	assert_eq "$(dm_limit snap discard_granularity)" $((16 * 512))
+	assert_eq "$(dm_limit snap discard_max_bytes)" $((16 * 512))
 	setup discard_zeroes_cow
 	put /dev/mapper/origin 0 128 b
 	discard /dev/mapper/snap 5 64

@@ -13,19 +13,10 @@ requires()
 	requires_stock_clone
 }
 
-disk_name()
-{
-	ls /sys/bus/pseudo/drivers/scsi_debug/adapter0/host*/target*/*:*/block/
-}
-
 # disk LOWEST_ALIGNED: sets "disk" to one with eight logical blocks in a physical one
 disk()
 {
-	modprobe sd_mod
-	modprobe scsi_debug dev_size_mb=32 physblk_exp=3 lowest_aligned="$1" opt_blks=64 lbpu=1 ndelay=1
-	wait_for 30 disk_name
-	disk=/dev/$(disk_name)
-	wait_for 30 test -b "$disk"
+	disk=$(scsi_create 1 dev_size_mb=32 physblk_exp=3 lowest_aligned="$1" opt_blks=64 lbpu=1 ndelay=1)
 }
 
 # limits TABLE: of a device that has it; what it has not cannot be read

@@ -13,29 +13,10 @@ requires()
 	modprobe -qn scsi_debug || skip "no scsi_debug here"
 }
 
-disk_names()
-{
-	local dir
-
-	for dir in /sys/bus/pseudo/drivers/scsi_debug/adapter*/host*/target*/*:*/block/*; do
-		[[ ! -e $dir ]] || echo "${dir##*/}"
-	done
-}
-
-two_disks()
-{
-	[[ $(disk_names | wc -l) == 2 ]]
-}
-
 # Without -f it looks for file systems.
 zero()
 {
 	blkdiscard -f -z -o "$(($2 * 512))" -l "$(($3 * 512))" "$1"
-}
-
-limit()
-{
-	cat "/sys/block/dm-$(dmsetup info -c --noheadings -o minor "$1")/queue/write_zeroes_max_bytes"
 }
 
 tracing=/sys/kernel/tracing
@@ -65,21 +46,16 @@ run_test()
 	local disks o c store
 
 	[[ -e $tracing/trace ]] || mount -t tracefs tracefs $tracing
-	modprobe sd_mod
-	modprobe scsi_debug add_host=2 per_host_store=1 dev_size_mb=18 lbpu=1 lbpws=1 lbprz=1 ndelay=1
-	wait_for 30 two_disks
-	mapfile -t disks < <(disk_names)
-	o=/dev/${disks[0]} c=/dev/${disks[1]}
-	wait_for 30 test -b "$o"
-	wait_for 30 test -b "$c"
+	mapfile -t disks < <(scsi_create 2 add_host=2 per_host_store=1 dev_size_mb=18 lbpu=1 lbpws=1 lbprz=1 ndelay=1)
+	o=${disks[0]} c=${disks[1]}
 
 	for store in N P; do
 		cow_clear "$c"
 		put_blocks "$o" 0 16 2048 a
 		origin_create origin "$o"
 		snap_create snap origin "$o" "$c" $store 16
-		assert_le 1048576 "$(limit origin)"
-		assert_le 1048576 "$(limit snap)"
+		assert_le 1048576 "$(dm_limit origin write_zeroes_max_bytes)"
+		assert_le 1048576 "$(dm_limit snap write_zeroes_max_bytes)"
 
 		# Through the origin: copies first, then one command for what needs no more; nothing is written.
 		watch_bios

@@ -9,16 +9,7 @@ SOAK=1
 # scsi_disk: a disk that can be pulled out; prints its device.
 scsi_disk()
 {
-	modprobe sd_mod
-	modprobe scsi_debug dev_size_mb=32 delay=0 max_queue=64
-	wait_for 30 disk_name
-	wait_for 30 test -b "/dev/$(disk_name)"
-	echo "/dev/$(disk_name)"
-}
-
-disk_name()
-{
-	ls /sys/bus/pseudo/drivers/scsi_debug/adapter0/host*/target*/*:*/block/
+	scsi_create 1 dev_size_mb=32 delay=0 max_queue=64
 }
 
 # pull DEVICE

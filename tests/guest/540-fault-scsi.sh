@@ -13,26 +13,17 @@ disk()
 {
 	local found
 
-	modprobe sd_mod
-	modprobe scsi_debug dev_size_mb=17 ndelay=100000 max_queue=64 \
-		medium_error_start=256 medium_error_count=1024
-	wait_for 30 disk_name
-	found=$(disk_name)
-	wait_for 30 test -b "/dev/$found"
+	found=$(scsi_create 1 dev_size_mb=17 ndelay=100000 max_queue=64 \
+		medium_error_start=256 medium_error_count=1024)
 	# Seconds until a lost command is aborted and sent again.
-	echo 1 > "/sys/block/$found/device/timeout"
-	echo "/dev/$found"
+	echo 1 > "/sys/block/${found#/dev/}/device/timeout"
+	echo "$found"
 }
 
 # Milliseconds that the slowest operation of the last storm took.
 slowest()
 {
 	awk -F '[:,]' '/"longest_ms"/ && $2 > max { max = $2 } END { print int(max) }' /tmp/storm.json
-}
-
-disk_name()
-{
-	ls /sys/bus/pseudo/drivers/scsi_debug/adapter0/host*/target*/*:*/block/
 }
 
 # scsi NAME=VALUE...: settings of scsi_debug

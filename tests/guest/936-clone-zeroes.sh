@@ -16,20 +16,11 @@ zero()
 	blkdiscard -z -f -o $(($2 * 512)) -l $(($3 * 512)) "/dev/mapper/$1"
 }
 
-most_zeroes()
-{
-	cat "/sys/dev/block/$(dmsetup info -c --noheadings --separator : -o major,minor "$1")/queue/write_zeroes_max_bytes"
-}
-
 run_test()
 {
 	local source dest meta disk
 
-	modprobe sd_mod
-	modprobe scsi_debug dev_size_mb=32 lbpws=1
-	wait_for 20 compgen -G '/sys/bus/pseudo/drivers/scsi_debug/adapter*/host*/target*/*:*/block/*'
-	disk=/dev/$(basename "$(compgen -G '/sys/bus/pseudo/drivers/scsi_debug/adapter*/host*/target*/*:*/block/*')")
-	wait_for 20 test -b "$disk"
+	disk=$(scsi_create 1 dev_size_mb=32 lbpws=1)
 	# Without a cache no flush is counted as a write.
 	echo "write through" > "/sys/block/${disk##*/}/queue/write_cache"
 	dm_create source "0 32768 linear $disk 0"
@@ -39,7 +30,7 @@ run_test()
 	put "$dest" 0 32768 d
 	meta=$(nullb_create size=4)
 	clone_create clone 64 1 no_hydration
-	assert_le $((8192 * 512)) "$(most_zeroes clone)" "bytes that can be zeroed at once"
+	assert_le $((8192 * 512)) "$(dm_limit clone write_zeroes_max_bytes)" "bytes that can be zeroed at once"
 
 	# Regions as a whole; with parts of two; where some are hydrated; inside of one.
 	asks 0 0 1 8192 zero clone 0 8192
@@ -69,7 +60,7 @@ run_test()
 	dest=$(nullb_create size=16)
 	meta_clear
 	clone_create clone 64 1 no_hydration
-	assert_eq "$(most_zeroes clone)" 0
+	assert_eq "$(dm_limit clone write_zeroes_max_bytes)" 0
 	zero clone 8195 8192
 	assert_holds /dev/mapper/clone 8192 3 s
 	assert_holds /dev/mapper/clone 8195 8192 0

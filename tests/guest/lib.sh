@@ -287,6 +287,33 @@ loop_create()
 	losetup -f --show "$file"
 }
 
+# scsi_create COUNT PARAMETER=VALUE...: loads scsi_debug, whose parameters make so many disks; prints them.
+scsi_create()
+{
+	local want=$1 nodes=() node
+
+	shift
+	modprobe sd_mod
+	modprobe scsi_debug "$@"
+	wait_for 30 scsi_found "$want"
+	mapfile -t nodes < <(scsi_nodes)
+	for node in "${nodes[@]}"; do
+		wait_for 30 test -b "$node"
+		echo "$node"
+	done
+}
+
+# They are found one after another, in the background.
+scsi_nodes()
+{
+	compgen -G '/sys/bus/pseudo/drivers/scsi_debug/adapter*/host*/target*/*:*/block/*' | sed 's|.*/|/dev/|'
+}
+
+scsi_found()
+{
+	[[ $(scsi_nodes | wc -l) == "$1" ]]
+}
+
 sectors()
 {
 	blockdev --getsz "$1"
@@ -304,6 +331,12 @@ dm_reload()
 {
 	dmsetup reload "$1" --table "$2"
 	dmsetup resume "$1"
+}
+
+# dm_limit NAME LIMIT: of the device's queue
+dm_limit()
+{
+	cat "/sys/dev/block/$(dmsetup info -c --noheadings --separator : -o major,minor "$1")/queue/$2"
 }
 
 dm_remove()
