@@ -362,6 +362,26 @@ static void writes_wait_for_some_copies_only(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, waits);
 }
 
+/* Of a write that is longer than is looked at, so much is mapped at a time, copied or not. */
+static void no_more_is_looked_at_than_pays(struct kunit *test)
+{
+	struct test_disk *disk = ku_disk(test, 64, 0), *cow = ku_disk(test, 256, 0);
+	struct ku_snap *ks = ku_snap(test, disk->bdev, cow->bdev, 8);
+	struct ku_bio *kb = ku_bio(test, disk, REQ_OP_WRITE_ZEROES, 80, 3 * SNAP_LOOK_SECTORS, 0);
+
+	ks->t.snap->end = ULLONG_MAX;
+	add_exceptions(test, ks->t.snap, 0, 2 * SNAP_LOOK_SECTORS / 8);
+	spin_lock(&snap_registry_lock);
+	snap_origin_attach(ks->t.origin, ks->t.snap);
+	spin_unlock(&snap_registry_lock);
+	KUNIT_EXPECT_FALSE(test, snap_origin_cut(ks->t.origin, &kb->bio));
+	KUNIT_EXPECT_EQ(test, bio_sectors(&kb->bio), SNAP_LOOK_SECTORS);
+
+	/* One that fits is not cut. */
+	KUNIT_EXPECT_FALSE(test, snap_origin_cut(ks->t.origin, &kb->bio));
+	KUNIT_EXPECT_EQ(test, bio_sectors(&kb->bio), SNAP_LOOK_SECTORS);
+}
+
 /*
  * The way of a write.
  */
@@ -896,6 +916,7 @@ static struct kunit_case origin_cases[] = {
 	KUNIT_CASE(status_gives_the_device),
 	KUNIT_CASE(quiesces_the_target_that_is_active),
 	KUNIT_CASE_PARAM(writes_are_cut_where_it_pays, cut_gen_params),
+	KUNIT_CASE(no_more_is_looked_at_than_pays),
 	KUNIT_CASE(writes_wait_for_some_copies_only),
 	KUNIT_CASE(first_write_waits_for_the_copy),
 	KUNIT_CASE(long_write_is_one_copy),
