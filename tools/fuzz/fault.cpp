@@ -191,8 +191,9 @@ bool fits(Fault fault, int error)
 	case Fault::meta_device:
 	case Fault::dest_device:
 	case Fault::source_device:
-		// Later kernels say EINVAL or ENOENT of what is no device.
-		if (error == EINVAL || error == ENOENT)
+		// Later kernels say EINVAL of what is no device, and what is wrong with a path.
+		if (error == EINVAL || error == ENOENT || error == ENAMETOOLONG ||
+		    error == ENOTDIR || error == ELOOP)
 			return is_later_kernel();
 		return error == ENODEV || error == ENXIO || error == EOVERFLOW ||
 		       error == ENOTBLK || error == EACCES || error == EROFS || error == EBUSY;
