@@ -11,7 +11,7 @@ VM="--cpus 4 --mem 2048 --append kmemleak=on"
 # -ENOSPC are those of a device that has no memory for what is written to it.
 create()
 {
-	nth --errno 19 --errno 5 --errno 28 --after "clear new" "load new $1"
+	nth "${device_errors[@]}" --after "clear new" "load new $1"
 }
 
 run_test()

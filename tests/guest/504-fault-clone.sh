@@ -35,13 +35,13 @@ run_test()
 	dmsetup create clone --notable
 
 	# -EIO is that of a device that has no memory for what is written to it.
-	nth --errno 19 --errno 5 --errno 28 --before "clear clone" --after "clear clone" "load clone $line"
+	nth "${device_errors[@]}" --before "clear clone" --after "clear clone" "load clone $line"
 	assert_seen "No memory for the clone target" "No memory for the clone" "No memory for the table line" \
 		"No memory for the copy engine" "No memory for the hydration" "No memory for the clone's bitmap" \
 		"No memory for the metadata device's buffers"
 	if [[ $LONG ]]; then
 		meta_clear
-		nth --errno 19 --errno 5 --errno 28 --before "clear clone" --after "clear clone" "load clone $small"
+		nth "${device_errors[@]}" --before "clear clone" --after "clear clone" "load clone $small"
 	fi
 	dm_remove clone
 	meta_clear
