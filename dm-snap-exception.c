@@ -98,8 +98,7 @@ static unsigned int exceptions_section(const struct snap_exceptions *et, u64 has
 }
 
 static struct snap_group __rcu **exceptions_list(const struct snap_exceptions *et,
-							   struct snap_exception_lists *lists,
-							   u64 hash)
+						 struct snap_exception_lists *lists, u64 hash)
 {
 	return &lists->heads[reciprocal_scale(hash << et->section_bits >> 32, lists->nr)];
 }

@@ -221,8 +221,8 @@ struct snap_group_addition {
  * @add: the runs. If there is no room for all, some chunk has two exceptions, as the caller has
  *       made room for as many as a group can have
  *
- * Return: the offset of a chunk that two runs have, or SNAP_GROUP_CHUNKS. In the former case some of
- * the runs are in the group and others are not.
+ * Return: the offset of a chunk that two runs have, or SNAP_GROUP_CHUNKS. In the former case some
+ * of the runs are in the group and others are not.
  */
 unsigned int snap_group_merge(struct snap_group *g, const struct snap_group_addition *add);
 

@@ -275,7 +275,7 @@ static void group_joins_what_is_consecutive(struct kunit *test)
 
 		seq = g->seq.sequence;
 		r = snap_group_insert(g, snap_run_make(in->adds[i].offset, in->adds[i].more,
-					     in->adds[i].new));
+						       in->adds[i].new));
 		KUNIT_EXPECT_EQ(test, r, expected);
 		/* Readers are told of a change, and of nothing else. */
 		KUNIT_EXPECT_EQ(test, g->seq.sequence, seq + (r ? 0 : 2));

@@ -378,12 +378,13 @@ static void print_result(const struct bench *b, u64 elapsed, bool traced)
 	}
 
 	seq_buf_clear(&bench_run.result);
-	seq_buf_printf(&bench_run.result, "{\"engine\": \"%s\", \"cpus\": \"%*pbl\"", p->engine->name,
-		       cpumask_pr_args(p->cpus));
+	seq_buf_printf(&bench_run.result, "{\"engine\": \"%s\", \"cpus\": \"%*pbl\"",
+		       p->engine->name, cpumask_pr_args(p->cpus));
 	seq_buf_printf(&bench_run.result, ", \"pattern\": \"%s\"", p->random ? "random" : "seq");
 	seq_buf_printf(&bench_run.result, ", \"size_kb\": %u, \"depth\": %u", p->size_kb, p->depth);
 	seq_buf_printf(&bench_run.result, ",\n \"copies\": %llu, \"errors\": %llu", copies, errors);
-	seq_buf_printf(&bench_run.result, ", \"seconds\": %llu", div_u64_rem(elapsed, 1000000000, &ms));
+	seq_buf_printf(&bench_run.result, ", \"seconds\": %llu",
+		       div_u64_rem(elapsed, 1000000000, &ms));
 	seq_buf_printf(&bench_run.result, ".%06u", ms / 1000);
 	seq_buf_printf(&bench_run.result, ", \"copies_per_s\": %llu",
 		       mul_u64_u64_div_u64(copies, NSEC_PER_SEC, elapsed));

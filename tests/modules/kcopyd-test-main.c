@@ -796,8 +796,10 @@ static bool run_case(const struct kt_params *p, const struct kt_case *c, unsigne
 	kt_put_vols(t);
 
 	if (t->failures > KT_NOTES_MAX)
-		seq_buf_printf(&kt_run.result, "# and %u more failures\n", t->failures - KT_NOTES_MAX);
-	seq_buf_printf(&kt_run.result, "# %llu ms\n", div_u64(ktime_get_ns() - start, NSEC_PER_MSEC));
+		seq_buf_printf(&kt_run.result, "# and %u more failures\n",
+			       t->failures - KT_NOTES_MAX);
+	seq_buf_printf(&kt_run.result, "# %llu ms\n",
+		       div_u64(ktime_get_ns() - start, NSEC_PER_MSEC));
 	seq_buf_printf(&kt_run.result, "%sok %u %s", t->failures ? "not " : "", number, c->name);
 	if (t->skip && !t->failures)
 		seq_buf_printf(&kt_run.result, " # SKIP %s", t->skip);
