@@ -47,10 +47,10 @@ run_test()
 	meta_clear
 
 	# If that fails the table is lost.
-	nth --before "create clone" --before "load clone $line" --finally "remove clone" "resume clone"
+	nth "${lost_request[@]}" --before "create clone" --before "load clone $line" --finally "remove clone" "resume clone"
 	clone_create clone 64 1 no_hydration
 	put /dev/mapper/clone 640 64 a
-	nth --again --before "load clone $line" "resume clone"
+	nth "${lost_request[@]}" --again --before "load clone $line" "resume clone"
 	nth --again --after "resume clone" "suspend clone"
 	nth "status clone"
 	nth "table clone"

@@ -65,9 +65,10 @@ nth_setup()
 	objects=$(our_objects)
 }
 
-# What a table may be refused with instead, if the failure has come to a device below: ENODEV, EIO, ENOSPC; and
-# ETIMEDOUT, as null_blk of 7.3 asks the fault injection, too, whether a request is to get lost.
-device_errors=(--errno 19 --errno 5 --errno 28 --errno 110)
+# null_blk of 7.3 asks the fault injection, too, whether a request is to get lost: ETIMEDOUT.
+lost_request=(--errno 110)
+# What a table may be refused with instead, if the failure has come to a device below: ENODEV, EIO, ENOSPC, that.
+device_errors=(--errno 19 --errno 5 --errno 28 "${lost_request[@]}")
 
 # nth ARGUMENT...: fails one allocation after another; what that led to is added to /tmp/nth.
 nth()
