@@ -65,8 +65,9 @@ nth_setup()
 	objects=$(our_objects)
 }
 
-# null_blk of 7.3 asks the fault injection, too, whether a request is to get lost: ETIMEDOUT.
-lost_request=(--errno 110)
+# null_blk of 7.3 asks the fault injection, too, whether a request is to get lost: ETIMEDOUT. That of 6.1 does not.
+lost_request=()
+[[ $(uname -r) == 6.1.* ]] || lost_request=(--errno 110)
 # What a table may be refused with instead, if the failure has come to a device below: ENODEV, EIO, ENOSPC, that.
 device_errors=(--errno 19 --errno 5 --errno 28 "${lost_request[@]}")
 

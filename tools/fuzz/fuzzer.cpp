@@ -168,7 +168,7 @@ Fuzzer::Complaint Fuzzer::refused(const Table &table, const Verdict &verdict, in
 		if (!possible.contains(Fault::core))
 			return "refused with " + name + " and without a message in the kernel log";
 		// Another target may have devices as well: "error" of later kernels has.
-		if (error == EINVAL || fits(Fault::source_device, error))
+		if (error == EINVAL || (is_later_kernel() && fits(Fault::source_device, error)))
 			return std::nullopt;
 		return "refused with " + name + ", not EINVAL";
 	}
