@@ -20,7 +20,7 @@
  */
 #define DM_MSG_PREFIX "snap-exception"
 
-#include <linux/bitops.h>
+#include <linux/bits.h>
 #include <linux/cache.h>
 #include <linux/device-mapper.h>
 #include <linux/hash.h>
@@ -184,7 +184,7 @@ restart:
 			i = snap_group_search(g, nr, offset);
 			if (i)
 				run = READ_ONCE(snap_group_runs(g)[i - 1]);
-			has = i && offset <= snap_run_offset(run) + snap_run_more(run);
+			has = i && offset <= snap_run_last(run);
 			if (want != EXCEPTIONS_ONE && !has && i < nr)
 				end = snap_run_offset(READ_ONCE(snap_group_runs(g)[i]));
 			if (want == EXCEPTIONS_GAPLESS && has)
@@ -197,7 +197,7 @@ restart:
 		if (has) {
 			found->run = run;
 			if (want == EXCEPTIONS_RUN)
-				found->end = snap_run_offset(run) + snap_run_more(run) + 1;
+				found->end = snap_run_last(run) + 1;
 			if (want == EXCEPTIONS_GAPLESS)
 				found->end = end;
 			break;
@@ -493,7 +493,7 @@ int snap_exception_remove(struct snap_exceptions *et, u64 old,
 			continue;
 		i = snap_group_search(g, g->nr, offset);
 		run = i ? snap_group_runs(g)[i - 1] : 0;
-		if (!i || offset > snap_run_offset(run) + snap_run_more(run))
+		if (!i || offset > snap_run_last(run))
 			continue;
 
 		r = snap_group_delete(g, i - 1, offset);

@@ -55,7 +55,7 @@ unsigned int snap_group_gapless(struct snap_group *g, unsigned int nr, unsigned 
 	unsigned int end;
 
 	for (;;) {
-		end = snap_run_offset(run) + snap_run_more(run) + 1;
+		end = snap_run_last(run) + 1;
 		if (++i == nr)
 			return end;
 		run = READ_ONCE(runs[i]);
@@ -110,7 +110,7 @@ int snap_group_insert(struct snap_group *g, u64 run)
 	bool left = i && snap_runs_touch(runs[i - 1], run);
 	bool right = i < g->nr && snap_runs_touch(run, runs[i]);
 
-	if (i && offset <= snap_run_offset(runs[i - 1]) + snap_run_more(runs[i - 1]))
+	if (i && offset <= snap_run_last(runs[i - 1]))
 		return -EEXIST;
 	if (i < g->nr && offset + snap_run_more(run) >= snap_run_offset(runs[i]))
 		return -EEXIST;
@@ -213,7 +213,7 @@ static unsigned int group_merge_fitting(struct snap_group *g, const struct snap_
 		if (!old && !adds)
 			break;
 		run = old ? runs[olds - 1] : add->runs[adds - 1];
-		if (unlikely(snap_run_offset(run) + snap_run_more(run) >= above))
+		if (unlikely(snap_run_last(run) >= above))
 			goto twice;
 		touch |= above < SNAP_GROUP_CHUNKS && snap_runs_touch(run, last);
 		/* What is below now is in its place, and so are its neighbours. */
@@ -253,7 +253,7 @@ static unsigned int group_find_twice(struct snap_group *g,
 		if (snap_group_insert(g, add->runs[i]) != -EEXIST)
 			continue;
 		k = snap_group_search(g, g->nr, offset);
-		if (k && offset <= snap_run_offset(runs[k - 1]) + snap_run_more(runs[k - 1]))
+		if (k && offset <= snap_run_last(runs[k - 1]))
 			return offset;
 		return snap_run_offset(runs[k]);
 	}

@@ -86,6 +86,12 @@ static inline unsigned int snap_run_more(u64 run)
 	return (run >> SNAP_RUN_MORE_SHIFT) & (SNAP_GROUP_CHUNKS - 1);
 }
 
+/* Offset of its last chunk. */
+static inline unsigned int snap_run_last(u64 run)
+{
+	return snap_run_offset(run) + snap_run_more(run);
+}
+
 static inline u64 snap_run_new(u64 run)
 {
 	return run & SNAP_RUN_NEW_MASK;

@@ -219,7 +219,7 @@ static void count_loads(struct snap_exceptions *et, u64 old, struct table_costs 
 		costs->loads += search_loads(g);
 		i = snap_group_search(g, g->nr, offset);
 		run = i ? snap_group_runs(g)[i - 1] : 0;
-		if (i && offset <= snap_run_offset(run) + snap_run_more(run))
+		if (i && offset <= snap_run_last(run))
 			break;
 	}
 }
