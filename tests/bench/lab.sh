@@ -50,6 +50,8 @@ full_plan()
 	echo "write-beside-large 1"
 	echo "cow-persistent 1 16"
 	echo "snapshot-write-persistent 1 16"
+	echo "snapshot-write-persistent-depth-1 1"
+	echo "snapshot-ext4-fsync 1"
 	echo "cow-persistent-flush 16"
 	echo "snapshot-read 1 16"
 	echo "snapshot-read-cow 1 8"

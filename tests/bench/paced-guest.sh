@@ -53,8 +53,7 @@ measure()
 		--lat_percentiles=1)
 	((!rate)) || args+=(--rate_iops="$rate")
 	[[ ! $interleaved ]] || args+=(--rw="write:$((4 * (cpus - 1)))k" --offset_increment=4k --size="$((disk_gb / 2))g")
-	# Each 4 MiB.
-	[[ ! $buffered ]] || args+=(--direct=0 --ioengine=psync --fsync=4)
+	[[ ! $buffered ]] || args+=(--direct=0 --ioengine=psync --fsync="$fsync")
 	[[ $beside != "$device":* ]] || args+=(--size="$((disk_gb / 2))g")
 	case $before in
 	fill)

@@ -16,7 +16,7 @@
 #   jobs       if not one on each CPU
 #   disk       null: null_blk, which keeps no data; ram: brd, which does, and has no queue
 #   buffered   fio writes through the page cache, of the device, or of a file on a file system, "ext4", and waits after
-#              each 4 MiB until it has been written
+#              each $fsync I/Os until all has been written
 #   beside     what others do meanwhile: DEVICE:RW:BS:DEPTH:JOBS, no JOBS: one on each CPU. If it is the device that fio
 #              measures each has one half of it
 #   used_kb    where each job writes if all of that has to be written or discarded before
@@ -29,7 +29,7 @@ all_workloads=(cow cow-16k cow-64k cow-2-snapshots cow-4-snapshots cow-softirq c
 	snapshot-write-persistent cow-persistent-flush cow-persistent-depth-1 snapshot-write-persistent-depth-1
 	clone-4k clone-64k clone-hydrated clone-used clone-used-hydrating large-write large-rewrite
 	large-snapshot-read large-snapshot-read-half large-snapshot-read-copied large-snapshot-write
-	large-write-persistent large-write-128k large-write-64k-random large-write-16k-chunks large-write-64k-chunks
+	snapshot-ext4-fsync large-write-persistent large-write-128k large-write-64k-random large-write-16k-chunks large-write-64k-chunks
 	large-rewrite-64k-chunks large-snapshot-read-64k-chunks large-clone large-buffered large-ext4 backup
 	write-beside-large)
 
@@ -51,7 +51,7 @@ describe_workload()
 {
 	targets=(stock ours)
 	device=origin chunk=8 snapshots=1 store=N flush_ms=0 irqmode=0 latency_ns=10000 depth=16 rw=randwrite before=''
-	rate=0 hydrates='' bs=4k fill_rw=randwrite jobs='' disk=null buffered='' beside='' interleaved=''
+	rate=0 hydrates='' bs=4k fill_rw=randwrite jobs='' disk=null buffered='' fsync=4 beside='' interleaved=''
 	# So little that it does not take long.
 	used_kb=1024
 	case $1 in
@@ -75,6 +75,9 @@ describe_workload()
 	cow-persistent-depth-1) store=P depth=1 ;;
 	snapshot-write-persistent) store=P device=snap ;;
 	snapshot-write-persistent-depth-1) store=P device=snap depth=1 ;;
+	# What a database or a mail server does.
+	snapshot-ext4-fsync)
+		store=P device=snap disk=ram buffered=ext4 fsync=1 depth=1 targets=(linear stock ours) ;;
 	clone-4k) device=clone ;;
 	clone-64k) device=clone chunk=128 ;;
 	clone-hydrated) device=clone before=discard targets=(linear stock ours) ;;
