@@ -349,7 +349,7 @@ void dm_kcopyd_mq_do_callback(void *job, int read_err, unsigned long write_err);
  * dm_kcopyd_mq_hold() - announce an item
  * @kc: the client, which will not be destroyed before dm_kcopyd_mq_release() has been called
  *
- * Context: process context.
+ * Context: any.
  * Return: this CPU, on which the item is to be queued.
  */
 unsigned int dm_kcopyd_mq_hold(struct dm_kcopyd_mq_client *kc);

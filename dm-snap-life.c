@@ -229,8 +229,10 @@ static int snap_read_header(struct snap_target *t, struct snap_disk_info *info)
 }
 
 /* Makes or reads what is on the COW device of a persistent snapshot, and the log that goes on. */
-static int snap_load(struct dm_snapshot *snap, const struct snap_disk_info *info, char **error)
+static int snap_load(struct dm_snapshot *snap, const struct snap_target *t,
+		     const struct snap_disk_info *info)
 {
+	char **error = &t->ti->error;
 	struct snap_disk_end end = { 0, false };
 	struct snap_log *log;
 	int r;
@@ -255,6 +257,7 @@ static int snap_load(struct dm_snapshot *snap, const struct snap_disk_info *info
 		return PTR_ERR(log);
 	}
 	snap->log = log;
+	snap->defers = !t->commits_writes;
 	return 0;
 }
 
@@ -365,7 +368,7 @@ struct dm_snapshot *snap_create(struct snap_target *t)
 		       dm_table_device_name(ti->table));
 		snap->valid = false;
 	} else if (t->persistent) {
-		r = snap_load(snap, &info, &ti->error);
+		r = snap_load(snap, t, &info);
 		if (r && !snap_may_load_as_invalid(t, r))
 			goto bad_load;
 		snap->valid = !r;
@@ -393,6 +396,7 @@ void snap_destroy(struct dm_snapshot *snap)
 {
 	snap_put(snap);
 	wait_for_completion(&snap->unused);
+	snap_pending_hurry(snap);
 	percpu_ref_kill(&snap->pending_refs);
 	wait_for_completion(&snap->pending_gone);
 	dm_scaled_delay("snap-life:destroy");

@@ -19,6 +19,9 @@
  *
  * PREFLUSH makes the copies durable before the exceptions that tell of them, FUA the exceptions
  * before anybody overwrites the origin.
+ *
+ * Nobody waits for an exception that is deferred. It is written with the next one that somebody
+ * waits for; when the device is flushed; when a CPU has many; or after a second.
  */
 #define DM_MSG_PREFIX "snap-log"
 
@@ -36,6 +39,14 @@
 
 /* Ticks that a write waits for copies. */
 #define SNAP_LOG_PATIENCE	2
+/*
+ * Deferred entries of a CPU that cause a write, less than DM_SCALED_MAGAZINE; ticks after which one
+ * is caused in any case; and what may be deferred, in exceptions that a write takes.
+ */
+#define SNAP_LOG_MANY		48U
+#define SNAP_LOG_FEW		16U
+#define SNAP_LOG_LONG		HZ
+#define SNAP_LOG_WINDOWS	2U
 
 /**
  * struct snap_log_cpu - a CPU's part of the log
@@ -47,9 +58,13 @@
  * @look:      looks whether a write can be started, when the worker has done all else
  * @looking:   bit 0: @look is queued
  * @finish:    hands @done over to their owner
+ * @many:      deferred entries since the last write that they have caused, or that took them
+ * @deferred:  exceptions deferred on this CPU
+ * @finished:  how many of them are over; changed by @finish only
  * @log:       the log
  *
- * Written by this CPU, but for @done, to which whoever ends a write adds once for all its entries.
+ * Written by this CPU, but for @done, to which whoever ends a write adds once for all its entries,
+ * and @many, which whoever takes @ready sets to 0.
  */
 struct snap_log_cpu {
 	struct llist_head ready;
@@ -59,6 +74,9 @@ struct snap_log_cpu {
 	struct dm_kcopyd_mq_item look;
 	unsigned long looking;
 	struct dm_kcopyd_mq_item finish;
+	unsigned int many;
+	unsigned long deferred;
+	unsigned long finished;
 	struct snap_log *log;
 };
 
@@ -71,9 +89,14 @@ struct snap_log_cpu {
  * @block:      bytes of a block
  * @epoch:      under which copies that begin are counted; changes twice in a write at most, under
  *              @lock, without which it is read
+ * @many:       deferred entries of a CPU that cause a write
+ * @most:       exceptions that a CPU may have deferred; 0 when the log has failed
  * @copying:    CPUs that are copying something, by epoch. A CPU writes here when its first copy
  *              begins and its last one ends: with many at a time, once per write to the log
  * @ready_cpus: CPUs that have something ready; a CPU adds itself once per write to the log
+ * @wanting:    a write is wanted. Set, without @lock, after what it is wanted for has been made
+ *              ready; cleared, under @lock, before that is taken; both only if it changes
+ * @dated:      bit 0: @date is pending, or about to be; set by who defers the first entry
  * @lock:       protects the fields below; interrupts off, taken once for many exceptions
  * @slots:      exceptions on disk
  * @writing:    a write is under way; until it is over @window, @taken, @bytes, @bio are its own
@@ -84,11 +107,20 @@ struct snap_log_cpu {
  * @zeroing:    @zeroing_area is being zeroed
  * @zeroing_area: the area after the current one when that began
  * @failed:     nothing can be made durable any more
+ * @lost:       what had been deferred is lost, and no flush has been told yet
  * @closed:     no write is to be started
+ * @queued:     entries that have been taken from the CPUs, ever
+ * @ended:      how many of them have been written; or, if the log has failed, all
+ * @undeferred: exceptions that had been deferred, and were written
+ * @flushes:    flushes that have come since the last write began
+ * @covered:    those that had come when it began, and wait for entries still
+ * @synced:     woken up when @ended changes
  * @wanted:     entries that have been taken from the CPUs, but not written
  * @wanted_tail: where the next one is to be linked
  * @taken:      entries that the write under way completes
  * @nr_taken:   exceptions that it appends
+ * @nr_undeferred: how many of them had been deferred
+ * @nr_ended:   entries in @taken
  * @window:     from the block of the first slot after @slots on: what is on disk, then what is next
  * @bytes:      of @window that are being written
  * @bio:        the write
@@ -96,6 +128,7 @@ struct snap_log_cpu {
  * @written:    goes on after the write
  * @writer:     CPU on which it does
  * @late:       starts a write that has waited too long
+ * @date:       starts one for what was deferred
  * @zero_ticket: for zeroing the next area, which a worker starts
  * @header:     for snap_log_invalidate()
  * @unmarked:   that has failed, and is tried again at the end
@@ -111,9 +144,13 @@ struct snap_log {
 	struct snap_log_cpu __percpu *cpus;
 	unsigned int block;
 	u8 epoch;
+	unsigned int many;
+	unsigned int most;
 
 	atomic_t copying[2] ____cacheline_aligned_in_smp;
 	struct llist_head ready_cpus;
+	bool wanting;
+	unsigned long dated;
 
 	spinlock_t lock ____cacheline_aligned_in_smp;	/* protects the fields below */
 	u64 slots;
@@ -125,11 +162,20 @@ struct snap_log {
 	bool zeroing;
 	u64 zeroing_area;
 	bool failed;
+	bool lost;
 	bool closed;
+	u64 queued;
+	u64 ended;
+	unsigned long undeferred;
+	struct list_head flushes;
+	struct list_head covered;
+	wait_queue_head_t synced;
 	struct llist_node *wanted;
 	struct llist_node **wanted_tail;
 	struct llist_node *taken;
 	unsigned int nr_taken;
+	unsigned int nr_undeferred;
+	unsigned int nr_ended;
 	struct snap_disk_exception *window;
 	unsigned int bytes;
 	struct bio bio;
@@ -138,6 +184,7 @@ struct snap_log {
 	unsigned int writer;
 
 	struct delayed_work late;
+	struct timer_list date;
 	struct dm_kcopyd_mq_ticket zero_ticket;
 	void *header;
 	bool unmarked;
@@ -229,15 +276,23 @@ static bool snap_log_copying(const struct snap_log *log, unsigned int epoch)
 static void snap_log_collect(struct snap_log *log)
 	__must_hold(&log->lock)
 {
-	struct llist_node *first, *last;
+	struct llist_node *first, *last, *node;
 	struct snap_log_cpu *lc, *next;
 
+	if (READ_ONCE(log->wanting))
+		WRITE_ONCE(log->wanting, false);
+	/* Pairs with that of snap_log_want(): we see what has become ready, or it sees us. */
+	smp_mb();
 	llist_for_each_entry_safe(lc, next, llist_del_all(&log->ready_cpus), ready_node) {
 		/* From here on the CPU may add itself again. */
 		last = llist_del_all(&lc->ready);
 		first = llist_reverse_order(last);
 		*log->wanted_tail = first;
 		log->wanted_tail = &last->next;
+		llist_for_each(node, first)
+			log->queued++;
+		/* A hint, for the CPU. */
+		WRITE_ONCE(lc->many, 0);
 	}
 }
 
@@ -261,6 +316,8 @@ static unsigned int snap_log_fill_entry(struct snap_log *log, struct snap_log_en
 		log->window[slot].old = cpu_to_le64(entry->old + entry->filled);
 		log->window[slot].new = cpu_to_le64(entry->new + entry->filled);
 	}
+	if (entry->deferred)
+		log->nr_undeferred += nr;
 	return nr;
 }
 
@@ -277,6 +334,8 @@ static void snap_log_fill(struct snap_log *log)
 
 	log->taken = NULL;
 	log->nr_taken = 0;
+	log->nr_undeferred = 0;
+	log->nr_ended = 0;
 	log->bytes = 0;
 	if (unlikely(log->scrub)) {
 		log->bytes = snap_log_window_bytes(log);
@@ -286,8 +345,10 @@ static void snap_log_fill(struct snap_log *log)
 			nr = snap_log_fill_entry(log, entry, slot, room - log->nr_taken);
 			slot += nr;
 			log->nr_taken += nr;
-			if (entry->filled == entry->nr)
+			if (entry->filled == entry->nr) {
 				end = &entry->node.next;
+				log->nr_ended++;
+			}
 		}
 		if (!log->nr_taken)
 			return;
@@ -322,6 +383,23 @@ static void snap_log_want_look(struct snap_log *log, unsigned int cpu)
 	dm_kcopyd_mq_queue_item(log->kcopyd, &lc->look, cpu);
 }
 
+/* What somebody waits for has been made ready. */
+static void snap_log_want(struct snap_log *log)
+{
+	/* Pairs with that of snap_log_collect(). */
+	smp_mb();
+	if (!READ_ONCE(log->wanting))
+		WRITE_ONCE(log->wanting, true);
+}
+
+/* Nothing can be made durable any more: nor is anything deferred. */
+static void snap_log_fail(struct snap_log *log)
+	__must_hold(&log->lock)
+{
+	log->failed = true;
+	WRITE_ONCE(log->most, 0);
+}
+
 static void snap_log_zeroing_done(int read_err, unsigned long write_err, void *context)
 {
 	struct snap_log *log = context;
@@ -330,7 +408,7 @@ static void snap_log_zeroing_done(int read_err, unsigned long write_err, void *c
 	log->zeroing = false;
 	if (write_err) {
 		DMERR("Cannot zero a chunk for the next exceptions");
-		log->failed = true;
+		snap_log_fail(log);
 	} else {
 		/* A merge may have shortened the list meanwhile: then it was another area. */
 		log->zeroed = log->zeroing_area == snap_log_next_area_nr(log);
@@ -381,6 +459,66 @@ static void snap_log_write(struct snap_log *log)
 	submit_bio(bio);
 }
 
+/*
+ * Takes those off a list of flushes whose entries have ended, and puts them at the end of another
+ * one. Flushes are in the order of the entries that they wait for.
+ */
+static void snap_log_take_flushes(struct snap_log *log, struct list_head *from,
+				  struct list_head *to)
+	__must_hold(&log->lock)
+{
+	struct snap_log_flush *flush, *next;
+
+	list_for_each_entry_safe(flush, next, from, node) {
+		if (flush->until > log->ended)
+			break;
+		list_move_tail(&flush->node, to);
+	}
+}
+
+static void snap_log_end_flushes(struct list_head *flushes, bool failed)
+{
+	struct snap_log_flush *flush, *next;
+
+	list_for_each_entry_safe(flush, next, flushes, node) {
+		if (failed)
+			bio_io_error(flush->bio);
+		else
+			bio_endio(flush->bio);
+	}
+}
+
+/* Those whose entries are durable, but perhaps not all else that was written before them. */
+static void snap_log_pass_flushes(struct snap_log *log, struct list_head *flushes)
+{
+	struct snap_log_flush *flush, *next;
+
+	list_for_each_entry_safe(flush, next, flushes, node) {
+		bio_set_dev(flush->bio, log->store->cow);
+		submit_bio_noacct(flush->bio);
+	}
+}
+
+/*
+ * The log has failed: nothing that waits is going to be durable. Returns the entries; those of the
+ * write under way are its own.
+ */
+static struct llist_node *snap_log_give_up(struct snap_log *log, struct list_head *flushes)
+	__must_hold(&log->lock)
+{
+	struct llist_node *failed = log->wanted;
+
+	/* Whoever has written something that was deferred is told by a flush, if one waits. */
+	if (log->ended < log->queued && list_empty(&log->covered) && list_empty(&log->flushes))
+		log->lost = true;
+	log->wanted = NULL;
+	log->wanted_tail = &log->wanted;
+	log->ended = log->queued;
+	list_splice_tail_init(&log->covered, flushes);
+	list_splice_tail_init(&log->flushes, flushes);
+	return failed;
+}
+
 /* Gives entries back to the CPUs from which they came. */
 static void snap_log_give_back(struct snap_log *log, struct llist_node *list, bool failed)
 {
@@ -406,6 +544,15 @@ static unsigned int snap_log_patience(const struct snap_log *log)
 	return bdev_write_cache(log->store->cow) ? 2 : 1;
 }
 
+static void snap_log_wait_no_more(struct snap_log *log)
+	__must_hold(&log->lock)
+{
+	if (log->timed)
+		cancel_delayed_work(&log->late);
+	log->timed = false;
+	log->waits = 0;
+}
+
 /*
  * Whether it is time to write: nothing is being written, and the copies that are waited for, see
  * snap_log_patience(), are over, or have taken too long.
@@ -415,6 +562,12 @@ static bool snap_log_is_time(struct snap_log *log, bool late)
 {
 	if (log->writing || log->closed)
 		return false;
+	/* Pairs with that of snap_log_hurry(): what is wanted is seen here, or @writing there. */
+	smp_mb();
+	if (!READ_ONCE(log->wanting) && !log->wanted) {
+		snap_log_wait_no_more(log);
+		return false;
+	}
 	if (!log->waits) {
 		log->waits = snap_log_patience(log);
 		WRITE_ONCE(log->epoch, !log->epoch);
@@ -431,10 +584,7 @@ static bool snap_log_is_time(struct snap_log *log, bool late)
 			break;
 		WRITE_ONCE(log->epoch, !log->epoch);
 	}
-	if (log->timed)
-		cancel_delayed_work(&log->late);
-	log->timed = false;
-	log->waits = 0;
+	snap_log_wait_no_more(log);
 	return true;
 }
 
@@ -444,6 +594,7 @@ static void snap_log_try(struct snap_log *log, bool late)
 	struct llist_node *failed = NULL;
 	struct dm_io_region region;
 	bool write = false, zero = false;
+	LIST_HEAD(flushes);
 
 	spin_lock_irq(&log->lock);
 	if (snap_log_is_time(log, late)) {
@@ -454,17 +605,16 @@ static void snap_log_try(struct snap_log *log, bool late)
 			snap_log_fill(log);
 			write = log->bytes;
 			log->writing = write;
+			if (write)
+				list_splice_tail_init(&log->flushes, &log->covered);
 			/* The store hands out no more chunks than there are slots. */
 			if (unlikely(!write && !log->zeroing)) {
 				DMERR_LIMIT("No room for an exception: has the COW device shrunk?");
-				log->failed = true;
+				snap_log_fail(log);
 			}
 		}
-		if (unlikely(log->failed)) {
-			failed = log->wanted;
-			log->wanted = NULL;
-			log->wanted_tail = &log->wanted;
-		}
+		if (unlikely(log->failed))
+			failed = snap_log_give_up(log, &flushes);
 	}
 	spin_unlock_irq(&log->lock);
 
@@ -474,6 +624,9 @@ static void snap_log_try(struct snap_log *log, bool late)
 	if (write)
 		snap_log_write(log);
 	snap_log_give_back(log, failed, true);
+	snap_log_end_flushes(&flushes, true);
+	if (unlikely(failed))
+		wake_up(&log->synced);
 }
 
 /*
@@ -500,6 +653,8 @@ static void snap_log_advance(struct snap_log *log)
 		memset(log->window + keep, 0, (filled - keep) * sizeof(*log->window));
 	}
 	log->slots += log->nr_taken;
+	log->undeferred += log->nr_undeferred;
+	log->ended += log->nr_ended;
 	if (!snap_log_in_area(log))
 		log->zeroed = false;
 }
@@ -508,14 +663,16 @@ static void snap_log_written(struct dm_kcopyd_mq_item *item)
 {
 	struct snap_log *log = container_of(item, struct snap_log, written);
 	struct dm_kcopyd_mq_client *kcopyd = log->kcopyd;
-	struct llist_node *taken;
+	struct llist_node *taken, *lost = NULL;
+	LIST_HEAD(ended);
+	LIST_HEAD(passed);
 	bool failed;
 
 	spin_lock_irq(&log->lock);
 	if (unlikely(log->bio.bi_status)) {
 		DMERR("Cannot write exceptions: error %d",
 		      blk_status_to_errno(log->bio.bi_status));
-		log->failed = true;
+		snap_log_fail(log);
 	} else {
 		snap_log_advance(log);
 	}
@@ -523,11 +680,22 @@ static void snap_log_written(struct dm_kcopyd_mq_item *item)
 	failed = log->failed;
 	taken = log->taken;
 	log->writing = false;
+	if (likely(!failed)) {
+		snap_log_take_flushes(log, &log->covered, &ended);
+		snap_log_take_flushes(log, &log->flushes, &passed);
+	} else {
+		lost = snap_log_give_up(log, &ended);
+	}
 	spin_unlock_irq(&log->lock);
 
 	dm_scaled_delay("snap-log:give-back");
 	snap_log_try(log, false);
 	snap_log_give_back(log, taken, failed);
+	snap_log_give_back(log, lost, true);
+	snap_log_end_flushes(&ended, failed);
+	snap_log_pass_flushes(log, &passed);
+	if (unlikely(wq_has_sleeper(&log->synced)))
+		wake_up(&log->synced);
 	dm_kcopyd_mq_release(kcopyd);
 }
 
@@ -541,8 +709,11 @@ static void snap_log_finish(struct dm_kcopyd_mq_item *item)
 
 	list = llist_reverse_order(llist_del_all(&lc->done));
 	dm_scaled_delay("snap-log:finish");
-	llist_for_each_entry_safe(entry, next, list, node)
+	llist_for_each_entry_safe(entry, next, list, node) {
+		if (entry->deferred)
+			WRITE_ONCE(lc->finished, lc->finished + entry->nr);
 		fn(entry, entry->failed);
+	}
 	dm_kcopyd_mq_release(kcopyd);
 }
 
@@ -571,14 +742,16 @@ static void snap_log_look_late(struct work_struct *work)
 	snap_log_try(log, true);
 }
 
-void snap_log_begin(struct snap_log *log, struct snap_log_entry *entry)
+void snap_log_begin(struct snap_log *log, struct snap_log_entry *entry, bool wanted)
 {
 	unsigned int epoch = READ_ONCE(log->epoch), cpu = raw_smp_processor_id();
 
 	entry->epoch = epoch;
 	entry->cpu = cpu;
 	entry->filled = 0;
-	if (atomic_inc_return(&per_cpu_ptr(log->cpus, cpu)->copying[epoch]) == 1)
+	entry->deferred = false;
+	entry->counted = wanted;
+	if (wanted && atomic_inc_return(&per_cpu_ptr(log->cpus, cpu)->copying[epoch]) == 1)
 		atomic_inc(&log->copying[epoch]);
 }
 
@@ -593,29 +766,152 @@ static void snap_log_over(struct snap_log *log, unsigned int epoch, unsigned int
 	snap_log_want_look(log, cpu);
 }
 
+/*
+ * Puts an entry where the next write takes it from. Then it may be over at any moment. Returns
+ * whether many are deferred.
+ */
+static bool snap_log_make_ready(struct snap_log *log, struct snap_log_entry *entry)
+{
+	struct snap_log_cpu *lc;
+	unsigned long flags;
+	bool many = false;
+
+	/*
+	 * Where the CPU has an entry that nobody could take yet, an interrupt handler must not add
+	 * another one: a flush would miss it.
+	 */
+	local_irq_save(flags);
+	entry->cpu = raw_smp_processor_id();
+	lc = per_cpu_ptr(log->cpus, entry->cpu);
+	if (entry->deferred) {
+		unsigned int nr = READ_ONCE(lc->many) + 1;
+
+		WRITE_ONCE(lc->deferred, lc->deferred + entry->nr);
+		many = nr >= log->many;
+		WRITE_ONCE(lc->many, many ? 0 : nr);
+	}
+	if (llist_add(&entry->node, &lc->ready))
+		llist_add(&lc->ready_node, &log->ready_cpus);
+	local_irq_restore(flags);
+	return many;
+}
+
 void snap_log_commit(struct snap_log *log, struct snap_log_entry *entry)
 {
 	unsigned int epoch = entry->epoch, begun = entry->cpu, cpu = raw_smp_processor_id();
-	struct snap_log_cpu *lc = per_cpu_ptr(log->cpus, cpu);
 	struct dm_kcopyd_mq_client *kcopyd = log->kcopyd;
+	bool counted = entry->counted;
 
-	entry->cpu = cpu;
 	/*
 	 * Once the entry is in the list another CPU may write it and complete it. It may have been
 	 * all that kept the snapshot, and the worker that we are may be another snapshot's: the
 	 * client of the engine, held, keeps the log.
 	 */
 	dm_kcopyd_mq_hold(kcopyd);
-	if (llist_add(&entry->node, &lc->ready))
-		llist_add(&lc->ready_node, &log->ready_cpus);
+	snap_log_make_ready(log, entry);
+	snap_log_want(log);
 	dm_scaled_delay("snap-log:look");
-	snap_log_over(log, epoch, begun, cpu);
+	if (likely(counted))
+		snap_log_over(log, epoch, begun, cpu);
+	else
+		snap_log_want_look(log, cpu);
 	dm_kcopyd_mq_release(kcopyd);
 }
 
 void snap_log_abort(struct snap_log *log, struct snap_log_entry *entry)
 {
-	snap_log_over(log, entry->epoch, entry->cpu, raw_smp_processor_id());
+	if (entry->counted)
+		snap_log_over(log, entry->epoch, entry->cpu, raw_smp_processor_id());
+}
+
+/* Has a write started without waiting for anything, by nobody's task. */
+static void snap_log_write_now(struct snap_log *log)
+{
+	mod_delayed_work(log->wq, &log->late, 0);
+}
+
+void snap_log_hurry(struct snap_log *log)
+{
+	snap_log_want(log);
+	/* Pairs with that of snap_log_is_time(). Who ends a write looks whether one is wanted. */
+	smp_mb();
+	if (!READ_ONCE(log->writing))
+		snap_log_write_now(log);
+}
+
+void snap_log_defer(struct snap_log *log, struct snap_log_entry *entry)
+{
+	entry->deferred = true;
+	if (unlikely(snap_log_make_ready(log, entry)))
+		snap_log_hurry(log);
+	else if (unlikely(!test_bit(0, &log->dated)) && !test_and_set_bit(0, &log->dated))
+		mod_timer(&log->date, jiffies + SNAP_LOG_LONG);
+}
+
+static void snap_log_date(struct timer_list *timer)
+{
+	struct snap_log *log = container_of(timer, struct snap_log, date);
+
+	/* What is deferred from now on has a second. What was is in a list: see snap_log_want(). */
+	clear_bit(0, &log->dated);
+	snap_log_hurry(log);
+}
+
+bool snap_log_may_defer(const struct snap_log *log)
+{
+	const struct snap_log_cpu *lc = raw_cpu_ptr(log->cpus);
+
+	/* What this CPU has deferred may be over on another one that takes its place. */
+	return READ_ONCE(lc->deferred) - READ_ONCE(lc->finished) < READ_ONCE(log->most);
+}
+
+bool snap_log_flush(struct snap_log *log, struct snap_log_flush *flush, struct bio *bio)
+{
+	bool lost, waits;
+
+	flush->bio = bio;
+	spin_lock_irq(&log->lock);
+	snap_log_collect(log);
+	flush->until = log->queued;
+	waits = log->ended < log->queued;
+	if (waits)
+		list_add_tail(&flush->node, &log->flushes);
+	/* Once, as for any device: who goes on is told by reads and writes that fail. */
+	lost = !waits && log->lost;
+	if (unlikely(lost))
+		log->lost = false;
+	spin_unlock_irq(&log->lock);
+
+	dm_scaled_delay("snap-log:flush");
+	if (unlikely(lost))
+		bio_io_error(bio);
+	else if (waits)
+		snap_log_write_now(log);
+	return lost || waits;
+}
+
+static bool snap_log_has_ended(struct snap_log *log, u64 until)
+{
+	bool ended;
+
+	spin_lock_irq(&log->lock);
+	ended = log->ended >= until;
+	spin_unlock_irq(&log->lock);
+	return ended;
+}
+
+bool snap_log_sync(struct snap_log *log, unsigned long ticks)
+{
+	u64 until;
+
+	dm_kcopyd_mq_may_wait();
+	spin_lock_irq(&log->lock);
+	snap_log_collect(log);
+	until = log->queued;
+	spin_unlock_irq(&log->lock);
+
+	snap_log_write_now(log);
+	return wait_event_timeout(log->synced, snap_log_has_ended(log, until), ticks);
 }
 
 int snap_log_invalidate(struct snap_log *log)
@@ -643,9 +939,27 @@ u64 snap_log_slots(struct snap_log *log)
 	return slots;
 }
 
+/* Exceptions that are deferred. What has been written is not more, as the lock is held. */
+static unsigned long snap_log_deferred(struct snap_log *log)
+	__must_hold(&log->lock)
+{
+	unsigned long deferred = -log->undeferred;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		deferred += READ_ONCE(per_cpu_ptr(log->cpus, cpu)->deferred);
+	return deferred;
+}
+
 sector_t snap_log_metadata(struct snap_log *log)
 {
-	return (SNAP_HEADER_CHUNKS + 1 + (snap_log_slots(log) >> log->store->area_shift)) <<
+	u64 slots;
+
+	/* What is deferred takes room as if it was on disk: the status is as with commit=write. */
+	spin_lock_irq(&log->lock);
+	slots = log->slots + snap_log_deferred(log);
+	spin_unlock_irq(&log->lock);
+	return (SNAP_HEADER_CHUNKS + 1 + (slots >> log->store->area_shift)) <<
 	       log->store->chunk_shift;
 }
 
@@ -754,6 +1068,10 @@ struct snap_log *snap_log_create(struct snap_store *store, struct dm_kcopyd_mq_c
 	log->kcopyd = kcopyd;
 	log->fn = fn;
 	log->block = snap_disk_block(store->chunk_size);
+	log->many = clamp(snap_disk_window(store->chunk_size) / num_online_cpus(), SNAP_LOG_FEW,
+			  SNAP_LOG_MANY);
+	log->most = max(SNAP_LOG_WINDOWS * snap_disk_window(store->chunk_size) / num_online_cpus(),
+			2 * log->many);
 	log->slots = end->slots;
 	log->scrub = end->stale;
 	log->wanted_tail = &log->wanted;
@@ -762,6 +1080,10 @@ struct snap_log *snap_log_create(struct snap_store *store, struct dm_kcopyd_mq_c
 	log->zero_ticket.item.fn = snap_log_zero_late;
 	spin_lock_init(&log->lock);
 	INIT_DELAYED_WORK(&log->late, snap_log_look_late);
+	INIT_LIST_HEAD(&log->flushes);
+	INIT_LIST_HEAD(&log->covered);
+	init_waitqueue_head(&log->synced);
+	timer_setup(&log->date, snap_log_date, 0);
 
 	log->header = kmalloc(snap_disk_header_bytes(store->cow), GFP_KERNEL);
 	log->window = alloc_pages_exact(snap_log_window_bytes(log), GFP_KERNEL | __GFP_ZERO);
@@ -786,6 +1108,7 @@ void snap_log_close(struct snap_log *log)
 	spin_lock_irq(&log->lock);
 	log->closed = true;
 	spin_unlock_irq(&log->lock);
+	timer_delete_sync(&log->date);
 	cancel_delayed_work_sync(&log->late);
 }
 

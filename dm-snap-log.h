@@ -5,9 +5,11 @@
 #ifndef DM_SNAP_LOG_H
 #define DM_SNAP_LOG_H
 
+#include <linux/list.h>
 #include <linux/llist.h>
 #include <linux/types.h>
 
+struct bio;
 struct dm_kcopyd_mq_client;
 struct snap_disk_end;
 struct snap_disk_exception;
@@ -34,6 +36,8 @@ typedef void (*snap_log_fn)(struct snap_log_entry *entry, bool failed);
  * @filled: how many of them have been put into what is written, or was
  * @cpu:    where its copy began; then where to go on
  * @epoch:  in which of the log's counters it is
+ * @counted: it is in one
+ * @deferred: it was deferred
  * @failed: the log has failed
  *
  * The caller sets @old, @new and @nr; the others are the log's.
@@ -46,7 +50,23 @@ struct snap_log_entry {
 	unsigned int filled;
 	unsigned int cpu;
 	u8 epoch;
+	bool counted;
+	bool deferred;
 	bool failed;
+};
+
+/**
+ * struct snap_log_flush - a flush that waits for the log; embedded in what a target knows of a bio
+ * @node:  in one of the log's lists
+ * @bio:   the flush
+ * @until: it waits until so many entries have ended
+ *
+ * All fields are the log's.
+ */
+struct snap_log_flush {
+	struct list_head node;
+	struct bio *bio;
+	u64 until;
 };
 
 /**
@@ -80,14 +100,17 @@ void snap_log_destroy(struct snap_log *log);
 
 /**
  * snap_log_begin() - a chunk is going to be copied
- * @log:   the log
- * @entry: its exception, which is given to snap_log_commit() or snap_log_abort() later
+ * @log:    the log
+ * @entry:  its exception, which is given to snap_log_commit(), snap_log_defer() or snap_log_abort()
+ *          later
+ * @wanted: somebody is going to wait until it is durable
  *
- * A write to the log waits a little for the copies that had begun when it could have been started.
+ * A write to the log waits a little for the copies that had begun when it could have been started,
+ * and are wanted.
  *
  * Context: any but NMI.
  */
-void snap_log_begin(struct snap_log *log, struct snap_log_entry *entry);
+void snap_log_begin(struct snap_log *log, struct snap_log_entry *entry, bool wanted);
 
 /**
  * snap_log_commit() - make an exception durable
@@ -97,6 +120,63 @@ void snap_log_begin(struct snap_log *log, struct snap_log_entry *entry);
  * Context: process context, a worker of the engine's client.
  */
 void snap_log_commit(struct snap_log *log, struct snap_log_entry *entry);
+
+/**
+ * snap_log_defer() - make an exception durable some time
+ * @log:   the log
+ * @entry: the exception, not wanted when it began; its chunk has been written
+ *
+ * That is with the next exception that is committed, before a flush that comes later has ended,
+ * after snap_log_hurry(), when there are many, or after a second. The entry may have ended when
+ * this returns; the caller sees to it that the log is still there.
+ *
+ * Context: any, does not sleep.
+ */
+void snap_log_defer(struct snap_log *log, struct snap_log_entry *entry);
+
+/**
+ * snap_log_hurry() - make durable what was deferred
+ * @log: the log
+ *
+ * Does not wait for that.
+ *
+ * Context: any, does not sleep.
+ */
+void snap_log_hurry(struct snap_log *log);
+
+/**
+ * snap_log_may_defer() - whether an exception may be deferred that begins now
+ * @log: the log
+ *
+ * Not while this CPU has deferred as much as it may: who waits for the log does not get further
+ * ahead of it.
+ *
+ * Context: any.
+ */
+bool snap_log_may_defer(const struct snap_log *log);
+
+/**
+ * snap_log_flush() - make durable what has been written when a flush comes
+ * @log:   the log
+ * @flush: lives as long as @bio
+ * @bio:   an empty flush
+ *
+ * Context: process context; may be a map function.
+ * Return: true if the log ends @bio, with an error if what was deferred has been lost, and no other
+ * flush was told; false if all exceptions are durable, and the caller has to send @bio to the COW
+ * device.
+ */
+bool snap_log_flush(struct snap_log *log, struct snap_log_flush *flush, struct bio *bio);
+
+/**
+ * snap_log_sync() - wait until what was deferred is durable
+ * @log:   the log
+ * @ticks: how long to wait at most
+ *
+ * Context: process context, sleeps; not a worker, nor a map function.
+ * Return: true if it is durable, or never will be.
+ */
+bool snap_log_sync(struct snap_log *log, unsigned long ticks);
 
 /**
  * snap_log_abort() - a chunk could not be copied

@@ -7,10 +7,15 @@
  * more. Then completed exceptions take its place, in one step under the bucket's lock:
  *
  *   new ----> copying ----> (logged) ----> copied -------------> replaced ----> retired
- *    |                         |            |                        ^
- *    +-----> full write -------+            +-> waiting for readers -+
+ *    |                         |            |  ^                     ^
+ *    +-----> full write -------+            |  |                     |
+ *    |                         |            +--|-> waiting for readers
+ *    |                         |               |
+ *    |                         +-> deferred ---+
  *
- * Of a persistent snapshot it is copied only when that is durable: see dm-snap-log.c.
+ * Of a persistent snapshot it is copied only when that is durable: see dm-snap-log.c. Nobody waits
+ * for that where a write to the snapshot made it, which may be lost until the snapshot is flushed:
+ * then it is deferred. For the snapshot it has been copied; a write to the origin waits.
  *
  * So a completed exception tells a writer to the origin all that he needs to know, and is looked up
  * without the lock. Whoever finds none takes the lock and looks at both again: a chunk that is in
@@ -60,6 +65,8 @@ MODULE_PARM_DESC(snapshot_cow_threshold, "Chunks of a snapshot that may be copie
  * @snapshot_bios: snapshot writes that wait, already pointing at the COW device
  * @readers:    reads of the origin's chunks that have to end before they may be written
  * @copied:     the snapshot finds the chunks in the COW device
+ * @urgent:     somebody waits until that is durable, or is going to
+ * @deferred:   nobody did: the log has it, and makes it durable some time
  * @room:       memory for the completed exceptions; kept for the next one if it was not used
  * @ticket:     starts the copy; later, if there must be, goes on when the snapshot is invalid
  * @cpu:        where to go on after a completion
@@ -68,8 +75,9 @@ MODULE_PARM_DESC(snapshot_cow_threshold, "Chunks of a snapshot that may be copie
  * @full_private: its own
  * @item:       runs what comes after @full_bio or after the last reader
  *
- * @node, @origin_bios, @snapshot_bios, @readers and @copied are protected by the bucket's lock as
- * long as @node is in the bucket. The other fields belong to whoever drives the exception on.
+ * @node, @origin_bios, @snapshot_bios, @readers, @copied, @urgent and @deferred are protected by
+ * the bucket's lock as long as @node is in the bucket. The other fields belong to whoever drives
+ * the exception on.
  */
 struct snap_pending {
 	struct rb_node node;
@@ -82,6 +90,8 @@ struct snap_pending {
 	struct snap_group *room;
 	struct dm_kcopyd_mq_ticket ticket;
 	bool copied;
+	bool urgent;
+	bool deferred;
 	unsigned int cpu;
 	struct bio *full_bio;
 	bio_end_io_t *full_end_io;
@@ -147,10 +157,15 @@ static void snap_copy_begin(const struct snap_pending *pe)
 	snap_copies_add(pe->snap, pe->log.nr);
 }
 
+static void snap_copies_ended(struct dm_snapshot *snap, unsigned int nr)
+{
+	snap_copies_add(snap, -(int)nr);
+	snap_copies_wake(snap);
+}
+
 static void snap_copy_end(const struct snap_pending *pe)
 {
-	snap_copies_add(pe->snap, -(int)pe->log.nr);
-	snap_copies_wake(pe->snap);
+	snap_copies_ended(pe->snap, pe->log.nr);
 }
 
 void snap_copies_wait(struct dm_snapshot *snap)
@@ -180,6 +195,17 @@ void snap_copies_wait(struct dm_snapshot *snap)
 static u64 snap_pending_end_chunk(const struct snap_pending *pe)
 {
 	return pe->log.old + pe->log.nr;
+}
+
+/*
+ * Under the bucket's lock: somebody waits until a pending exception is durable. Returns true if it
+ * has been deferred: then the log has to be told, without the lock.
+ */
+static bool snap_pending_hasten(struct snap_pending *pe)
+	__must_hold(&snap_bucket_of(pe->snap, pe->log.old)->lock)
+{
+	WRITE_ONCE(pe->urgent, true);
+	return pe->deferred;
 }
 
 /* How many of a pending exception's chunks follow from @chunk on, which is one of them. */
@@ -321,25 +347,36 @@ static struct snap_pending *snap_pending_alloc(struct dm_snapshot *snap, bool ma
 
 	if (may_wait)
 		snap_may_wait(snap);
-	if (unlikely(!pe)) {
+	if (likely(pe)) {
+		pe->urgent = false;
+	} else {
+		/* It may be of the reserve, which others wait for. Who has the rest of it? */
+		if (snap->log)
+			snap_log_hurry(snap->log);
 		pe = mempool_alloc(&snap->pending_pool,
 				   may_wait ? GFP_NOIO : GFP_NOWAIT | __GFP_NOWARN);
 		if (!pe)
 			return NULL;
+		pe->urgent = true;
 	}
 	pe->snap = snap;
 	/* One that was at hand may still have some. */
 	if (!pe->room)
 		pe->room = snap_exception_room(may_wait);
-	if (unlikely(!pe->room && !may_wait)) {
-		snap_pending_free_memory(pe);
-		return NULL;
+	if (unlikely(!pe->room)) {
+		if (!may_wait) {
+			snap_pending_free_memory(pe);
+			return NULL;
+		}
+		/* The snapshot becomes invalid by it, before anybody is told that all is well. */
+		pe->urgent = true;
 	}
 	pe->next = NULL;
 	bio_list_init(&pe->origin_bios);
 	bio_list_init(&pe->snapshot_bios);
 	pe->readers = 0;
 	pe->copied = false;
+	pe->deferred = false;
 	pe->full_bio = NULL;
 	return pe;
 }
@@ -394,7 +431,10 @@ static void snap_release_snapshot_bios(struct bio_list *bios, struct bio *full, 
 	}
 }
 
-/* Gives the snapshot write that fills the chunk, if there is one, its own completion back. */
+/*
+ * Takes the snapshot write that fills the chunk, if there is one, and gives it its own completion
+ * back.
+ */
 static struct bio *snap_full_bio(struct snap_pending *pe)
 {
 	struct bio *bio = pe->full_bio;
@@ -402,6 +442,7 @@ static struct bio *snap_full_bio(struct snap_pending *pe)
 	if (bio) {
 		bio->bi_end_io = pe->full_end_io;
 		bio->bi_private = pe->full_private;
+		pe->full_bio = NULL;
 	}
 	return bio;
 }
@@ -417,6 +458,8 @@ static bool snap_pending_replace(struct snap_pending *pe)
 	struct dm_snapshot *snap = pe->snap;
 
 	lockdep_assert_held(&snap_bucket_of(snap, pe->log.old)->lock);
+	/* Nobody would submit them any more. */
+	WARN_ON_ONCE(!bio_list_empty(&pe->snapshot_bios));
 
 	rb_erase(&pe->node, &snap_bucket_of(snap, pe->log.old)->pending);
 	if (likely(!pe->copied || !snap_exception_add(&snap->exceptions, pe->log.old, pe->log.new,
@@ -525,10 +568,11 @@ static void snap_pending_end(struct snap_pending *pe)
 	spin_lock_irq(&bucket->lock);
 	snapshot_bios = pe->snapshot_bios;
 	bio_list_init(&pe->snapshot_bios);
-	if (likely(!failed)) {
-		pe->copied = true;
+	pe->copied = !failed;
+	/* It is durable: what comes now waits for nothing, whether there are readers or not. */
+	pe->deferred = false;
+	if (likely(!failed))
 		readers = snap_bucket_count(bucket, pe->log.old, pe->log.nr);
-	}
 	if (unlikely(readers)) {
 		pe->readers = readers;
 		pe->item.fn = snap_readers_gone;
@@ -595,6 +639,25 @@ static bool snap_bucket_lookup(struct dm_snapshot *snap, struct snap_bucket *buc
 	return snap_lookup(snap, chunk, *nr, new, nr);
 }
 
+bool snap_pending_lookup(struct dm_snapshot *snap, u64 chunk, u64 *nr, u64 *new)
+{
+	struct snap_bucket *bucket;
+	u64 max = *nr, some;
+	bool copied = false;
+
+	for (*nr = 0; *nr < max && !copied; *nr += some) {
+		some = snap_bucket_chunks(snap, chunk + *nr, max - *nr);
+		bucket = snap_bucket_of(snap, chunk + *nr);
+		spin_lock_irq(&bucket->lock);
+		copied = snap_bucket_lookup(snap, bucket, chunk + *nr, &some, new);
+		spin_unlock_irq(&bucket->lock);
+		/* Others follow those that have not been copied. */
+		if (copied && *nr)
+			return false;
+	}
+	return copied;
+}
+
 bool snap_read_track(struct dm_snapshot *snap, u64 chunk, u64 *nr, struct snap_bio *sb, u64 *new)
 {
 	struct snap_bucket *bucket = snap_bucket_of(snap, chunk);
@@ -655,6 +718,52 @@ void snap_pending_logged(struct snap_log_entry *entry, bool failed)
 	snap_pending_complete(container_of(entry, struct snap_pending, log), failed);
 }
 
+/*
+ * Under the bucket's lock: nobody waits until the exception is durable, so the log gets it to be
+ * written some time. From then on it may be over as soon as the lock is dropped.
+ */
+static void snap_pending_defer(struct snap_pending *pe)
+	__must_hold(&snap_bucket_of(pe->snap, pe->log.old)->lock)
+{
+	lockdep_assert_held(&snap_bucket_of(pe->snap, pe->log.old)->lock);
+
+	pe->copied = true;
+	pe->deferred = true;
+	snap_log_defer(pe->snap->log, &pe->log);
+}
+
+/* Defers the exception unless somebody waits for it; then returns false. */
+static bool snap_pending_try_defer(struct snap_pending *pe)
+{
+	struct dm_snapshot *snap = pe->snap;
+	struct snap_bucket *bucket = snap_bucket_of(snap, pe->log.old);
+	struct dm_kcopyd_mq_client *kcopyd = snap->kcopyd;
+	struct bio_list snapshot_bios;
+	struct bio *full = NULL;
+	bool urgent;
+
+	/* It stays so. */
+	if (READ_ONCE(pe->urgent))
+		return false;
+	/* It may be all that keeps the snapshot, and be over before the lock is ours no more. */
+	dm_kcopyd_mq_hold(kcopyd);
+	spin_lock_irq(&bucket->lock);
+	urgent = pe->urgent;
+	if (!urgent) {
+		full = snap_full_bio(pe);
+		snapshot_bios = pe->snapshot_bios;
+		bio_list_init(&pe->snapshot_bios);
+		snap_pending_defer(pe);
+	}
+	spin_unlock_irq(&bucket->lock);
+
+	dm_scaled_delay("snap-pending:defer");
+	if (!urgent)
+		snap_release_snapshot_bios(&snapshot_bios, full, false);
+	dm_kcopyd_mq_release(kcopyd);
+	return !urgent;
+}
+
 /* The chunks are in the COW device, or could not be copied: what comes next? */
 static void snap_pending_copied(struct snap_pending *pe, bool failed)
 {
@@ -662,7 +771,8 @@ static void snap_pending_copied(struct snap_pending *pe, bool failed)
 
 	if (snap->log) {
 		if (likely(!failed && READ_ONCE(snap->valid))) {
-			snap_log_commit(snap->log, &pe->log);
+			if (!snap_pending_try_defer(pe))
+				snap_log_commit(snap->log, &pe->log);
 			return;
 		}
 		snap_log_abort(snap->log, &pe->log);
@@ -868,7 +978,7 @@ static enum snap_entry snap_bucket_enter(struct dm_snapshot *snap, struct snap_b
 	fresh->log.old = chunk;
 	*nr = fresh->log.nr;
 	if (snap->log)
-		snap_log_begin(snap->log, &fresh->log);
+		snap_log_begin(snap->log, &fresh->log, fresh->urgent);
 	snap_bucket_add(bucket, fresh);
 	*pe = fresh;
 	return SNAP_ENTRY_FRESH;
@@ -892,7 +1002,7 @@ enum snap_copy snap_pending_find(struct dm_snapshot *snap, u64 chunk, u64 *nr, s
 {
 	struct snap_bucket *bucket = snap_bucket_of(snap, chunk);
 	struct snap_pending *fresh = snap_pending_spare(snap, spare), *pe;
-	bool is_spare = fresh;
+	bool is_spare = fresh, hurry = false;
 	enum snap_entry entry;
 	u64 new;
 
@@ -900,12 +1010,18 @@ enum snap_copy snap_pending_find(struct dm_snapshot *snap, u64 chunk, u64 *nr, s
 		*nr = snap_range_chunks(snap, chunk, *nr, SNAP_COPY_SECTORS);
 	if (likely(!fresh))
 		fresh = snap_pending_alloc(snap, false);
+	if (likely(fresh))
+		fresh->urgent = true;
 	spin_lock_irq(&bucket->lock);
 	entry = snap_bucket_enter(snap, bucket, chunk, nr, fresh, &pe, &new);
 	if (entry == SNAP_ENTRY_FRESH && bio)
 		bio_list_add(&pe->origin_bios, bio);
+	else if (entry == SNAP_ENTRY_PENDING)
+		hurry = snap_pending_hasten(pe);
 	spin_unlock_irq(&bucket->lock);
 
+	if (unlikely(hurry))
+		snap_log_hurry(snap->log);
 	*new_pe = NULL;
 	if (likely(entry == SNAP_ENTRY_FRESH)) {
 		*new_pe = pe;
@@ -936,16 +1052,21 @@ static bool snap_bucket_join(struct dm_snapshot *snap, u64 chunk, u64 nr, struct
 {
 	struct snap_bucket *bucket = snap_bucket_of(snap, chunk);
 	struct snap_pending *pe, *next;
+	bool hurry = false;
 
 	spin_lock_irq(&bucket->lock);
 	pe = snap_bucket_first(bucket, chunk, nr);
 	/* The last one: when it has ended those before it may have, too. */
 	while (pe && (next = snap_bucket_next(pe, chunk + nr)))
 		pe = next;
-	if (pe)
+	if (pe) {
 		bio_list_add(&pe->origin_bios, bio);
+		hurry = snap_pending_hasten(pe);
+	}
 	spin_unlock_irq(&bucket->lock);
 
+	if (unlikely(hurry))
+		snap_log_hurry(snap->log);
 	return pe;
 }
 
@@ -986,27 +1107,47 @@ static void snap_full_write_wrong(struct dm_kcopyd_mq_item *item)
 }
 
 /*
- * Where nobody waits for the chunks, the exception is completed without a worker, and so at once.
- * Returns false if there is something to be done that only a worker can do.
+ * Whether nobody waits for the chunks of a full write: no bio, and no worker on behalf of one. The
+ * exception of a persistent snapshot stays in its bucket; so reads of the origin go on.
+ */
+static bool snap_full_write_is_alone(const struct snap_pending *pe, struct snap_bucket *bucket)
+	__must_hold(&bucket->lock)
+{
+	if (!bio_list_empty(&pe->snapshot_bios))
+		return false;
+	if (pe->snap->log)
+		return !pe->urgent;
+	return bio_list_empty(&pe->origin_bios) &&
+	       !snap_bucket_count(bucket, pe->log.old, pe->log.nr);
+}
+
+/*
+ * Where nobody waits for the chunks, the exception is completed, or deferred, without a worker, and
+ * so at once. Returns false if there is something to be done that only a worker can do.
  */
 static bool snap_full_write_complete(struct snap_pending *pe)
 {
 	struct dm_snapshot *snap = pe->snap;
 	struct snap_bucket *bucket = snap_bucket_of(snap, pe->log.old);
 	struct dm_kcopyd_mq_client *kcopyd = snap->kcopyd;
-	struct bio *bio;
-	bool alone, right = true;
+	bool alone, right = true, defers = snap->log;
+	unsigned int nr = pe->log.nr;
+	struct bio *bio = NULL;
 	unsigned long flags;
 
-	if (unlikely(pe->full_bio->bi_status || !pe->room || snap->log || !READ_ONCE(snap->valid)))
+	if (unlikely(pe->full_bio->bi_status || !pe->room || !READ_ONCE(snap->valid)))
 		return false;
 
 	spin_lock_irqsave(&bucket->lock, flags);
-	alone = bio_list_empty(&pe->origin_bios) && bio_list_empty(&pe->snapshot_bios) &&
-		!snap_bucket_count(bucket, pe->log.old, pe->log.nr);
+	alone = snap_full_write_is_alone(pe, bucket);
 	if (likely(alone)) {
-		pe->copied = true;
-		right = snap_pending_replace(pe);
+		if (defers) {
+			bio = snap_full_bio(pe);
+			snap_pending_defer(pe);
+		} else {
+			pe->copied = true;
+			right = snap_pending_replace(pe);
+		}
 	}
 	spin_unlock_irqrestore(&bucket->lock, flags);
 	if (unlikely(!right))
@@ -1014,9 +1155,12 @@ static bool snap_full_write_complete(struct snap_pending *pe)
 	if (unlikely(!alone || !right))
 		return false;
 
-	bio = snap_full_bio(pe);
-	snap_copy_end(pe);
-	snap_pending_retire(pe);
+	/* One that was deferred is no longer ours. */
+	if (!defers) {
+		bio = snap_full_bio(pe);
+		snap_pending_retire(pe);
+	}
+	snap_copies_ended(snap, nr);
 	dm_kcopyd_mq_release(kcopyd);
 	/* All that bio_endio() does has been done, but for this. */
 	bio->bi_end_io(bio);
@@ -1089,17 +1233,22 @@ int snap_pending_write(struct dm_snapshot *snap, u64 chunk, struct bio *bio)
 {
 	struct snap_bucket *bucket = snap_bucket_of(snap, chunk);
 	u64 full = snap_full_chunks(snap, bio), nr = 1, new;
+	bool durable = bio->bi_opf & REQ_FUA || !snap->defers || !snap_log_may_defer(snap->log);
+	bool hurry = false;
 	struct snap_pending *fresh, *pe;
 	enum snap_entry entry;
 
 	if (full > 1)
 		nr = snap_range_chunks(snap, chunk, full, SNAP_BUCKET_SECTORS);
 	fresh = snap_pending_alloc(snap, true);
+	if (durable)
+		fresh->urgent = true;
 	bio_set_dev(bio, snap->store.cow);
 
 	spin_lock_irq(&bucket->lock);
 	entry = snap_bucket_enter(snap, bucket, chunk, &nr, fresh, &pe, &new);
-	if (unlikely(entry == SNAP_ENTRY_PENDING && pe->copied)) {
+	/* What is to be durable is written when its exception is. */
+	if (unlikely(entry == SNAP_ENTRY_PENDING && pe->copied && !(durable && pe->deferred))) {
 		new = snap_pending_new(pe, chunk);
 		entry = SNAP_ENTRY_COPIED;
 	}
@@ -1110,8 +1259,12 @@ int snap_pending_write(struct dm_snapshot *snap, u64 chunk, struct bio *bio)
 			pe->full_bio = bio;
 		else
 			bio_list_add(&pe->snapshot_bios, bio);
+		if (unlikely(durable && entry == SNAP_ENTRY_PENDING))
+			hurry = snap_pending_hasten(pe);
 	}
 	spin_unlock_irq(&bucket->lock);
+	if (unlikely(hurry))
+		snap_log_hurry(snap->log);
 
 	if (likely(entry == SNAP_ENTRY_FRESH)) {
 		if (full)
@@ -1135,8 +1288,15 @@ int snap_pending_write(struct dm_snapshot *snap, u64 chunk, struct bio *bio)
 	}
 }
 
+void snap_pending_hurry(struct dm_snapshot *snap)
+{
+	if (snap->log)
+		snap_log_hurry(snap->log);
+}
+
 void snap_pending_drain(struct dm_snapshot *snap)
 {
+	snap_pending_hurry(snap);
 	percpu_ref_kill(&snap->pending_refs);
 	wait_for_completion(&snap->pending_gone);
 	reinit_completion(&snap->pending_gone);

@@ -106,8 +106,10 @@ static bool snap_hand_over(struct snap_target *from, struct snap_target *to)
 	to->chunk_size = snap->store.chunk_size;
 	to->persistent = from->persistent;
 	to->overflow &= to->persistent;
+	to->commits_writes &= to->persistent;
 	snap->ti = to->ti;
 	snap->overflow = to->overflow;
+	snap->defers = snap->log && !to->commits_writes;
 	/* What is written to a chunk whose exception may not be on disk any more could be lost. */
 	if (snap->merge && snap_merge_unsure(snap->merge) && !to->merges)
 		WRITE_ONCE(snap->overflowed, true);
@@ -310,24 +312,50 @@ static void snap_target_unregister(struct snap_target *t)
  *------------------------------------------------------------
  */
 
-#define SNAP_MAX_FEATURES	2
+/* One of them is commit=. */
+#define SNAP_MAX_FEATURES	3
+
+/* LVM gives no features to its tables. */
+static bool snapshot_commit_writes;
+module_param(snapshot_commit_writes, bool, 0644);
+MODULE_PARM_DESC(snapshot_commit_writes,
+		 "Whether tables of persistent snapshots without commit= have commit=write");
+
+static int snap_parse_commit(struct snap_target *t, const char *name, bool again)
+{
+	if (!t->persistent) {
+		t->ti->error = "Feature commit= needs exception store P or PO";
+		return -EINVAL;
+	}
+	if (again) {
+		t->ti->error = "Feature commit= is there twice";
+		return -EINVAL;
+	}
+	t->commits_writes = !strcasecmp(name, "commit=write");
+	return 0;
+}
 
 static int snap_parse_features(struct snap_target *t, struct dm_arg_set *as)
 {
+	unsigned int nr, commits = 0, others = 0;
 	struct dm_target *ti = t->ti;
-	unsigned int nr;
 	const char *name;
 
+	t->commits_writes = t->persistent && READ_ONCE(snapshot_commit_writes);
 	if (!as->argc)
 		return 0;
 	/* Not dm_read_arg_group(): to it 4294967297 is 1. */
-	if (kstrtouint(dm_shift_arg(as), 10, &nr) || nr > SNAP_MAX_FEATURES || nr > as->argc) {
-		ti->error = "Wrong number of features: must be 0 to 2, and as many must follow";
-		return -EINVAL;
-	}
+	if (kstrtouint(dm_shift_arg(as), 10, &nr) || nr > SNAP_MAX_FEATURES || nr > as->argc)
+		goto wrong_number;
 
 	while (nr--) {
 		name = dm_shift_arg(as);
+		if (!strcasecmp(name, "commit=flush") || !strcasecmp(name, "commit=write")) {
+			if (snap_parse_commit(t, name, commits++))
+				return -EINVAL;
+			continue;
+		}
+		others++;
 		if (!strcasecmp(name, "discard_zeroes_cow")) {
 			t->discard_zeroes_cow = true;
 		} else if (!strcasecmp(name, "discard_passdown_origin")) {
@@ -337,6 +365,8 @@ static int snap_parse_features(struct snap_target *t, struct dm_arg_set *as)
 			return -EINVAL;
 		}
 	}
+	if (others > SNAP_MAX_FEATURES - 1)
+		goto wrong_number;
 
 	if (as->argc) {
 		ti->error = "Arguments left over after the features";
@@ -347,6 +377,10 @@ static int snap_parse_features(struct snap_target *t, struct dm_arg_set *as)
 		return -EINVAL;
 	}
 	return 0;
+
+wrong_number:
+	ti->error = "Wrong number of features: must be 0 to 2, one more with commit=, as follow";
+	return -EINVAL;
 }
 
 static int snap_parse_store(struct snap_target *t, const char *type)
@@ -421,9 +455,9 @@ static int snap_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 	t->ti = ti;
 
 	dm_consume_args(&as, 4);
-	r = snap_parse_features(t, &as);
+	r = snap_parse_store(t, argv[2]);
 	if (!r)
-		r = snap_parse_store(t, argv[2]);
+		r = snap_parse_features(t, &as);
 	if (!r)
 		r = snap_parse_chunk_size(t, argv[3]);
 	if (r)
@@ -468,6 +502,12 @@ static int snap_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 	/* Of a snapshot that is being merged, both devices have data. */
 	ti->num_flush_bios = t->merges ? 2 : 1;
 	ti->num_write_zeroes_bios = 1;
+	/*
+	 * What is written may be lost until it is flushed, whatever the devices below promise. Also
+	 * where this table's line promises more: the next one, or the snapshot that is handed over,
+	 * may not, and who stands on this device may not look again.
+	 */
+	ti->flush_supported = !t->merges;
 	if (t->discard_zeroes_cow)
 		ti->num_discard_bios = t->discard_passdown_origin ? 2 : 1;
 	ti->per_io_data_size = sizeof(struct snap_bio);
@@ -542,7 +582,8 @@ static int snap_map_discard(struct snap_target *t, struct bio *bio, u64 chunk)
 	u64 new, nr, full = snap_full_chunks(snap, bio);
 	struct dm_io_region region;
 
-	if (!snap_lookup(snap, chunk, snap_bio_chunks(snap, bio), &new, &nr)) {
+	if (!snap_lookup(snap, chunk, snap_bio_chunks(snap, bio), &new, &nr) &&
+	    !(snap->log && snap_pending_lookup(snap, chunk, &nr, &new))) {
 		snap_cut_discard(t->ti, snap, bio, chunk, nr);
 		bio_endio(bio);
 		return DM_MAPIO_SUBMITTED;
@@ -573,6 +614,8 @@ static int snap_map(struct dm_target *ti, struct bio *bio)
 	sb->nr = 0;
 
 	if (unlikely(bio->bi_opf & REQ_PREFLUSH)) {
+		if (snap && snap->log && snap_log_flush(snap->log, &sb->flush, bio))
+			return DM_MAPIO_SUBMITTED;
 		bio_set_dev(bio, t->cow_dev->bdev);
 		return DM_MAPIO_REMAPPED;
 	}
@@ -818,10 +861,19 @@ static void snap_resume(struct dm_target *ti)
 	snap_let_go(&still);
 }
 
+/* Ticks that a suspension waits for the log. */
+#define SNAP_SYNC	HZ
+
 static void snap_postsuspend(struct dm_target *ti)
 {
 	struct snap_target *t = ti->private;
+	struct dm_snapshot *snap = snap_target_get(t);
 
+	/* For who looks at the COW device now. One that hangs does not hang us. */
+	if (snap && snap->log && !snap_log_sync(snap->log, SNAP_SYNC))
+		DMWARN("%s: Suspended, but not all exceptions are on the COW device yet",
+		       dm_table_device_name(ti->table));
+	snap_put(snap);
 	dm_scaled_delay("snap-scaled:suspended");
 	spin_lock(&snap_registry_lock);
 	if (!snap_target_is(t, SNAP_TARGET_IS_OVER))
@@ -878,7 +930,7 @@ static void snap_status(struct dm_target *ti, status_type_t type, unsigned int f
 {
 	struct snap_target *t = ti->private, *source, now;
 	struct dm_snapshot *snap;
-	unsigned int sz = 0;
+	unsigned int sz = 0, nr;
 	bool merges;
 
 	/* A target that waits tells what it is going to have. */
@@ -896,10 +948,15 @@ static void snap_status(struct dm_target *ti, status_type_t type, unsigned int f
 	case STATUSTYPE_TABLE:
 		DMEMIT("%s %s %s %u", now.origin_dev->name, now.cow_dev->name,
 		       !now.persistent ? "N" : now.overflow ? "PO" : "P", now.chunk_size);
+		nr = now.discard_zeroes_cow + now.discard_passdown_origin + now.commits_writes;
+		if (nr)
+			DMEMIT(" %u", nr);
 		if (now.discard_zeroes_cow)
-			DMEMIT(" %u discard_zeroes_cow", now.discard_passdown_origin ? 2 : 1);
+			DMEMIT(" discard_zeroes_cow");
 		if (now.discard_passdown_origin)
 			DMEMIT(" discard_passdown_origin");
+		if (now.commits_writes)
+			DMEMIT(" commit=write");
 		break;
 	case STATUSTYPE_IMA:
 		DMEMIT_TARGET_NAME_VERSION(ti->type);

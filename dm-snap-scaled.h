@@ -44,6 +44,8 @@ struct snap_pending;
  *                 already
  * @valid:         cleared, under @lock, when the snapshot has become unusable; never set again
  * @overflowed:    set, under @lock, when a write to the snapshot found no room: no more are taken
+ * @defers:        what is written to the snapshot is durable when it is flushed; changes while its
+ *                 target maps no bio
  * @attached:      origin writes are seen: it is in snap_origin.snapshots; changes under
  *                 snap_registry_lock
  * @end:           sector of the origin after the last one that the snapshot covers: the end of its
@@ -92,6 +94,7 @@ struct dm_snapshot {
 	struct snap_log *log;
 	bool valid;
 	bool overflowed;
+	bool defers;
 	bool attached;
 	sector_t end;
 	struct snap_origin *origin;
@@ -207,6 +210,7 @@ enum snap_target_state {
  * @chunk_size: sectors of a chunk, as given in the table, or as the snapshot has it; 0 if neither
  * @persistent: exceptions are kept on the COW device
  * @overflow:   of a persistent snapshot: see dm_snapshot.overflow
+ * @commits_writes: of a persistent snapshot: the opposite of dm_snapshot.defers
  * @discard_zeroes_cow:      a discard zeroes the chunk in the COW device
  * @discard_passdown_origin: a discard is passed to the origin, too
  *
@@ -227,20 +231,27 @@ struct snap_target {
 	unsigned int chunk_size;
 	bool persistent;
 	bool overflow;
+	bool commits_writes;
 	bool discard_zeroes_cow;
 	bool discard_passdown_origin;
 };
 
 /**
  * struct snap_bio - what a snapshot target remembers of a bio
+ * @nr:    number of chunks; 0 if the bio is not in a bucket
  * @node:  in snap_bucket.reads
  * @chunk: first chunk that is read from the origin, or written on the COW device during a merge
- * @nr:    number of chunks; 0 if the bio is not in a bucket
+ * @flush: of a flush, which is in no bucket
  */
 struct snap_bio {
-	struct hlist_node node;
-	u64 chunk;
 	unsigned int nr;
+	union {
+		struct {
+			struct hlist_node node;
+			u64 chunk;
+		};
+		struct snap_log_flush flush;
+	};
 };
 
 /* Sector of the origin, and of the table, at which a target ends. */
@@ -451,6 +462,18 @@ bool snap_pending_join(struct dm_snapshot *snap, u64 chunk, u64 nr, struct bio *
 int snap_pending_write(struct dm_snapshot *snap, u64 chunk, struct bio *bio);
 
 /**
+ * snap_pending_lookup() - find chunks of which snap_lookup() knows nothing
+ * @snap:  snapshot
+ * @chunk: first chunk of the origin
+ * @nr:    how many chunks are of interest; set to the number of those, from @chunk on, that the
+ *         answer is for
+ * @new:   set to the first chunk of the COW device if they have been copied
+ *
+ * Return: whether they have been copied.
+ */
+bool snap_pending_lookup(struct dm_snapshot *snap, u64 chunk, u64 *nr, u64 *new);
+
+/**
  * snap_read_track() - remember that chunks are read from the origin
  * @snap:  snapshot
  * @chunk: first chunk of the origin
@@ -505,6 +528,14 @@ bool snap_copies_exceeded(struct dm_snapshot *snap);
  * Context: process context, a worker of the engine's client.
  */
 void snap_pending_logged(struct snap_log_entry *entry, bool failed);
+
+/**
+ * snap_pending_hurry() - retire soon those pending exceptions that nobody waits for
+ * @snap: the snapshot, as for snap_pending_drain()
+ *
+ * Context: any.
+ */
+void snap_pending_hurry(struct dm_snapshot *snap);
 
 /**
  * snap_pending_drain() - wait until all pending exceptions of a snapshot have been retired

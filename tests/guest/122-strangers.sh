@@ -26,6 +26,8 @@ behind_a_batch()
 	cow_clear /dev/mapper/originA
 	dm_create s1 "0 $len $snapshot $ob /dev/mapper/originA P 8"
 	put_blocks /dev/mapper/s1 0 100 8 s
+	# Else its exceptions are written later, and wait behind what is held up.
+	sync -d /dev/mapper/s1
 	dm_create sa "0 $len $snapshot /dev/mapper/slow $ca N 8"
 	dm_create u "0 $len $snapshot $u $uc N 8"
 	# From now on a batch is held up.

@@ -49,6 +49,8 @@ exceptions_late()
 	get /dev/mapper/s1 80 8 > /dev/null & reader=$!
 	wait_for 60 is_holding slow 1
 	soon put /dev/mapper/s1 80 8 s
+	# Its exception is durable, and in the table as soon as the reader has gone.
+	soon sync -d /dev/mapper/s1
 	delay_set snap-pending:replace 5000 1000 1
 	let_go_reads slow "$o"
 	wait "$reader"

@@ -51,6 +51,16 @@ static void let_zeroing_go(void)
 			       log_zeroing.fn, log_zeroing.context);
 }
 
+/* Flushes that the log has sent on to the COW device, where they end at once. */
+static atomic_t log_passed;
+
+static void log_pass(struct bio *bio)
+{
+	atomic_inc(&log_passed);
+	bio_endio(bio);
+}
+
+#define submit_bio_noacct(bio)	log_pass(bio)
 #define dm_kcopyd_mq_zero_with	log_zero_with
 #define bdev_write_cache(bdev)	log_cache
 #define queue_delayed_work(wq, work, delay)	\
@@ -169,7 +179,7 @@ static void begin(unsigned int first, unsigned int nr)
 	unsigned int i;
 
 	for (i = first; i < first + nr; i++)
-		snap_log_begin(lt->log, &lt->entries[i]);
+		snap_log_begin(lt->log, &lt->entries[i], true);
 }
 
 static void commit(unsigned int first, unsigned int nr)
@@ -522,7 +532,7 @@ static void commit_some(unsigned int cpu, void *arg)
 	unsigned int i, per = ENTRIES / num_possible_cpus(), first = cpu * per;
 
 	for (i = first; i < first + per; i++) {
-		snap_log_begin(lt->log, &lt->entries[i]);
+		snap_log_begin(lt->log, &lt->entries[i], true);
 		if (i % 7 == 3)
 			usleep_range(10, 50);
 		snap_log_commit(lt->log, &lt->entries[i]);
@@ -541,6 +551,345 @@ static void all_cpus_commit(struct kunit *test)
 	for (i = 0; i < nr; i++)
 		KUNIT_EXPECT_NE(test, slot_at(i)->new, 0);
 	KUNIT_EXPECT_EQ(test, slot_at(nr)->new, 0);
+}
+
+/*
+ * Deferred exceptions, and flushes.
+ */
+
+static void defer(unsigned int first, unsigned int nr)
+{
+	unsigned int i;
+
+	for (i = first; i < first + nr; i++) {
+		snap_log_begin(lt->log, &lt->entries[i], false);
+		snap_log_defer(lt->log, &lt->entries[i]);
+	}
+}
+
+/* A log that has been idle since it wrote its first entry, and a disk that records. */
+static void log_setup_idle(struct kunit *test)
+{
+	log_setup(test, 8, 0, false);
+	begin(0, 1);
+	commit(0, 1);
+	KUNIT_ASSERT_TRUE(test, wait_ended(1));
+	KUNIT_ASSERT_EQ(test, test_disk_record(lt->td, 100), 0);
+	atomic_set(&log_passed, 0);
+}
+
+/* A flush of the log's; *@taken says whether the log ends it. */
+static struct ku_bio *flush(struct kunit *test, bool *taken)
+{
+	struct ku_bio *kb = ku_bio(test, lt->td, REQ_OP_WRITE | REQ_PREFLUSH, 0, 0, 0);
+
+	*taken = snap_log_flush(lt->log, &kb->sb.flush, &kb->bio);
+	return kb;
+}
+
+/* Nobody waits for them: they are not written, but soon. */
+static void deferred_are_written_after_a_second(struct kunit *test)
+{
+	unsigned long begin;
+
+	log_setup_idle(test);
+	begin = jiffies;
+	defer(1, 20);
+	msleep(100);
+	/* Else this was late itself. */
+	if (time_before(jiffies, begin + SNAP_LOG_LONG / 2))
+		KUNIT_EXPECT_EQ(test, nr_log_writes(), 0);
+	KUNIT_ASSERT_TRUE(test, wait_ended(21));
+	KUNIT_EXPECT_EQ(test, nr_log_writes(), 1);
+	expect_list(test, 21);
+
+	/* The next ones have a second of their own. */
+	defer(21, 1);
+	KUNIT_ASSERT_TRUE(test, wait_ended(22));
+	expect_list(test, 22);
+}
+
+static void deferred_go_with_one_that_is_wanted(struct kunit *test)
+{
+	log_setup_idle(test);
+	defer(1, 20);
+	begin(21, 1);
+	commit(21, 1);
+	KUNIT_ASSERT_TRUE(test, wait_ended(22));
+	KUNIT_EXPECT_EQ(test, nr_log_writes(), 1);
+	expect_list(test, 22);
+}
+
+/* A write does not wait for copies that nobody wants. */
+static void copies_that_nobody_wants_are_not_waited_for(struct kunit *test)
+{
+	log_setup_idle(test);
+	log_tireless = true;
+	snap_log_begin(lt->log, &lt->entries[2], false);
+	begin(1, 1);
+	commit(1, 1);
+	KUNIT_ASSERT_TRUE(test, wait_ended(2));
+	snap_log_defer(lt->log, &lt->entries[2]);
+	snap_log_hurry(lt->log);
+	KUNIT_ASSERT_TRUE(test, wait_ended(3));
+	expect_list(test, 3);
+}
+
+static void many_deferred_cause_a_write(struct kunit *test)
+{
+	unsigned int nr;
+
+	log_setup_idle(test);
+	nr = lt->log->many;
+	KUNIT_ASSERT_LT(test, nr, ENTRIES);
+	/* None is written because of the time. */
+	set_bit(0, &lt->log->dated);
+	migrate_disable();
+	defer(1, nr);
+	migrate_enable();
+	KUNIT_ASSERT_TRUE(test, wait_ended(1 + nr));
+	expect_list(test, 1 + nr);
+}
+
+/* A CPU that has deferred as much as it may gets no further ahead of the log. */
+static void says_how_much_may_be_deferred(struct kunit *test)
+{
+	unsigned int nr;
+
+	log_setup(test, 1, 0, false);
+	nr = lt->log->most;
+	KUNIT_ASSERT_LT(test, nr, ENTRIES);
+	test_disk_set(lt->td, TEST_DISK_TASK, 0, 0);
+	test_disk_hold(lt->td);
+	migrate_disable();
+	defer(0, nr - 1);
+	KUNIT_EXPECT_TRUE(test, snap_log_may_defer(lt->log));
+	defer(nr - 1, 1);
+	KUNIT_EXPECT_FALSE(test, snap_log_may_defer(lt->log));
+	test_disk_release(lt->td);
+	snap_log_hurry(lt->log);
+	KUNIT_EXPECT_TRUE(test, wait_ended(nr));
+	KUNIT_EXPECT_TRUE(test, snap_log_may_defer(lt->log));
+	migrate_enable();
+	expect_list(test, nr);
+}
+
+/* The room that they take is the same before and after they have been written. */
+static void deferred_count_as_metadata(struct kunit *test)
+{
+	log_setup(test, 1, 0, false);
+	defer(0, 40);
+	KUNIT_EXPECT_EQ(test, snap_log_metadata(lt->log), 3);
+	snap_log_hurry(lt->log);
+	KUNIT_ASSERT_TRUE(test, wait_ended(40));
+	KUNIT_EXPECT_EQ(test, snap_log_metadata(lt->log), 3);
+	begin(40, 30);
+	KUNIT_EXPECT_EQ(test, snap_log_metadata(lt->log), 3);
+	commit(40, 30);
+	KUNIT_ASSERT_TRUE(test, wait_ended(70));
+	KUNIT_EXPECT_EQ(test, snap_log_metadata(lt->log), 4);
+}
+
+static void flush_of_nothing_is_the_devices(struct kunit *test)
+{
+	bool taken;
+
+	log_setup_idle(test);
+	flush(test, &taken);
+	KUNIT_EXPECT_FALSE(test, taken);
+	defer(1, 5);
+	snap_log_hurry(lt->log);
+	KUNIT_ASSERT_TRUE(test, wait_ended(6));
+	flush(test, &taken);
+	KUNIT_EXPECT_FALSE(test, taken);
+}
+
+/* It ends when all that was deferred before it is on disk: here that takes two writes. */
+static void flush_waits_for_all_before_it(struct kunit *test)
+{
+	unsigned int nr = snap_disk_window(8);
+	struct ku_bio *kb;
+	bool taken;
+
+	log_setup_idle(test);
+	nr = min(nr, ENTRIES - 2U);
+	test_disk_set(lt->td, TEST_DISK_TASK, 0, 0);
+	test_disk_hold(lt->td);
+	defer(1, nr);
+	kb = flush(test, &taken);
+	KUNIT_ASSERT_TRUE(test, taken);
+	while (!ku_bio_has_ended(kb)) {
+		KUNIT_EXPECT_NE(test, slot_at(nr)->new, lt->entries[nr].new);
+		KUNIT_ASSERT_TRUE(test, ku_wait_until(ku_bio_has_ended(kb) ||
+						      test_disk_pending(lt->td)));
+		test_disk_end_oldest(lt->td, 1);
+		ku_pause();
+	}
+	KUNIT_EXPECT_EQ(test, (int)kb->status, (int)BLK_STS_OK);
+	expect_list(test, nr + 1);
+	test_disk_release(lt->td);
+	KUNIT_ASSERT_TRUE(test, wait_ended(nr + 1));
+}
+
+/*
+ * A flush that comes while its last entries are being written: what was written to other chunks
+ * since that began is not durable when it ends. So the flush itself goes to the device.
+ */
+static void late_flush_is_sent_on(struct kunit *test)
+{
+	struct ku_bio *early, *late;
+	bool taken;
+
+	log_setup_idle(test);
+	test_disk_set(lt->td, TEST_DISK_TASK, 0, 0);
+	test_disk_hold(lt->td);
+	defer(1, 3);
+	early = flush(test, &taken);
+	KUNIT_ASSERT_TRUE(test, taken);
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(test_disk_pending(lt->td) == 1));
+	late = flush(test, &taken);
+	KUNIT_ASSERT_TRUE(test, taken);
+	KUNIT_EXPECT_EQ(test, atomic_read(&log_passed), 0);
+	test_disk_end_oldest(lt->td, 1);
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(early));
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(late));
+	KUNIT_EXPECT_EQ(test, (int)late->status, (int)BLK_STS_OK);
+	KUNIT_EXPECT_EQ(test, atomic_read(&log_passed), 1);
+	KUNIT_EXPECT_EQ(test, nr_log_writes(), 1);
+}
+
+/* Flushes that come during a write are over with the next one, all together. */
+static void flushes_share_a_write(struct kunit *test)
+{
+	struct ku_bio *kb[5];
+	unsigned int i;
+	bool taken;
+
+	log_setup_idle(test);
+	test_disk_set(lt->td, TEST_DISK_TASK, 0, 0);
+	test_disk_hold(lt->td);
+	defer(1, 1);
+	for (i = 0; i < ARRAY_SIZE(kb); i++) {
+		kb[i] = flush(test, &taken);
+		KUNIT_ASSERT_TRUE(test, taken);
+		KUNIT_ASSERT_TRUE(test, ku_wait_until(test_disk_pending(lt->td) == 1));
+		defer(2 + i, 1);
+	}
+	test_disk_end_oldest(lt->td, 1);
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(kb[0]));
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(test_disk_pending(lt->td) == 1));
+	for (i = 1; i < ARRAY_SIZE(kb); i++)
+		KUNIT_EXPECT_FALSE(test, ku_bio_has_ended(kb[i]));
+	test_disk_release(lt->td);
+	for (i = 1; i < ARRAY_SIZE(kb); i++)
+		KUNIT_ASSERT_TRUE(test, ku_bio_wait(kb[i]));
+	KUNIT_EXPECT_EQ(test, nr_log_writes(), 2);
+	KUNIT_EXPECT_EQ(test, atomic_read(&log_passed), 0);
+}
+
+/* That what was deferred is lost is told to those who flush, as disks do: to each once. */
+static void flushes_fail_with_the_log(struct kunit *test)
+{
+	struct ku_bio *kb;
+	bool taken;
+
+	log_setup_idle(test);
+	test_disk_set(lt->td, TEST_DISK_TASK, 0, 0);
+	test_disk_fail(lt->td, OP_BIT(REQ_OP_WRITE), 8, 8, BLK_STS_IOERR);
+	defer(1, 3);
+	kb = flush(test, &taken);
+	KUNIT_ASSERT_TRUE(test, taken);
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(kb));
+	KUNIT_EXPECT_EQ(test, (int)kb->status, (int)BLK_STS_IOERR);
+	KUNIT_ASSERT_TRUE(test, wait_ended(4));
+	KUNIT_EXPECT_EQ(test, nr_failed(), 3);
+	test_disk_heal(lt->td);
+	KUNIT_EXPECT_FALSE(test, snap_log_may_defer(lt->log));
+	/* The next one is the device's: who flushes has been told. */
+	flush(test, &taken);
+	KUNIT_EXPECT_FALSE(test, taken);
+	/* If nobody was there to be told, the next flush is; once. */
+	defer(4, 2);
+	KUNIT_ASSERT_TRUE(test, wait_ended(6));
+	KUNIT_EXPECT_EQ(test, nr_failed(), 5);
+	kb = flush(test, &taken);
+	KUNIT_ASSERT_TRUE(test, taken);
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(kb));
+	KUNIT_EXPECT_EQ(test, (int)kb->status, (int)BLK_STS_IOERR);
+	flush(test, &taken);
+	KUNIT_EXPECT_FALSE(test, taken);
+}
+
+static void sync_waits_but_not_for_ever(struct kunit *test)
+{
+	log_setup_idle(test);
+	defer(1, 3);
+	KUNIT_EXPECT_TRUE(test, snap_log_sync(lt->log, KU_TIMEOUT));
+	KUNIT_ASSERT_TRUE(test, wait_ended(4));
+	test_disk_set(lt->td, TEST_DISK_TASK, 0, 0);
+	test_disk_hold(lt->td);
+	defer(4, 3);
+	KUNIT_EXPECT_FALSE(test, snap_log_sync(lt->log, 2));
+	test_disk_release(lt->td);
+	KUNIT_EXPECT_TRUE(test, snap_log_sync(lt->log, KU_TIMEOUT));
+	KUNIT_ASSERT_TRUE(test, wait_ended(7));
+	KUNIT_EXPECT_TRUE(test, snap_log_sync(lt->log, 0));
+}
+
+/* Each CPU defers, and flushes now and then: what its flush was for is on disk when it ends. */
+struct flusher {
+	struct kunit *test;
+	struct ku_bio *kb[NR_CPUS];
+	atomic_t wrong;
+};
+
+static bool is_on_disk(unsigned int i)
+{
+	unsigned int slot;
+
+	for (slot = 0; slot < ENTRIES; slot++)
+		if (le64_to_cpu(READ_ONCE(slot_at(slot)->old)) == lt->entries[i].old)
+			return true;
+	return false;
+}
+
+static void defer_and_flush(unsigned int cpu, void *arg)
+{
+	unsigned int i, per = ENTRIES / num_possible_cpus(), first = cpu * per;
+	struct flusher *fl = arg;
+	struct ku_bio *kb = fl->kb[cpu];
+
+	for (i = first; i < first + per; i++) {
+		defer(i, 1);
+		if (i % 11 != 5)
+			continue;
+		reinit_completion(&kb->ended);
+		if (!snap_log_flush(lt->log, &kb->sb.flush, &kb->bio)) {
+			if (!is_on_disk(i))
+				atomic_inc(&fl->wrong);
+			continue;
+		}
+		wait_for_completion(&kb->ended);
+		if (!is_on_disk(i))
+			atomic_inc(&fl->wrong);
+	}
+}
+
+static void all_cpus_flush(struct kunit *test)
+{
+	unsigned int nr = ENTRIES / num_possible_cpus() * num_online_cpus(), cpu;
+	struct flusher *fl = kunit_kzalloc(test, sizeof(*fl), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, fl);
+	/* All slots are in one area. */
+	log_setup(test, 64, 0, false);
+	for_each_possible_cpu(cpu)
+		fl->kb[cpu] = ku_bio(test, lt->td, REQ_OP_WRITE | REQ_PREFLUSH, 0, 0, 0);
+	test_disk_set(lt->td, TEST_DISK_TASK, 10, 500);
+	ku_run_on_cpus(test, defer_and_flush, fl);
+	KUNIT_EXPECT_EQ(test, atomic_read(&fl->wrong), 0);
+	KUNIT_ASSERT_TRUE(test, wait_ended(nr));
+	KUNIT_EXPECT_EQ(test, nr_failed(), 0);
 }
 
 static void marks_as_invalid(struct kunit *test)
@@ -572,6 +921,19 @@ static struct kunit_case log_cases[] = {
 	KUNIT_CASE(fails_if_the_next_area_does),
 	KUNIT_CASE(merge_overtakes_zeroing),
 	KUNIT_CASE(all_cpus_commit),
+	KUNIT_CASE(deferred_are_written_after_a_second),
+	KUNIT_CASE(deferred_go_with_one_that_is_wanted),
+	KUNIT_CASE(copies_that_nobody_wants_are_not_waited_for),
+	KUNIT_CASE(many_deferred_cause_a_write),
+	KUNIT_CASE(says_how_much_may_be_deferred),
+	KUNIT_CASE(deferred_count_as_metadata),
+	KUNIT_CASE(flush_of_nothing_is_the_devices),
+	KUNIT_CASE(flush_waits_for_all_before_it),
+	KUNIT_CASE(late_flush_is_sent_on),
+	KUNIT_CASE(flushes_share_a_write),
+	KUNIT_CASE(flushes_fail_with_the_log),
+	KUNIT_CASE(sync_waits_but_not_for_ever),
+	KUNIT_CASE(all_cpus_flush),
 	KUNIT_CASE(marks_as_invalid),
 	{}
 };

@@ -55,6 +55,7 @@ static void merge_setup(struct kunit *test, unsigned int nr)
 		KUNIT_ASSERT_TRUE(test, ku_bio_wait(kb));
 		KUNIT_ASSERT_EQ(test, kb->status, BLK_STS_OK);
 	}
+	snap_pending_drain(snap());
 	KUNIT_ASSERT_EQ(test, snap_log_slots(snap()->log), nr);
 
 	spin_lock(&snap_registry_lock);
@@ -193,6 +194,7 @@ static void writes_are_cut(struct kunit *test)
 	kb = ku_bio(test, mt.cow, REQ_OP_WRITE, 20 * CHUNK, 10 * CHUNK, 0x77);
 	KUNIT_ASSERT_EQ(test, snap_pending_write(snap(), 20, &kb->bio), DM_MAPIO_SUBMITTED);
 	KUNIT_ASSERT_TRUE(test, ku_bio_wait(kb));
+	snap_pending_drain(snap());
 	mt.merge->snap = snap();
 	snap_merge_publish(mt.merge, batch, ARRAY_SIZE(batch));
 

@@ -6,6 +6,7 @@
 #include <linux/kthread.h>
 
 #include "kunit-lib.h"
+#include "dm-snap-disk.h"
 
 #include "dm-snap-pending.c"
 
@@ -594,6 +595,234 @@ static void full_write_needs_no_copy(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f.cow, 0, CHUNK, 's'));
 	KUNIT_EXPECT_EQ(test, test_disk_nr_records(f.origin), 0);
 	KUNIT_EXPECT_EQ(test, test_disk_nr_records(f.cow), 1);
+}
+
+/*
+ * Writes of a persistent snapshot.
+ */
+
+/* As fixture(), persistent: chunks of data follow the header and one of metadata. */
+static struct fixture persistent_fixture(struct kunit *test)
+{
+	struct fixture f = {
+		.origin = ku_disk(test, 128 * CHUNK, 0),
+		.cow = ku_disk(test, 64 * CHUNK, 0),
+	};
+
+	ku_disk_fill(f.origin, 0, 128 * CHUNK, 'o');
+	ku_disk_fill(f.cow, 0, 64 * CHUNK, 0);
+	f.snap = ku_snap_persistent(test, f.origin, f.cow, CHUNK)->t.snap;
+	KUNIT_ASSERT_EQ(test, test_disk_record(f.origin, 64), 0);
+	KUNIT_ASSERT_EQ(test, test_disk_record(f.cow, 64), 0);
+	return f;
+}
+
+/* Writes to the chunk of metadata. */
+static unsigned int nr_commits(const struct fixture *f)
+{
+	unsigned int i, nr = 0;
+
+	for (i = 0; i < test_disk_nr_records(f->cow); i++)
+		nr += f->cow->records[i].sector == CHUNK && f->cow->records[i].op == REQ_OP_WRITE;
+	return nr;
+}
+
+/* Whether the exceptions on disk include that of @chunk. */
+static bool is_durable(const struct fixture *f, u64 chunk)
+{
+	struct snap_disk_exception *e = (void *)(f->cow->store + (CHUNK << SECTOR_SHIFT));
+
+	for (; e->new; e++)
+		if (le64_to_cpu(e->old) == chunk)
+			return true;
+	return false;
+}
+
+static struct ku_bio *written(struct kunit *test, struct fixture *f, unsigned int sector,
+			      unsigned int count, blk_opf_t flags)
+{
+	struct ku_bio *kb = ku_bio(test, f->origin, REQ_OP_WRITE | flags, sector, count, 's');
+
+	if (snap_pending_write(f->snap, sector / CHUNK, &kb->bio) == DM_MAPIO_REMAPPED)
+		submit_bio_noacct(&kb->bio);
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(kb));
+	KUNIT_EXPECT_EQ(test, (int)kb->status, (int)BLK_STS_OK);
+	return kb;
+}
+
+/* It ends with its data; the snapshot finds them, though no exception is on disk. */
+static void write_is_deferred(struct kunit *test)
+{
+	struct fixture f = persistent_fixture(test);
+	u64 nr = 5, new;
+
+	written(test, &f, 3 * CHUNK, CHUNK, 0);
+	written(test, &f, 7 * CHUNK + 1, 2, 0);
+	KUNIT_EXPECT_TRUE(test, is_pending(f.snap, 3));
+	KUNIT_EXPECT_FALSE(test, has_exception(f.snap, 3));
+	KUNIT_EXPECT_TRUE(test, reads_the_copy(f.snap, 3));
+	KUNIT_EXPECT_TRUE(test, reads_the_copy(f.snap, 7));
+	KUNIT_EXPECT_FALSE(test, reads_the_copy(f.snap, 4));
+	KUNIT_EXPECT_TRUE(test, snap_pending_lookup(f.snap, 3, &nr, &new));
+	KUNIT_EXPECT_EQ(test, nr, 1);
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f.cow, new * CHUNK, CHUNK, 's'));
+	nr = 5;
+	KUNIT_EXPECT_FALSE(test, snap_pending_lookup(f.snap, 2, &nr, &new));
+	KUNIT_EXPECT_EQ(test, nr, 1);
+	KUNIT_EXPECT_EQ(test, percpu_counter_sum(&f.snap->copies), 0);
+
+	/* What is written again goes to the same place. */
+	written(test, &f, 3 * CHUNK + 2, 1, 0);
+	KUNIT_EXPECT_TRUE(test, ku_wait_until(has_exception(f.snap, 3) &&
+					      has_exception(f.snap, 7)));
+	KUNIT_EXPECT_EQ(test, nr_commits(&f), 1);
+	KUNIT_EXPECT_TRUE(test, is_durable(&f, 3));
+	KUNIT_EXPECT_FALSE(test, is_pending(f.snap, 3));
+}
+
+/* With commit=write it ends when its exception is durable. */
+static void write_is_committed(struct kunit *test)
+{
+	struct fixture f = persistent_fixture(test);
+
+	f.snap->defers = false;
+	written(test, &f, 3 * CHUNK, CHUNK, 0);
+	KUNIT_EXPECT_TRUE(test, is_durable(&f, 3));
+	KUNIT_EXPECT_TRUE(test, has_exception(f.snap, 3));
+	written(test, &f, 7 * CHUNK + 1, 2, 0);
+	KUNIT_EXPECT_TRUE(test, is_durable(&f, 7));
+	KUNIT_EXPECT_EQ(test, nr_commits(&f), 2);
+}
+
+/* With FUA as well; and if the exception has been deferred, with that. */
+static void fua_is_committed(struct kunit *test)
+{
+	struct fixture f = persistent_fixture(test);
+
+	written(test, &f, 3 * CHUNK, CHUNK, REQ_FUA);
+	KUNIT_EXPECT_TRUE(test, is_durable(&f, 3));
+	written(test, &f, 5 * CHUNK + 1, 2, REQ_FUA);
+	KUNIT_EXPECT_TRUE(test, is_durable(&f, 5));
+	written(test, &f, 4 * CHUNK, CHUNK, 0);
+	written(test, &f, 4 * CHUNK + 2, 1, REQ_FUA);
+	KUNIT_EXPECT_TRUE(test, is_durable(&f, 4));
+	KUNIT_EXPECT_TRUE(test, has_exception(f.snap, 4));
+}
+
+/* The origin is not overwritten before the exception is durable: nobody else has the data. */
+static void origin_write_commits_what_was_deferred(struct kunit *test)
+{
+	struct fixture f = persistent_fixture(test);
+	struct ku_bio *origin = origin_write(test, &f, 3);
+	struct snap_pending *none;
+
+	written(test, &f, 3 * CHUNK, CHUNK, 0);
+	written(test, &f, 9 * CHUNK, CHUNK, 0);
+	test_disk_set(f.cow, TEST_DISK_TASK, 0, 0);
+	test_disk_hold(f.cow);
+	KUNIT_EXPECT_EQ(test, find_one(f.snap, 3, &origin->bio, NULL, &none), SNAP_COPY_PENDING);
+	KUNIT_EXPECT_NULL(test, none);
+	KUNIT_EXPECT_TRUE(test, join_one(f.snap, 3, &origin->bio));
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(test_disk_pending(f.cow) == 1));
+	ku_pause();
+	KUNIT_EXPECT_FALSE(test, ku_bio_has_ended(origin));
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f.origin, 3 * CHUNK, CHUNK, 'o'));
+	test_disk_release(f.cow);
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(origin));
+	KUNIT_EXPECT_TRUE(test, is_durable(&f, 3));
+	KUNIT_EXPECT_TRUE(test, is_durable(&f, 9));
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f.origin, 3 * CHUNK, CHUNK, 'n'));
+	KUNIT_EXPECT_EQ(test, nr_commits(&f), 1);
+}
+
+/* The origin's write waits for reads of the origin that had begun before the snapshot's, too. */
+static void deferred_write_meets_a_reader(struct kunit *test)
+{
+	struct fixture f = persistent_fixture(test);
+	struct ku_bio *origin = origin_write(test, &f, 3);
+	struct snap_bio sb;
+	u64 new;
+
+	KUNIT_EXPECT_TRUE(test, track_one(f.snap, 3, &sb, &new));
+	written(test, &f, 3 * CHUNK, CHUNK, 0);
+	KUNIT_EXPECT_TRUE(test, reads_the_copy(f.snap, 3));
+	KUNIT_EXPECT_TRUE(test, join_one(f.snap, 3, &origin->bio));
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(is_durable(&f, 3)));
+	ku_pause();
+	KUNIT_EXPECT_FALSE(test, ku_bio_has_ended(origin));
+	snap_read_done(f.snap, &sb);
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(origin));
+	KUNIT_EXPECT_TRUE(test, has_exception(f.snap, 3));
+}
+
+/* A write with FUA finds an exception that is durable, but waits for a reader: it need not wait. */
+static void fua_meets_a_reader(struct kunit *test)
+{
+	struct fixture f = persistent_fixture(test);
+	struct snap_bio sb;
+	u64 new;
+
+	KUNIT_EXPECT_TRUE(test, track_one(f.snap, 3, &sb, &new));
+	written(test, &f, 3 * CHUNK, CHUNK, 0);
+	snap_pending_hurry(f.snap);
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(is_durable(&f, 3)));
+	ku_pause();
+	KUNIT_EXPECT_TRUE(test, is_pending(f.snap, 3));
+	written(test, &f, 3 * CHUNK + 1, 1, REQ_FUA);
+	snap_read_done(f.snap, &sb);
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(has_exception(f.snap, 3)));
+}
+
+/* Without memory for the completed exception the snapshot becomes invalid before the write ends. */
+static void nothing_is_deferred_without_room(struct kunit *test)
+{
+	struct fixture f = persistent_fixture(test);
+	struct ku_bio *kb = ku_bio(test, f.origin, REQ_OP_WRITE, 3 * CHUNK, CHUNK, 's');
+
+	dm_scaled_caches_empty_local();
+	/* The pending exception only. */
+	ku_allow(1);
+	KUNIT_EXPECT_EQ(test, snap_pending_write(f.snap, 3, &kb->bio), DM_MAPIO_SUBMITTED);
+	ku_allow(KU_ALL);
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(kb));
+	KUNIT_EXPECT_EQ(test, (int)kb->status, (int)BLK_STS_IOERR);
+	KUNIT_EXPECT_FALSE(test, f.snap->valid);
+}
+
+/* Who joins while the chunks are being written has them committed. */
+static void origin_write_joins_before_it_is_deferred(struct kunit *test)
+{
+	struct fixture f = persistent_fixture(test);
+	struct ku_bio *full, *origin = origin_write(test, &f, 3);
+
+	test_disk_set(f.cow, TEST_DISK_TASK, 0, 0);
+	test_disk_hold(f.cow);
+	KUNIT_EXPECT_EQ(test, snapshot_write(test, &f, 3 * CHUNK, CHUNK, &full),
+			DM_MAPIO_SUBMITTED);
+	KUNIT_EXPECT_TRUE(test, join_one(f.snap, 3, &origin->bio));
+	test_disk_end_oldest(f.cow, 1);
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(test_disk_pending(f.cow) == 1));
+	KUNIT_EXPECT_FALSE(test, ku_bio_has_ended(full));
+	KUNIT_EXPECT_FALSE(test, ku_bio_has_ended(origin));
+	test_disk_release(f.cow);
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(full));
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(origin));
+	KUNIT_EXPECT_TRUE(test, is_durable(&f, 3));
+}
+
+/* What was deferred is lost if the log fails; then the snapshot is invalid, and says so. */
+static void deferred_write_is_lost(struct kunit *test)
+{
+	struct fixture f = persistent_fixture(test);
+	struct ku_bio *origin = origin_write(test, &f, 3);
+
+	written(test, &f, 3 * CHUNK, CHUNK, 0);
+	test_disk_fail(f.cow, WRITES, CHUNK, 1, BLK_STS_IOERR);
+	KUNIT_EXPECT_TRUE(test, join_one(f.snap, 3, &origin->bio));
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(origin));
+	KUNIT_EXPECT_EQ(test, (int)origin->status, (int)BLK_STS_OK);
+	KUNIT_EXPECT_FALSE(test, f.snap->valid);
+	test_disk_heal(f.cow);
 }
 
 /* If nobody waits for the chunk, no worker is needed: this disk ends bios at once. */
@@ -1249,6 +1478,15 @@ static struct kunit_case pending_cases[] = {
 	KUNIT_CASE(snapshot_write_does_not_wait_for_readers),
 	KUNIT_CASE(readers_never_see_new_data),
 	KUNIT_CASE(full_write_needs_no_copy),
+	KUNIT_CASE(write_is_deferred),
+	KUNIT_CASE(write_is_committed),
+	KUNIT_CASE(fua_is_committed),
+	KUNIT_CASE(origin_write_commits_what_was_deferred),
+	KUNIT_CASE(deferred_write_meets_a_reader),
+	KUNIT_CASE(origin_write_joins_before_it_is_deferred),
+	KUNIT_CASE(fua_meets_a_reader),
+	KUNIT_CASE(nothing_is_deferred_without_room),
+	KUNIT_CASE(deferred_write_is_lost),
 	KUNIT_CASE(full_write_completes_at_once),
 	KUNIT_CASE(full_write_of_a_range),
 	KUNIT_CASE_PARAM(snapshot_writes_are_cut, snapshot_cut_gen_params),

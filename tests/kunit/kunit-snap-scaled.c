@@ -112,6 +112,7 @@ struct features {
 	char *argv[MAX_ARGS];
 	bool zeroes, passdown;
 	const char *error;	/* NULL if the line is right */
+	bool commits_writes;
 };
 
 #define ZEROES		"discard_zeroes_cow"
@@ -131,6 +132,15 @@ static const struct features feature_lines[] = {
 	{ 1, { "1" }, false, false, "Wrong number of features" },
 	{ 2, { "2", ZEROES }, false, false, "Wrong number of features" },
 	{ 4, { "3", ZEROES, PASSDOWN, ZEROES }, false, false, "Wrong number of features" },
+	{ 5, { "4", ZEROES, PASSDOWN, ZEROES, "commit=write" }, false, false,
+	  "Wrong number of features" },
+	{ 2, { "1", "commit=flush" }, false, false, NULL },
+	{ 2, { "1", "Commit=Write" }, false, false, NULL, true },
+	{ 4, { "3", ZEROES, "commit=write", PASSDOWN }, true, true, NULL, true },
+	{ 3, { "2", "commit=write", "commit=flush" }, false, false,
+	  "Feature commit= is there twice" },
+	{ 2, { "1", "commit=" }, false, false, "Unknown feature" },
+	{ 2, { "1", "commit" }, false, false, "Unknown feature" },
 	{ 1, { "-1" }, false, false, "Wrong number of features" },
 	{ 2, { ZEROES, "1" }, false, false, "Wrong number of features" },
 	{ 2, { "0", ZEROES }, false, false, "Arguments left over" },
@@ -157,7 +167,7 @@ static void parses_features(struct kunit *test)
 	const struct features *f = test->param_value;
 	struct dm_arg_set as;
 	struct dm_target ti = { .error = NULL };
-	struct snap_target t = { .ti = &ti };
+	struct snap_target t = { .ti = &ti, .persistent = true };
 	char *argv[MAX_ARGS];
 
 	memcpy(argv, f->argv, sizeof(argv));
@@ -172,6 +182,18 @@ static void parses_features(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, ti.error);
 	KUNIT_EXPECT_EQ(test, t.discard_zeroes_cow, f->zeroes);
 	KUNIT_EXPECT_EQ(test, t.discard_passdown_origin, f->passdown);
+	KUNIT_EXPECT_EQ(test, t.commits_writes, f->commits_writes);
+}
+
+/* What a transient snapshot has is never durable. */
+static void refuses_commit_of_a_transient_snapshot(struct kunit *test)
+{
+	char none[] = "no such device", n[] = "N", size[] = "8", one[] = "1", flush[] = "commit=flush";
+	char *argv[] = { none, none, n, size, one, flush };
+	struct dm_target ti = { .error = NULL };
+
+	KUNIT_EXPECT_EQ(test, snap_ctr(&ti, ARRAY_SIZE(argv), argv), -EINVAL);
+	expect_error(test, ti.error, "Feature commit= needs exception store P");
 }
 
 struct arg {
@@ -505,6 +527,7 @@ static void unsure_batch_is_remembered(struct kunit *test)
 	kb = ku_bio(test, cow, REQ_OP_WRITE, 16, 8, 's');
 	KUNIT_ASSERT_EQ(test, snap_pending_write(snap, 2, &kb->bio), DM_MAPIO_SUBMITTED);
 	KUNIT_ASSERT_TRUE(test, ku_bio_wait(kb));
+	snap_pending_drain(snap);
 	test_disk_fail(cow, OP_BIT(REQ_OP_WRITE), 8, 1, BLK_STS_IOERR);
 
 	first = target_create(test, origin->bdev, cow->bdev, 8);
@@ -842,6 +865,7 @@ static void failed_discard_is_an_error(struct kunit *test)
 
 static struct kunit_case scaled_cases[] = {
 	KUNIT_CASE_PARAM(parses_features, features_gen_params),
+	KUNIT_CASE(refuses_commit_of_a_transient_snapshot),
 	KUNIT_CASE_PARAM(parses_the_store, store_gen_params),
 	KUNIT_CASE_PARAM(parses_the_chunk_size, chunk_size_gen_params),
 	KUNIT_CASE_PARAM(checks_the_devices, devices_gen_params),
