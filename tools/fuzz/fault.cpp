@@ -49,14 +49,16 @@ constexpr std::array kSentences{
 		  std::string_view{"Chunk size too large: must be at most 2097152 sectors"}},
 	std::pair{Fault::chunk_count,
 		  std::string_view{"COW device has too many chunks: chunk size must be larger"}},
-	std::pair{Fault::feature_count,
-		  std::string_view{
-			  "Wrong number of features: must be 0 to 2, and as many must follow"}},
+	std::pair{Fault::feature_count, std::string_view{"Wrong number of features: must be 0 to "
+							 "2, one more with commit=, as follow"}},
 	std::pair{Fault::feature_unknown, std::string_view{"Unknown feature"}},
 	std::pair{Fault::feature_left_over,
 		  std::string_view{"Arguments left over after the features"}},
 	std::pair{Fault::feature_passdown,
 		  std::string_view{"Feature discard_passdown_origin needs discard_zeroes_cow"}},
+	std::pair{Fault::feature_commit_store,
+		  std::string_view{"Feature commit= needs exception store P or PO"}},
+	std::pair{Fault::feature_commit_twice, std::string_view{"Feature commit= is there twice"}},
 	std::pair{Fault::waiting,
 		  std::string_view{"Another table for this COW device is waiting to be resumed"}},
 	std::pair{Fault::clone_arguments,
@@ -79,6 +81,9 @@ constexpr std::array kSentences{
 	std::pair{
 		Fault::region_count,
 		std::string_view{"Too many regions, more than 2^31: make the region size larger"}},
+	std::pair{Fault::clone_feature_count,
+		  std::string_view{
+			  "Wrong number of features: must be 0 to 2, and as many must follow"}},
 	std::pair{Fault::clone_feature_unknown,
 		  std::string_view{"Unknown feature: must be no_hydration or no_discard_passdown"}},
 	std::pair{Fault::core_count,

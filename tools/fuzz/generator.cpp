@@ -73,7 +73,7 @@ constexpr std::array<std::string_view, 44> kNumbers{
 };
 
 // What may stand where a device should, words of other targets' lines and messages, and rubbish.
-constexpr std::array<std::string_view, 51> kWords{
+constexpr std::array<std::string_view, 56> kWords{
 	"N",
 	"n",
 	"P",
@@ -89,6 +89,11 @@ constexpr std::array<std::string_view, 51> kWords{
 	"discard_zeroes_co",
 	"discard_zeroes_cow_",
 	"discard",
+	"commit=flush",
+	"commit=write",
+	"Commit=Write",
+	"commit=",
+	"commit=writes",
 	"no_hydration",
 	"no_discard_passdown",
 	"hydration_threshold",

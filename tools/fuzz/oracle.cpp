@@ -136,7 +136,7 @@ private:
 	void regions(std::uint64_t length, std::uint64_t region, const CloneDevices &devices);
 	void clone_devices(std::uint64_t length, const CloneDevices &devices);
 	void metadata(const BlockDevice *meta);
-	std::string features(std::span<const std::string> arguments);
+	std::string features(std::span<const std::string> arguments, bool persistent);
 	bool store(std::string_view type);
 	std::uint64_t chunk_size(std::string_view argument, bool persistent);
 	void pair(const BlockDevice &origin, const BlockDevice &cow, std::uint64_t chunk);
@@ -290,17 +290,19 @@ void Judge::origin(const Target &target, const std::vector<std::string> &argumen
 		{target.start, target.length, target.type, to_string(found->number)});
 }
 
-std::string Judge::features(std::span<const std::string> arguments)
+// What of them is shown.
+std::string Judge::features(std::span<const std::string> arguments, bool persistent)
 {
 	if (arguments.empty())
 		return "";
 
 	const Number count = parse_number(arguments[0]);
-	bool zeroes = false;
+	std::vector<std::string_view> commits;
 	bool passdown = false;
+	bool zeroes = false;
 
 	arguments = arguments.subspan(1);
-	if (count.kind == Number::Kind::bad || count.value > 2 || count.value > arguments.size()) {
+	if (count.kind == Number::Kind::bad || count.value > 3 || count.value > arguments.size()) {
 		fault(Fault::feature_count);
 		return "";
 	}
@@ -311,13 +313,23 @@ std::string Judge::features(std::span<const std::string> arguments)
 			zeroes = true;
 		else if (same_word(word, "discard_passdown_origin"))
 			passdown = true;
+		else if (same_word(word, "commit=flush") || same_word(word, "commit=write"))
+			commits.push_back(word);
 		else
 			fault(Fault::feature_unknown);
 	}
+	// Beside commit= two.
+	if (count.value - commits.size() > 2)
+		fault(Fault::feature_count);
+	if (!commits.empty() && !persistent)
+		fault(Fault::feature_commit_store);
+	if (commits.size() > 1)
+		fault(Fault::feature_commit_twice);
 	if (arguments.size() > count.value)
 		fault(Fault::feature_left_over);
 	if (passdown && !zeroes)
 		fault(Fault::feature_passdown);
+	// How it is with commit=, nobody knows: what is on the COW device decides.
 	if (passdown)
 		return " 2 discard_zeroes_cow discard_passdown_origin";
 	return zeroes ? " 1 discard_zeroes_cow" : "";
@@ -387,7 +399,7 @@ void Judge::snapshot(const Target &target, const std::vector<std::string> &argum
 	const BlockDevice *cow = device(arguments[1], Fault::cow_device, !table_.read_only);
 	const bool persistent = store(arguments[2]);
 	const std::uint64_t chunk = chunk_size(arguments[3], persistent);
-	const std::string shown = features(std::span(arguments).subspan(4));
+	const std::string shown = features(std::span(arguments).subspan(4), persistent);
 
 	persistent_ |= persistent;
 	use(std::array{Use{Use::Role::origin, number_of(origin), {}},
@@ -460,11 +472,11 @@ void Judge::clone_options(std::span<const std::string> arguments)
 
 	arguments = arguments.subspan(1);
 	if (count.kind == Number::Kind::bad || count.value > 2 || count.value > arguments.size()) {
-		fault(Fault::feature_count);
+		fault(Fault::clone_feature_count);
 		return;
 	}
 	if (count.kind == Number::Kind::core)
-		unsure(Fault::feature_count);
+		unsure(Fault::clone_feature_count);
 	for (const std::string &word : arguments.first(count.value))
 		if (!same_word(word, "no_hydration") && !same_word(word, "no_discard_passdown"))
 			fault(Fault::clone_feature_unknown);
