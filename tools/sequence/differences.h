@@ -44,6 +44,9 @@ struct Differences {
 	bool only_lengths_are_checked = is_stock;
 	// Words behind those of a message to a clone, or of a snapshot's features, do not count.
 	bool more_words_are_taken = is_stock;
+	// What is written to a persistent snapshot is in it durably when the write has ended: there
+	// is no commit=.
+	bool writes_are_committed = is_stock;
 };
 
 constexpr Differences differences_of(Subject subject)

@@ -12,6 +12,7 @@
 #include <sstream>
 #include <stdexcept>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 #include <linux/dm-ioctl.h>
@@ -26,6 +27,8 @@ constexpr std::uint64_t kHeaderSectors = 16;
 constexpr std::string_view kPrefix = "seq-";
 constexpr std::string_view kBelowPrefix = "seq-below-";
 constexpr const char *kBad = "seq-bad";
+// What was written to a snapshot is durable after about a second.
+constexpr auto kPause = std::chrono::seconds(2);
 
 // What a write with a tag writes.
 Image tagged(std::uint64_t sector, std::uint64_t count, Tag tag)
@@ -289,6 +292,10 @@ int Kernel::perform(const Operation &operation)
 		return pressure(name);
 	if (verb == "threshold")
 		return threshold(operation.number(0));
+	if (verb == "pause") {
+		std::this_thread::sleep_for(kPause);
+		return 0;
+	}
 	if (verb == "create")
 		return create(name);
 	if (verb == "load")

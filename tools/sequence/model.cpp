@@ -290,6 +290,8 @@ void Model::change(const Operation &operation, bool good)
 	}
 	if (verb == "resume")
 		resume(name, good);
+	if (verb == "pause")
+		pause();
 	// Targets before the one that was refused have formatted their COW or metadata devices.
 	if (verb == "load" && !good) {
 		const Table table = parse_table(operation);
@@ -316,6 +318,7 @@ void Model::change(const Operation &operation, bool good)
 	} else if (verb == "remove" && operation.word(1) == "deferred" && is_used(name)) {
 		mapped.deferred = true;
 	} else if (verb == "remove") {
+		sync(mapped);
 		drop(mapped.inactive);
 		drop(mapped.live);
 		mapped = {};
@@ -353,11 +356,55 @@ void Model::suspend(Mapped &mapped)
 {
 	const bool was_suspended = std::exchange(mapped.suspended, true);
 
+	if (!was_suspended)
+		sync(mapped);
 	for (const Target &target : mapped.live.value_or(Table{})) {
 		if (target.holder && target.holder->snapshot)
 			target.holder->snapshot->merging = false;
 		if (target.clone && target.clone->active && !was_suspended)
 			commit(*target.clone->clone);
+	}
+}
+
+// The snapshots of its live table tell their COW devices what they have, if these can be told.
+void Model::sync(const Mapped &mapped)
+{
+	for (const Target &target : mapped.live.value_or(Table{}))
+		if (target.holder && target.holder->active && target.holder->snapshot)
+			sync(*target.holder->snapshot);
+}
+
+void Model::sync(Snapshot &snapshot)
+{
+	if (!snapshot.persistent || snapshot.merges || snapshot.doubtful ||
+	    snapshot.validity != Validity::valid || !can_be_told(snapshot))
+		return;
+	if (snapshot.deferred != kNever)
+		snapshot.deferred = kBegin;
+	for (std::uint64_t chunk = 0; chunk < snapshot.chunks.size(); chunk++)
+		if (snapshot.chunks[chunk] == Chunk::copied)
+			make_durable(snapshot, chunk);
+}
+
+bool Model::can_be_told(const Snapshot &snapshot) const
+{
+	return health(snapshot.cow) == Answer::good && !is_stuck(snapshot.cow);
+}
+
+// So long that COW devices are told what there is to tell, and that it shows if one could not be.
+void Model::pause()
+{
+	for (const HolderPtr &holder : holders_) {
+		if (!holder->snapshot || !can_be_told(*holder->snapshot))
+			continue;
+
+		Snapshot &snapshot = *holder->snapshot;
+
+		if (snapshot.deferred != kNever) {
+			snapshot.deferred = kBegin;
+			snapshot.doubtful = false;
+		}
+		sync(snapshot);
 	}
 }
 
@@ -383,6 +430,7 @@ void Model::load(const Operation &operation)
 		holder.begin = target.start;
 		holder.end = target.start + target.length;
 		holder.merges = target.type == "merge";
+		holder.commits = target.has_feature("commit=write");
 		if (!holder_of(cow, true)) {
 			const bool persistent = target.is_persistent();
 
@@ -469,6 +517,8 @@ void Model::resume(const std::string &device, bool good)
 	if (mapped.inactive) {
 		const std::uint64_t old_size = size_of(device);
 
+		if (!mapped.suspended)
+			sync(mapped);
 		mapped.suspended = true;
 		changed = true;
 		old = std::exchange(mapped.live, std::exchange(mapped.inactive, std::nullopt));
@@ -577,6 +627,11 @@ void Model::activate(const HolderPtr &holder)
 	snapshot.blind = snapshot.blind || holder->begin > 0 || holder->end < kVolume;
 	snapshot.active = true;
 	snapshot.merges = holder->merges;
+	snapshot.defers = snapshot.persistent && !holder->merges && !holder->commits &&
+			  !differences_.writes_are_committed;
+	// It begins when the COW device has been told.
+	if (holder->merges && snapshot.deferred != kNever)
+		snapshot.deferred = kBegin;
 	// Another table of the same device may have merged it until now, without a suspend of its
 	// own.
 	snapshot.merging = false;
@@ -682,6 +737,8 @@ void Model::drop(const HolderPtr &holder)
 		std::ranges::fill(snapshot.contents, lost);
 		std::ranges::fill(snapshot.chunks, Chunk::maybe);
 	}
+	snapshot.deferred = kBegin;
+	snapshot.doubtful = false;
 	at_rest_[snapshot.cow] = holder->snapshot;
 	// A write that is on its way may find that it is gone.
 	if (was_active)

@@ -199,6 +199,13 @@ private:
 		bool had_errors = false;
 		// A table that had it asked for "PO". It may have overflowed under that one.
 		bool may_overflow = false;
+		// By its table what is written to it may be lost until it is flushed.
+		bool defers = false;
+		// When the last write has ended of which it may have chunks that its COW device
+		// does not know of; kBegin: it has none.
+		Time deferred = kBegin;
+		// The COW device may have refused to be told.
+		bool doubtful = false;
 	};
 	using SnapshotPtr = std::shared_ptr<Snapshot>;
 
@@ -212,6 +219,7 @@ private:
 		std::uint64_t begin = 0;
 		std::uint64_t end = 0;
 		bool merges = false;
+		bool commits = false;
 		bool active = false;
 		// Another one has its snapshot, or the one that it waited for is gone.
 		bool over = false;
@@ -366,6 +374,8 @@ private:
 		std::vector<Copy> copies;
 		// Chunks of persistent snapshots to which it writes.
 		std::vector<std::pair<SnapshotPtr, std::uint64_t>> chunks;
+		// Those whose COW device may not know of all chunks when it has ended.
+		std::set<SnapshotPtr> defers;
 		// It goes through this clone to its destination.
 		const Clone *through = nullptr;
 		// Of clones, that are hydrated, or durable, when it succeeds.
@@ -396,7 +406,10 @@ private:
 	[[nodiscard]] bool has_to_be_quiet(const std::string &device,
 					   const std::string &resumed) const;
 	[[nodiscard]] bool would_wait(const Operation &operation) const;
-	static bool has_valid_arguments(const Target &target);
+	[[nodiscard]] bool waits_for_log(const Operation &operation) const;
+	[[nodiscard]] bool has_valid_arguments(const Target &target) const;
+	[[nodiscard]] bool has_valid_features(const Target &target) const;
+	[[nodiscard]] bool are_valid(const Table &table) const;
 	[[nodiscard]] bool is_merged(const std::string &origin, const HolderPtr &source) const;
 	[[nodiscard]] bool is_foolish(const Operation &load) const;
 	[[nodiscard]] bool has_lost_cow(const Table &table) const;
@@ -422,6 +435,10 @@ private:
 	[[nodiscard]] std::uint64_t most_holes(const Snapshot &snapshot) const;
 	void change_origin(Snapshot &snapshot, const std::string &origin);
 	void suspend(Mapped &mapped);
+	void sync(const Mapped &mapped);
+	void sync(Snapshot &snapshot);
+	[[nodiscard]] bool can_be_told(const Snapshot &snapshot) const;
+	void pause();
 	void resume(const std::string &device, bool good);
 	void activate(const HolderPtr &holder);
 	[[nodiscard]] bool is_origin_told(const std::string &origin) const;
@@ -451,6 +468,7 @@ private:
 	[[nodiscard]] Answer can_copy(const Snapshot &snapshot, std::uint64_t chunk) const;
 	[[nodiscard]] Answer can_fill(const Clone &clone, std::uint64_t region) const;
 	void weigh_again();
+	[[nodiscard]] bool is_behind(const SnapshotPtr &snapshot) const;
 	static void end_copies(const Io &io);
 	[[nodiscard]] std::uint64_t attainable(const Clone &clone) const;
 
@@ -498,6 +516,8 @@ private:
 	void discard_again();
 	void enter_flush(Io &io);
 	void keep_copies(const Io &io);
+	[[nodiscard]] bool is_durable_copy(const Snapshot &snapshot, bool of_origin,
+					   const Io &io) const;
 	void end_regions(const Io &io, bool durably);
 	[[nodiscard]] bool is_durable(const Io &io) const;
 	static bool end_durably(const Io &io);
@@ -513,7 +533,7 @@ private:
 	[[nodiscard]] std::vector<Cell::Left> after_cut(const Clone &clone,
 							std::uint64_t sector) const;
 	void flushed(const std::string &device, Time when);
-	static void flushed(Snapshot &snapshot, Time when);
+	void flushed(const SnapshotPtr &snapshot, Time when) const;
 	static void flushed(Clone &clone, Time when);
 	void make_durable(Clone &clone, std::uint64_t region);
 	[[nodiscard]] bool has_failed(const std::string &device, Time since) const;
@@ -524,6 +544,7 @@ private:
 	[[nodiscard]] std::uint64_t capacity(const Snapshot &snapshot) const;
 	static std::uint64_t count(const Snapshot &snapshot, bool surely);
 	Complaint check_usage(const Holder &holder, const std::string &status);
+	static std::string features_of(const Target &target);
 	[[nodiscard]] std::string expected_text(const Target &target) const;
 
 	std::map<std::string, Mapped> mapped_;

@@ -9,6 +9,7 @@
 #include <iterator>
 #include <map>
 #include <ranges>
+#include <span>
 
 namespace dmsc
 {
@@ -17,6 +18,7 @@ namespace
 {
 
 constexpr std::uint64_t kMostChunk = 1 << 21;
+// Beside commit=.
 constexpr std::size_t kMostFeatures = 2;
 
 } // namespace
@@ -44,6 +46,26 @@ bool Model::has_to_be_quiet(const std::string &device, const std::string &resume
 				      origins.contains(target.arguments.at(0));
 		       });
 	});
+}
+
+// Whether an operation waits until snapshots have told their COW devices of all chunks, and one of
+// these is suspended: a snapshot that goes does, and one that is to be merged. A suspension gives
+// up after a second.
+bool Model::waits_for_log(const Operation &operation) const
+{
+	const Mapped &mapped = mapped_.at(operation.word(0));
+	const auto waits = [&](const Target &target) {
+		const HolderPtr from =
+			target.holder ? holder_of(target.holder->cow, true) : nullptr;
+		const SnapshotPtr snapshot = from ? from->snapshot : nullptr;
+
+		return snapshot && is_behind(snapshot) && is_stuck(snapshot->cow);
+	};
+
+	return (operation.verb() == "remove" ||
+		(operation.verb() == "resume" && mapped.inactive)) &&
+	       (std::ranges::any_of(mapped.live.value_or(Table{}), waits) ||
+		std::ranges::any_of(mapped.inactive.value_or(Table{}), waits));
 }
 
 // Whether an operation waits for I/O that waits for a device which this sequence is to resume.
@@ -91,6 +113,8 @@ bool Model::would_wait(const Operation &operation) const
 		    return target.is_snapshot() || target.is_clone();
 	    }))
 		return false;
+	if (waits_for_log(operation))
+		return true;
 	all = below(device);
 	if (mapped->inactive)
 		collect_below(*mapped->inactive, all);
@@ -169,7 +193,7 @@ std::optional<Answer> Model::expect(const Operation &operation) const
 	if (verb == "message")
 		return when(takes_message(operation));
 	if (verb == "load") {
-		if (!std::ranges::all_of(parse_table(operation), has_valid_arguments))
+		if (!are_valid(parse_table(operation)))
 			return Answer::bad;
 		if (is_foolish(operation))
 			return std::nullopt;
@@ -201,7 +225,7 @@ Answer Model::expect_remove(const Operation &operation) const
 }
 
 // As far as they do not depend on devices. Clones see to theirs.
-bool Model::has_valid_arguments(const Target &target)
+bool Model::has_valid_arguments(const Target &target) const
 {
 	const std::vector<std::string> &words = target.arguments;
 
@@ -217,16 +241,34 @@ bool Model::has_valid_arguments(const Target &target)
 
 	if (chunk == 0 || chunk > kMostChunk || (chunk & (chunk - 1)) != 0)
 		return false;
-	if (words.size() == 4)
-		return true;
-	return words.size() <= 5 + kMostFeatures && words[4] == std::to_string(words.size() - 5) &&
-	       std::all_of(words.begin() + 5, words.end(),
-			   [](const std::string &word) {
-				   return word == "discard_zeroes_cow" ||
-					  word == "discard_passdown_origin";
-			   }) &&
+	return words.size() == 4 || has_valid_features(target);
+}
+
+bool Model::has_valid_features(const Target &target) const
+{
+	const std::span<const std::string> words = std::span(target.arguments).subspan(5);
+	const auto commits =
+		static_cast<std::size_t>(std::ranges::count_if(words, [](const std::string &word) {
+			return word == "commit=flush" || word == "commit=write";
+		}));
+	const auto others =
+		static_cast<std::size_t>(std::ranges::count_if(words, [](const std::string &word) {
+			return word == "discard_zeroes_cow" || word == "discard_passdown_origin";
+		}));
+
+	if (commits > 0 &&
+	    (commits > 1 || !target.is_persistent() || differences_.writes_are_committed))
+		return false;
+	return target.arguments[4] == std::to_string(words.size()) &&
+	       commits + others == words.size() && others <= kMostFeatures &&
 	       (!target.has_feature("discard_passdown_origin") ||
 		target.has_feature("discard_zeroes_cow"));
+}
+
+bool Model::are_valid(const Table &table) const
+{
+	return std::ranges::all_of(
+		table, [this](const Target &target) { return has_valid_arguments(target); });
 }
 
 // Whether there are words behind a message to a clone, or behind the features of a snapshot.
@@ -326,7 +368,7 @@ Answer Model::expect_load(const Operation &operation) const
 	const Table table = parse_table(operation);
 	Answer answer = Answer::good;
 
-	if (!std::ranges::all_of(table, has_valid_arguments))
+	if (!are_valid(table))
 		return Answer::bad;
 	// Only with the first one; later that is found when it is resumed.
 	if (!mapped_.at(operation.word(0)).was_loaded && !fits(table))

@@ -13,7 +13,9 @@
 //	was copied before is durable in the snapshot when that write ends, and before it can be
 //	durable itself.
 //	What is written to a snapshot is durable with a flush of it. Before that the snapshot may
-//	show the origin still, as it was before.
+//	show the origin still, as it was before; but it has the chunk when the write has ended with
+//	commit=write, and else when it is suspended, or goes, when two seconds have passed, or when
+//	a write to that chunk of the origin has ended.
 //	A merge that has ended has made the origin durably what the snapshot is.
 //	A snapshot is durably invalid before anything is written that it would have had to copy.
 //
@@ -102,15 +104,22 @@ void Model::flushed(const std::string &device, Time when)
 		}
 		if (target.holder && target.holder->snapshot &&
 		    !has_failed(target.holder->snapshot->cow, when))
-			flushed(*target.holder->snapshot, when);
+			flushed(target.holder->snapshot, when);
 	}
 }
 
 // NOLINTEND(misc-no-recursion)
 
-void Model::flushed(Snapshot &snapshot, Time when)
+void Model::flushed(const SnapshotPtr &flushed, Time when) const
 {
+	Snapshot &snapshot = *flushed;
+
 	snapshot.durable = snapshot.durable || snapshot.loaded <= when;
+	// What had to be told to the COW device was: who waited has not been told otherwise.
+	if (snapshot.deferred <= when) {
+		snapshot.deferred = kBegin;
+		snapshot.doubtful = snapshot.doubtful && is_behind(flushed);
+	}
 	for (std::uint64_t chunk = 0; chunk < snapshot.chunks.size(); chunk++) {
 		if (snapshot.chunks[chunk] == Chunk::copied && snapshot.copied[chunk] <= when)
 			make_durable(snapshot, chunk);

@@ -5,6 +5,9 @@
 //	A snapshot that cannot copy a chunk becomes invalid, if its origin cannot be read or its COW
 //	device not be written; the write to the origin does not fail. An exception that cannot be
 //	read where it is stored fails to be read, and is there again when the sector is.
+//	With commit=flush the COW device is told of the chunks of a write to the snapshot when that
+//	has ended: when it is flushed, or by itself. If that fails the snapshot becomes invalid, and
+//	who waits for a flush is told; else the next flush is.
 //	A COW device is loaded if its metadata can be read: it begins with a header and an area of
 //	a chunk each.
 //	A region of a clone that cannot be copied fails writes to a part of it, and shows its source
@@ -188,6 +191,14 @@ Answer Model::can_copy(const Snapshot &snapshot, std::uint64_t chunk) const
 		      perhaps(health(snapshot.cow)));
 }
 
+// Whether its COW device may not know of all chunks that it has.
+bool Model::is_behind(const SnapshotPtr &snapshot) const
+{
+	return snapshot->deferred != kBegin || std::ranges::any_of(ios_, [&](const auto &each) {
+		       return each.second.defers.contains(snapshot);
+	       });
+}
+
 // Something has changed: can what is being copied still be?
 void Model::weigh_again()
 {
@@ -197,6 +208,12 @@ void Model::weigh_again()
 
 		Snapshot &snapshot = *holder->snapshot;
 
+		// The log may fail now, and it may take a while until that shows.
+		if (is_behind(holder->snapshot) && health(snapshot.cow) != Answer::good) {
+			snapshot.doubtful = true;
+			if (snapshot.validity == Validity::valid)
+				snapshot.validity = Validity::unsure;
+		}
 		if (health(snapshot.cow) == Answer::good && health(snapshot.origin) == Answer::good)
 			continue;
 		snapshot.had_errors = true;

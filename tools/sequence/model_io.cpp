@@ -138,7 +138,7 @@ void Model::write_origin(const std::string &origin, std::uint64_t sector, Io &io
 		// Outside of what it shows it may copy, or not.
 		if (is_told && chunk == Chunk::none)
 			copy(snapshot, number, true, is_shown ? &io : nullptr);
-		else if (copies && chunk == Chunk::maybe)
+		else if (copies && (chunk == Chunk::maybe || !snapshot->durable_chunks[number]))
 			need(snapshot, number, true, io);
 		if (!copies && chunk == Chunk::maybe)
 			snapshot->contents[sector].add(io.values, kBegin);
@@ -225,6 +225,10 @@ void Model::write_snapshot(const SnapshotPtr &snapshot, std::uint64_t sector, Io
 		copy(snapshot, number, false, &io);
 	else if (chunk == Chunk::maybe && !merges)
 		need(snapshot, number, false, io);
+	if (snapshot->defers && chunk != Chunk::copied && io.verb.empty())
+		snapshot->deferred = kNever;
+	else if (snapshot->defers && chunk != Chunk::copied)
+		io.defers.insert(snapshot);
 	if (snapshot->persistent &&
 	    (io.chunks.empty() || io.chunks.back() != std::pair(snapshot, number)))
 		io.chunks.emplace_back(snapshot, number);
@@ -421,6 +425,14 @@ bool Model::is_held_up(std::uint64_t number) const
 	return is_any_stopped(below(ios_.at(number).device));
 }
 
+// Whether the copy that a write has needed is durable as it has ended: what the origin loses is,
+// and else it depends on what the snapshot was asked to promise.
+bool Model::is_durable_copy(const Snapshot &snapshot, bool of_origin, const Io &io) const
+{
+	return (of_origin || (snapshot.persistent && !snapshot.defers)) &&
+	       !has_failed(snapshot.cow, io.begun_at);
+}
+
 // A write has succeeded.
 void Model::keep_copies(const Io &io)
 {
@@ -432,8 +444,12 @@ void Model::keep_copies(const Io &io)
 			snapshot->copied[chunk] = time_;
 			if (again)
 				snapshot->durable_chunks[chunk] = false;
-			else if (of_origin && !has_failed(snapshot->cow, io.begun_at))
+			else if (is_durable_copy(*snapshot, of_origin, io))
 				make_durable(*snapshot, chunk);
+		} else if (again && of_origin && snapshot->chunks[chunk] == Chunk::copied &&
+			   snapshot->validity == Validity::valid && !snapshot->merges && !io.open &&
+			   is_durable_copy(*snapshot, of_origin, io)) {
+			make_durable(*snapshot, chunk);
 		}
 		if (!snapshot->loose && count(*snapshot, true) > capacity(*snapshot))
 			snapshot->validity = Validity::invalid;
@@ -479,6 +495,9 @@ Model::Complaint Model::end(std::uint64_t number, bool good, std::span<const std
 
 	const bool durably = good && is_durable(io) && end_durably(io);
 
+	for (const SnapshotPtr &snapshot : io.defers)
+		if (!durably && snapshot->deferred != kNever)
+			snapshot->deferred = time_;
 	settle(io, good, durably);
 	if (good)
 		end_regions(io, durably);

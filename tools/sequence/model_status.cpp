@@ -15,7 +15,11 @@ std::string Model::expected_text(const Target &target) const
 {
 	std::string text;
 
-	for (std::size_t i = 0; i < target.arguments.size(); i++) {
+	// Those of snapshots are shown in their own way.
+	const std::size_t count = std::min<std::size_t>(
+		target.arguments.size(), target.holder ? 4 : target.arguments.size());
+
+	for (std::size_t i = 0; i < count; i++) {
 		std::string argument = target.arguments[i];
 
 		// What it has, or had, counts, not what the table asked for.
@@ -25,7 +29,24 @@ std::string Model::expected_text(const Target &target) const
 			argument = std::to_string(target.holder->chunk);
 		text += (i == 0 ? "" : " ") + argument;
 	}
-	return text;
+	return target.holder ? text + features_of(target) : text;
+}
+
+// As a table shows them: without those that say what is so in any case.
+std::string Model::features_of(const Target &target)
+{
+	std::string text;
+	int count = 0;
+
+	for (const std::string_view name :
+	     {"discard_zeroes_cow", "discard_passdown_origin", "commit=write"}) {
+		if (!target.has_feature(name) ||
+		    (name == "commit=write" && target.holder->store == "N"))
+			continue;
+		text.append(" ").append(name);
+		count++;
+	}
+	return count == 0 ? "" : " " + std::to_string(count) + text;
 }
 
 Model::Complaint Model::check(const std::string &device, bool inactive, const ShownLines &table,
@@ -196,7 +217,8 @@ Model::Complaint Model::check_usage(const Holder &holder, const std::string &sta
 			       ? std::nullopt
 			       : Complaint("status is Overflow, not Invalid");
 	// A merge may have to copy more, of another snapshot, too.
-	if (ios_.empty() && std::ranges::none_of(holders_, [](const HolderPtr &other) {
+	if (ios_.empty() && !snapshot->doubtful &&
+	    std::ranges::none_of(holders_, [](const HolderPtr &other) {
 		    return other->snapshot && other->snapshot->merging;
 	    }))
 		snapshot->validity = Validity::valid;

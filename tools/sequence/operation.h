@@ -27,6 +27,7 @@ namespace dmsc
 //		so many writes of a sector each, all at once
 //	wait	until all I/O has ended that is not held up by a suspended device
 //	finish	as well, and merges and hydrations have ended that nothing is in the way of
+//	pause	as long as it takes until what was written to a snapshot is durable by itself
 //	wipe B	a persistent snapshot, or a clone, whose COW or metadata device it is, is a new one
 //	base B ok|error|slow|suspend|resume
 //	base B bad SECTOR COUNT [reads|writes]

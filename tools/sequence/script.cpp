@@ -76,6 +76,8 @@ void print_operation(const Operation &operation, std::size_t number, Subject sub
 		out << "blockdev --flushbufs /dev/mapper/" << name << " &";
 	else if (verb == "wait" || verb == "finish")
 		out << "wait";
+	else if (verb == "pause")
+		out << "sleep 2";
 	else if (verb == "wipe")
 		out << "dd if=/dev/zero of=/dev/mapper/" << name << " bs=4k count=2 oflag=direct";
 	else if (verb == "base")

@@ -51,6 +51,43 @@ bool copies_durably()
 	       story.may_survive("a", 0, kOfA) && story.may_survive("a", 16, 103);
 }
 
+// The chunk is, if the snapshot promises it; when the origin is written; and when there was time.
+bool has_chunks_durably()
+{
+	Story commits = snapshot_of("a0 P 8 1 commit=write");
+	Story story = snapshot_of("a0 P 8 1 commit=flush");
+	const auto may_be_lost = [](Story &some, const std::string &past) {
+		const std::uint64_t sector = std::stoull(past);
+
+		// Past the snapshot: it may show that if it has no chunk.
+		some.write("v3 " + past + " 1", kUnused);
+		return some.may_survive("a0", sector, kUnused);
+	};
+	bool good = true;
+
+	for (Story *each : {&commits, &story}) {
+		(*each)("create v3")("load v3 0 1024 linear a 0")("resume v3");
+		each->write("v1 0 1", 100).write("v1 8 1", 101).write("v1 16 1", 102);
+	}
+	good = !may_be_lost(commits, "1") && may_be_lost(story, "1") &&
+	       commits.may_survive("a0", 0, kOfA) && commits.may_survive("a0", 0, 100);
+	story.write("v0 8 1", 103);
+	good = good && !may_be_lost(story, "9") && may_be_lost(story, "17");
+	for (const std::string how : {"suspend v1", "remove v1", "pause"}) {
+		Story other = snapshot_of("a0 P 8");
+
+		other("create v3")("load v3 0 1024 linear a 0")("resume v3").write("v1 0 1", 100);
+		other(how);
+		good = good && other.is_good() && !may_be_lost(other, "1") &&
+		       other.may_survive("a0", 0, kOfA) && other.may_survive("a0", 0, 100);
+	}
+	// Nothing is told to a device that does not take it.
+	story("base a0 suspend")("pause")("base a0 ok");
+	good = good && may_be_lost(story, "18");
+	story("base a0 bad 100 1")("pause")("base a0 ok");
+	return good && may_be_lost(story, "19") && story.is_good() && commits.is_good();
+}
+
 // A flush of the origin is none of what is on the COW device.
 bool flushes_each_for_itself()
 {
@@ -207,6 +244,7 @@ void self_test_crash(const Check &check)
 	check("a power cut leaves what was flushed, and perhaps more",
 	      forgets_what_was_not_flushed());
 	check("a chunk is copied durably, and nothing written to a snapshot", copies_durably());
+	check("a chunk is durable when that was promised", has_chunks_durably());
 	check("each device has a cache of its own", flushes_each_for_itself());
 	check("a COW device is used again", does_not_survive_as_it_was());
 	check("a device that found no cache below flushes nothing", takes_no_flushes());

@@ -80,7 +80,8 @@ bool keeps_what_the_cow_device_has()
 	Story story = snapshot_of("a0 P 16");
 	bool good = true;
 
-	story.write("v0 64 8", 100).write("v1 80 16", 101)("base a0 bad 100 1");
+	story.write("v0 64 8", 100).write("v1 80 16", 101).begin("flush v1", kZeroes).end(true);
+	story("base a0 bad 100 1");
 	good = story.fails_to_read("v1", 64) && story.may_hold("v1", 64, kOfA) &&
 	       !story.fails_to_read("v1", 0) && !story.fails_to_read("v0", 64);
 	good = good && story.answers("write v0 64 8") == Answer::good &&
@@ -90,7 +91,7 @@ bool keeps_what_the_cow_device_has()
 	good = good && story.answers("write v1 80 1") == Answer::good &&
 	       story.may_hold("v1", 81, 101) && !story.fails_to_read("v1", 64);
 	// One chunk more: that may need the sector.
-	story("base a0 bad 100 1").write("v0 0 1", 102);
+	story.begin("flush v1", kZeroes).end(true)("base a0 bad 100 1").write("v0 0 1", 102);
 	return good && story.is_good() && story.may_show("v1", "snapshot", "a a0 P 16", "Invalid");
 }
 
@@ -157,6 +158,85 @@ bool costs_its_own_region()
 	return good && story.is_good() && dest.answers("write v0 20 1") == Answer::good;
 }
 
+// What was written to a snapshot may not be in it yet when a sector becomes bad, and it may take a
+// while until that shows.
+bool is_told_late()
+{
+	Story story = snapshot_of("a0 P 16");
+	Story commits = snapshot_of("a0 P 16 1 commit=write");
+	const std::string table("a a0 P 16");
+	bool good = true;
+
+	for (Story *each : {&story, &commits})
+		each->write("v1 80 16", 100)("base a0 bad 100 1 reads");
+	good = story.answers("flush v1") == Answer::either &&
+	       story.answers("flush v0") == Answer::good &&
+	       commits.answers("flush v1") == Answer::good &&
+	       !commits.may_show("v1", "snapshot", table + " 1 commit=write", "Invalid");
+	for (Story *each : {&story, &commits})
+		(*each)("base a0 ok");
+	story.shows("v1", "snapshot", table, "48/2600 32");
+	good = good && story.fails_to_read("v1", 0) && story.answers("flush v1") == Answer::either;
+	story.shows("v1", "snapshot", table, "48/2600 32");
+	good = good && story.fails_to_read("v1", 0) && !commits.fails_to_read("v1", 0);
+	// It could be told.
+	story.begin("flush v1", kZeroes).end(true).shows("v1", "snapshot", table, "48/2600 32");
+	good = good && !story.fails_to_read("v1", 0) &&
+	       !story.may_show("v1", "snapshot", table, "Invalid");
+	// What is under way then is not in it yet.
+	story.begin("write v1 0 1", 101).begin("flush v1", kZeroes)("base a0 bad 100 1");
+	story("base a0 ok").end(kZeroes, true).end(101, true);
+	story.shows("v1", "snapshot", table, "64/2600 32");
+	good = good && story.fails_to_read("v1", 80);
+	// By now it would show.
+	story("pause").shows("v1", "snapshot", table, "64/2600 32");
+	return good && story.is_good() && commits.is_good() && !story.fails_to_read("v1", 80);
+}
+
+// Of what a snapshot has been asked for before the fault nothing is left to be told.
+bool is_told_in_time()
+{
+	bool good = true;
+
+	for (const std::string how : {"suspend v1", "remove v1", "pause"}) {
+		Story story = snapshot_of("a0 P 16");
+
+		story.write("v1 80 16", 100)(how)("base a0 error")("base a0 ok");
+		if (how == "remove v1")
+			story("create v1")("load v1 0 1024 snapshot a a0 P 16");
+		story("resume v1");
+		good = good && story.is_good() && !story.fails_to_read("v1", 80) &&
+		       story.may_hold("v1", 80, 100) &&
+		       !story.may_show("v1", "snapshot", "a a0 P 16", "Invalid");
+	}
+	return good;
+}
+
+// A device that is suspended stands in the way of who waits for that.
+bool waits_for_who_is_told()
+{
+	Story story;
+	bool good = true;
+
+	story("create w0")("load w0 0 2600 linear z 0")("resume w0");
+	story("create v0")("load v0 0 1024 origin a")("resume v0");
+	story("create v1")("load v1 0 1024 snapshot a w0 P 16")("resume v1");
+	story("suspend w0");
+	good = story.expect("remove v1") == Answer::good;
+	story("resume w0").write("v1 0 8", 100)("load v0 0 1024 merge a w0 P 16");
+	story("create v2")("load v2 0 1024 linear a 0")("suspend w0");
+	good = good && !story.expect("remove v1") && story.expect("suspend v1") == Answer::good &&
+	       story.expect("remove v2") == Answer::good;
+	story("suspend v1")("suspend v0");
+	good = good && !story.expect("resume v0");
+	// It is told when that one goes on.
+	story("resume w0");
+	good = good && story.expect("resume v0") == Answer::good;
+	story("clear v0")("resume v0")("resume v1").begin("flush v1", kZeroes).end(true);
+	story("suspend w0");
+	return good && story.is_good() && story.expect("remove v1") == Answer::good;
+}
+
 } // namespace
 
 void self_test_fault(const Check &check)
@@ -168,6 +248,9 @@ void self_test_fault(const Check &check)
 	check("a snapshot is loaded if its metadata can be read", loads_if_metadata_can_be_read());
 	check("a merge fails, and nothing is lost", fails_while_it_merges());
 	check("a bad sector costs a clone its own region", costs_its_own_region());
+	check("a COW device is told late what a snapshot has", is_told_late());
+	check("but not later than when the snapshot is suspended", is_told_in_time());
+	check("who waits for that is known", waits_for_who_is_told());
 }
 
 } // namespace dmsc
