@@ -18,9 +18,11 @@ constexpr std::size_t kVolumes = 5;
 constexpr std::uint64_t kLong = 64;
 constexpr std::uint64_t kMostAtOnce = 16;
 constexpr std::array<std::string_view, 6> kFeatures{
-	"", "", "", "", " 1 discard_zeroes_cow", " 2 discard_zeroes_cow discard_passdown_origin"};
+	"", "", "", "", "discard_zeroes_cow", "discard_zeroes_cow discard_passdown_origin"};
+// Of persistent snapshots only.
+constexpr std::array<std::string_view, 5> kCommits{"", "", "", "commit=flush", "commit=write"};
 // The arguments of a snapshot that are refused.
-constexpr std::array<std::string_view, 12> kWrong{
+constexpr std::array<std::string_view, 17> kWrong{
 	"N",
 	"X 8",
 	"PX 8",
@@ -33,6 +35,11 @@ constexpr std::array<std::string_view, 12> kWrong{
 	"N 8 1 discard_passdown_origin",
 	"P 8 3 discard_zeroes_cow discard_zeroes_cow discard_zeroes_cow",
 	"N 8 1 discard_zeroes_cow more",
+	"N 8 1 commit=flush",
+	"P 8 1 commit",
+	"P 8 1 commit=never",
+	"P 8 2 commit=write commit=write",
+	"PO 8 2 commit=flush commit=write",
 };
 // Of tables, and of devices below, that are shorter than others.
 constexpr std::array<std::uint64_t, 4> kLengths{256, 512, 700, 1000};
@@ -106,7 +113,21 @@ Generator::Snapshot Generator::snapshot(std::size_t device)
 	if (store == "P" && random_.one_in(2))
 		store = "PO";
 	return {std::string(chosen.origin), std::string(chosen.cow), store,
-		std::string(random_.pick(kChunks)), std::string(random_.pick(kFeatures))};
+		std::string(random_.pick(kChunks)), features(store)};
+}
+
+std::string Generator::features(const std::string &store)
+{
+	std::string words(random_.pick(kFeatures));
+	const std::string commit(random_.pick(kCommits));
+
+	if (habits_.commits && store != "N" && !commit.empty())
+		words = words.empty()       ? commit
+			: random_.one_in(2) ? words + " " + commit
+					    : commit + " " + words;
+	if (words.empty())
+		return words;
+	return " " + std::to_string(1 + std::ranges::count(words, ' ')) + " " + words;
 }
 
 std::string Generator::clone(const Clone &chosen)
@@ -567,6 +588,8 @@ Operation Generator::anything(const Model &model)
 	case 13:
 		return Operation("resume " + device);
 	case 14:
+		if (habits_.commits && random_.one_in(6))
+			return Operation("pause");
 		return Operation(random_.one_in(2) ? "wait" : "finish");
 	case 15:
 		return Operation(message(device));

@@ -30,6 +30,9 @@ public:
 		// One in so many plans is for a clone; a write follows it, and a flush.
 		std::size_t clones = 3;
 		bool durable = false;
+		// Persistent snapshots are told when writes are to be durable, and there are pauses
+		// in which they are.
+		bool commits = true;
 	};
 
 	Generator(std::uint64_t seed, std::uint64_t index, const Habits &habits);
@@ -78,6 +81,7 @@ private:
 	[[nodiscard]] std::string clone(const Clone &chosen);
 	[[nodiscard]] std::string message(const std::string &device);
 	[[nodiscard]] Snapshot snapshot(std::size_t device);
+	[[nodiscard]] std::string features(const std::string &store);
 	[[nodiscard]] std::string load(const std::string &device);
 	void ensure(const Model &model, const std::string &device);
 

@@ -32,7 +32,7 @@ constexpr int kUsage = 2;
 // A sequence that is tried while it is shrunk is short.
 constexpr std::chrono::seconds kShortPatience{10};
 // What tells more of a power cut.
-constexpr dmsc::Generator::Habits kCrashHabits{6, 8, false, 2, true};
+constexpr dmsc::Generator::Habits kCrashHabits{6, 8, false, 2, true, true};
 
 struct Arguments {
 	std::string pool;
@@ -155,10 +155,8 @@ public:
 
 			good = run("sequence " + std::to_string(number), arguments_.seed + number,
 				   [&] {
-					   dmsc::Generator generator(
-						   arguments_.seed, number,
-						   crash_ ? kCrashHabits
-							  : dmsc::Generator::Habits{});
+					   dmsc::Generator generator(arguments_.seed, number,
+								     habits());
 					   std::uint64_t left = arguments_.steps;
 
 					   return runner_.run(
@@ -180,6 +178,16 @@ public:
 	[[nodiscard]] const dmsc::Crash *crash() const { return crash_.get(); }
 
 private:
+	[[nodiscard]] dmsc::Generator::Habits habits() const
+	{
+		dmsc::Generator::Habits habits;
+
+		if (crash_)
+			habits = kCrashHabits;
+		// Stock's targets know no commit=.
+		habits.commits = subject_ == dmsc::Subject::ours;
+		return habits;
+	}
 	static std::unique_ptr<dmsc::Crash> make_crash(const Arguments &arguments,
 						       dmsc::Subject subject)
 	{

@@ -2,6 +2,7 @@
 #include "self_test.h"
 
 #include "generator.h"
+#include "layout.h"
 #include "shrink.h"
 #include "story.h"
 
@@ -116,6 +117,39 @@ bool refuses_snapshots()
 		return false;
 	return story.expect("load v2 0 1024 snapshot a a1 PO 8 1 discard_zeroes_cow") ==
 	       Answer::good;
+}
+
+// When writes are to be durable is asked for once, and of a persistent snapshot. Only ours knows
+// it.
+bool knows_commit()
+{
+	Story story = snapshot_of("a0 P 16 2 discard_zeroes_cow commit=flush");
+	const std::string both("discard_zeroes_cow discard_passdown_origin");
+	Model stock(Subject::stock);
+	bool good = true;
+
+	story("create v2");
+	for (const std::string line :
+	     {"N 8 1 commit=flush", "P 8 1 commit=", "P 8 1 commit=writes",
+	      "P 8 2 commit=write commit=write", "P 8 2 commit=write commit=flush"})
+		good = good && story.expect("load v2 0 1024 snapshot a a1 " + line) == Answer::bad;
+	for (const std::string &line :
+	     {std::string("P 8 1 commit=flush"), "PO 8 3 commit=write " + both,
+	      "P 8 3 " + both + " commit=flush"})
+		good = good && story.expect("load v2 0 1024 snapshot a a1 " + line) == Answer::good;
+	good = good && story.expect("load v2 0 1024 snapshot a a1 P 8 4 commit=flush " + both +
+				    " discard_zeroes_cow") == Answer::bad;
+	stock.apply(Operation("create v1"), true);
+	good = good && stock.expect(Operation("load v1 0 1024 snapshot a a0 P 8 1 commit=write")) ==
+			       Answer::bad;
+	// What is so in any case is not shown, nor what a transient one cannot promise.
+	story.shows("v1", "snapshot", "a a0 P 16 1 discard_zeroes_cow", "32/2600 32");
+	story("load v1 0 1024 snapshot a a0 P 16 2 commit=write discard_zeroes_cow")("resume v1");
+	story.shows("v1", "snapshot", "a a0 P 16 2 discard_zeroes_cow commit=write", "32/2600 32");
+	story("load v2 0 1024 snapshot a a1 N 16")("resume v2");
+	story("load v2 0 1024 snapshot a a1 P 16 1 commit=write")("resume v2");
+	story.shows("v2", "snapshot", "a a1 N 16", "0/1056 0");
+	return good && story.is_good();
 }
 
 bool hands_over()
@@ -453,6 +487,40 @@ bool generates_the_same()
 	return true;
 }
 
+// All that a persistent snapshot can be asked for, and nothing of it of stock's.
+bool generates_commits()
+{
+	Model model;
+	std::size_t flush = 0;
+	std::size_t write = 0;
+	std::size_t neither = 0;
+	std::size_t foreign = 0;
+
+	for (const std::string_view name : kMapped)
+		model.apply(Operation("create " + std::string(name)), true);
+	for (const bool commits : {false, true}) {
+		Generator::Habits habits;
+
+		habits.commits = commits;
+
+		Generator generator(7, 3, habits);
+
+		for (int i = 0; i < 3000; i++) {
+			const Operation operation = generator.next(model);
+			const std::string text = operation.to_string();
+			// But for what any refuses.
+			const bool asks = text.find("commit=") != std::string::npos &&
+					  model.expect(operation) != Answer::bad;
+
+			foreign += !commits && (text == "pause" || asks) ? 1 : 0;
+			flush += commits && text.find(" commit=flush") != std::string::npos;
+			write += commits && text.find(" commit=write") != std::string::npos;
+			neither += commits && !asks && text.find(" P 8") != std::string::npos;
+		}
+	}
+	return flush > 0 && write > 0 && neither > 0 && foreign == 0;
+}
+
 } // namespace
 
 bool self_test(std::ostream &out)
@@ -470,6 +538,7 @@ bool self_test(std::ostream &out)
 	check("a full COW device makes it invalid", overflows());
 	check("a COW device with room for all never fills up", has_room());
 	check("wrong table lines are refused", refuses_snapshots());
+	check("when writes are durable is asked for", knows_commit());
 	check("it is handed over from a suspended device only", hands_over());
 	check("a persistent one comes back", comes_back());
 	check("a merge takes the room of another snapshot", may_overflow_by_a_merge());
@@ -493,6 +562,7 @@ bool self_test(std::ostream &out)
 	check("what is compared is counted", counts_what_it_compares());
 	check("a sequence is shrunk", shrinks());
 	check("a seed makes the same sequence again", generates_the_same());
+	check("persistent snapshots are told when writes are to be durable", generates_commits());
 	self_test_fault(check);
 	self_test_io(check);
 	self_test_crash(check);
