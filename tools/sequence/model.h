@@ -187,6 +187,9 @@ private:
 		// When it was loaded, and since when it has a chunk.
 		Time loaded = kNever;
 		std::vector<Time> copied;
+		// When the last write has ended of which it may have chunks that its COW device
+		// does not know of; kBegin: it has none.
+		Time deferred = kBegin;
 		// It is there after a power cut, and has these chunks.
 		bool durable = false;
 		std::vector<bool> durable_chunks;
@@ -201,9 +204,6 @@ private:
 		bool may_overflow = false;
 		// By its table what is written to it may be lost until it is flushed.
 		bool defers = false;
-		// When the last write has ended of which it may have chunks that its COW device
-		// does not know of; kBegin: it has none.
-		Time deferred = kBegin;
 		// The COW device may have refused to be told.
 		bool doubtful = false;
 	};
