@@ -188,7 +188,8 @@ static void parses_features(struct kunit *test)
 /* What a transient snapshot has is never durable. */
 static void refuses_commit_of_a_transient_snapshot(struct kunit *test)
 {
-	char none[] = "no such device", n[] = "N", size[] = "8", one[] = "1", flush[] = "commit=flush";
+	char none[] = "no such device", n[] = "N";
+	char size[] = "8", one[] = "1", flush[] = "commit=flush";
 	char *argv[] = { none, none, n, size, one, flush };
 	struct dm_target ti = { .error = NULL };
 
