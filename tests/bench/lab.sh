@@ -52,6 +52,7 @@ full_plan()
 	echo "snapshot-write-persistent 1 16"
 	echo "snapshot-write-persistent-depth-1 1"
 	echo "snapshot-ext4-fsync 1"
+	echo "snapshot-ext4-fsync-no-cache 1"
 	echo "cow-persistent-flush 16"
 	echo "snapshot-read 1 16"
 	echo "snapshot-read-cow 1 8"

@@ -29,8 +29,8 @@ all_workloads=(cow cow-16k cow-64k cow-2-snapshots cow-4-snapshots cow-softirq c
 	snapshot-write-persistent cow-persistent-flush cow-persistent-depth-1 snapshot-write-persistent-depth-1
 	clone-4k clone-64k clone-hydrated clone-used clone-used-hydrating large-write large-rewrite
 	large-snapshot-read large-snapshot-read-half large-snapshot-read-copied large-snapshot-write
-	snapshot-ext4-fsync large-write-persistent large-write-128k large-write-64k-random large-write-16k-chunks
-	large-write-64k-chunks
+	snapshot-ext4-fsync snapshot-ext4-fsync-no-cache large-write-persistent large-write-128k
+	large-write-64k-random large-write-16k-chunks large-write-64k-chunks
 	large-rewrite-64k-chunks large-snapshot-read-64k-chunks large-clone large-buffered large-ext4 backup
 	write-beside-large)
 
@@ -78,7 +78,10 @@ describe_workload()
 	snapshot-write-persistent-depth-1) store=P device=snap depth=1 ;;
 	# What a database or a mail server does.
 	snapshot-ext4-fsync)
-		store=P device=snap disk=ram buffered=ext4 fsync=1 depth=1 targets=(linear stock ours) ;;
+		store=P device=snap disk=ram buffered=ext4 fsync=1 depth=1 flush_ms=1 ;;
+	snapshot-ext4-fsync-no-cache)
+		describe_workload snapshot-ext4-fsync
+		flush_ms=0 targets=(linear stock ours) ;;
 	clone-4k) device=clone ;;
 	clone-64k) device=clone chunk=128 ;;
 	clone-hydrated) device=clone before=discard targets=(linear stock ours) ;;
