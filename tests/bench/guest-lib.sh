@@ -33,7 +33,7 @@ bench_start()
 
 # setup_config NAME [origin|snap|clone]: prepares one of
 #   raw          the device itself
-#   linear       dm-linear on it
+#   linear       dm-linear on it; with $FLUSH_MS as with the COW devices
 #   stock, ours  an origin with active transient snapshots: each first write copies a chunk
 # or clones with regions of $CHUNK sectors, and sets $bench_dev to the device to write to: for stock and ours, the
 # origin, the (last) snapshot or the clone.
@@ -55,7 +55,12 @@ setup_config()
 	raw)
 		bench_dev=${disk_dev}0 ;;
 	linear)
-		dmsetup create linear --table "0 $size linear ${disk_dev}0 0"
+		cow=${disk_dev}0
+		if ((${FLUSH_MS:-0})); then
+			dmsetup create cow1 --table "0 $size volatile $cow 0 $((FLUSH_MS * 1000))"
+			cow=/dev/mapper/cow1
+		fi
+		dmsetup create linear --table "0 $size linear $cow 0"
 		bench_dev=/dev/mapper/linear ;;
 	stock|ours)
 		dmsetup create origin --table "0 $size $origin ${disk_dev}0"

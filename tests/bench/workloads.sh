@@ -78,10 +78,11 @@ describe_workload()
 	snapshot-write-persistent-depth-1) store=P device=snap depth=1 ;;
 	# What a database or a mail server does.
 	snapshot-ext4-fsync)
-		store=P device=snap disk=ram buffered=ext4 fsync=1 depth=1 flush_ms=1 ;;
+		store=P device=snap disk=ram buffered=ext4 fsync=1 depth=1 flush_ms=1
+		targets=(linear stock ours) ;;
 	snapshot-ext4-fsync-no-cache)
 		describe_workload snapshot-ext4-fsync
-		flush_ms=0 targets=(linear stock ours) ;;
+		flush_ms=0 ;;
 	clone-4k) device=clone ;;
 	clone-64k) device=clone chunk=128 ;;
 	clone-hydrated) device=clone before=discard targets=(linear stock ours) ;;
