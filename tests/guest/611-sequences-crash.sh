@@ -28,8 +28,8 @@ run_test()
 	log=$(nullb_create size=200)
 	set -- --pool "$pool" --log "$log" --replay "$replay"
 	fuzz_begin
-	dmsc-sequence "$@" --seed "${SEED:-$RANDOM}" --crash "$(long_or 100 8)" "$lib"/../sequence/{commit,merge,overflow}.seq ||
-		status=$?
+	dmsc-sequence "$@" --seed "${SEED:-$RANDOM}" --crash "$(long_or 100 8)" \
+		"$lib"/../sequence/{commit,merge,overflow}.seq || status=$?
 	for subject in $subjects; do
 		dmsc-sequence "$@" --subject "$subject" --seed "${SEED:-$RANDOM}" --crash "$(long_or 100 8)" \
 			"$lib"/../sequence/clone.seq || status=$?

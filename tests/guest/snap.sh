@@ -212,6 +212,19 @@ checker_start()
 	checker=$!
 }
 
+# Who waits, and the requests that the block layer knows of.
+report_hang()
+{
+	local file
+
+	echo w > /proc/sysrq-trigger
+	dmsetup table
+	dmsetup status
+	for file in /sys/kernel/debug/block/*/{requeue_list,hctx*/{busy,dispatch,state},cpu*/*rq_list}; do
+		[[ ! -e $file ]] || awk -v file="$file" '{ print file ": " $0 }' "$file"
+	done
+}
+
 # checker_stop: it must have found nothing.
 checker_stop()
 {
@@ -219,6 +232,7 @@ checker_stop()
 
 	kill -TERM "$checker" || fail "the checker has ended"
 	wait "$checker" || status=$?
+	((status != 3)) || report_hang
 	assert_eq "$status" 0 "exit code of the checker"
 }
 

@@ -190,7 +190,7 @@ static void refuses_commit_of_a_transient_snapshot(struct kunit *test)
 {
 	char none[] = "no such device", n[] = "N";
 	char size[] = "8", one[] = "1", flush[] = "commit=flush";
-	char *argv[] = { none, none, n, size, one, flush };
+	char *argv[6] = { none, none, n, size, one, flush };
 	struct dm_target ti = { .error = NULL };
 
 	KUNIT_EXPECT_EQ(test, snap_ctr(&ti, ARRAY_SIZE(argv), argv), -EINVAL);
