@@ -27,7 +27,7 @@ ours_alive()
 			/^ *[0-9]+ [^ ]+\+/ { count = $1; site = $2; seen = index($0, by) }
 			index($0, by) { seen = 1; if (site !~ /snap|origin|kcopyd|exception|pending/) site = site " " $1 }
 			# The memory of the null_blk devices below, which our workers write to.
-			/^ *[0-9]+ (null_insert_page|radix_tree_node_alloc)/ { count = $1; site = $2; seen = 0; by = "\001" }
+			/^ *[0-9]+ (null_insert_page|(__)?radix_tree_(node_alloc|preload))/ { count = $1; site = $2; seen = 0; by = "\001" }
 			/^$/ { by = ours; if (seen) print cache, site, count; seen = 0 }
 			END { if (seen) print cache, site, count }
 		' "$cache"
