@@ -195,6 +195,17 @@ static bool wait_ended(unsigned int nr)
 	return ku_wait_until(atomic_read(&lt->nr_ended) == nr);
 }
 
+/* A log that has been idle since it wrote its first entry, and a disk that records. */
+static void log_setup_idle(struct kunit *test)
+{
+	log_setup(test, 8, 0, false);
+	begin(0, 1);
+	commit(0, 1);
+	KUNIT_ASSERT_TRUE(test, wait_ended(1));
+	KUNIT_ASSERT_EQ(test, test_disk_record(lt->td, 100), 0);
+	atomic_set(&log_passed, 0);
+}
+
 static unsigned int nr_failed(void)
 {
 	unsigned int i, nr = 0;
@@ -355,11 +366,7 @@ static void continues_a_list(struct kunit *test)
 /* What becomes ready while a write is under way is written by the next, all of it. */
 static void next_write_takes_all(struct kunit *test)
 {
-	log_setup(test, 8, 0, false);
-	begin(0, 1);
-	commit(0, 1);
-	KUNIT_ASSERT_TRUE(test, wait_ended(1));
-	KUNIT_ASSERT_EQ(test, test_disk_record(lt->td, 100), 0);
+	log_setup_idle(test);
 	test_disk_set(lt->td, TEST_DISK_TASK, 0, 0);
 	test_disk_hold(lt->td);
 
@@ -383,11 +390,7 @@ static void next_write_takes_all(struct kunit *test)
 /* A write waits for copies that had begun, but not for long, and not for those that begin later. */
 static void waits_for_copies_a_little(struct kunit *test)
 {
-	log_setup(test, 8, 0, false);
-	begin(0, 1);
-	commit(0, 1);
-	KUNIT_ASSERT_TRUE(test, wait_ended(1));
-	KUNIT_ASSERT_EQ(test, test_disk_record(lt->td, 100), 0);
+	log_setup_idle(test);
 
 	/* All of them end soon: one write. */
 	begin(1, 10);
@@ -415,11 +418,7 @@ static void waits_for_more_if_there_is_a_cache(struct kunit *test)
 {
 	bool epoch;
 
-	log_setup(test, 8, 0, false);
-	begin(0, 1);
-	commit(0, 1);
-	KUNIT_ASSERT_TRUE(test, wait_ended(1));
-	KUNIT_ASSERT_EQ(test, test_disk_record(lt->td, 100), 0);
+	log_setup_idle(test);
 	log_cache = true;
 	log_tireless = true;
 	epoch = lt->log->epoch;
@@ -565,17 +564,6 @@ static void defer(unsigned int first, unsigned int nr)
 		snap_log_begin(lt->log, &lt->entries[i], false);
 		snap_log_defer(lt->log, &lt->entries[i]);
 	}
-}
-
-/* A log that has been idle since it wrote its first entry, and a disk that records. */
-static void log_setup_idle(struct kunit *test)
-{
-	log_setup(test, 8, 0, false);
-	begin(0, 1);
-	commit(0, 1);
-	KUNIT_ASSERT_TRUE(test, wait_ended(1));
-	KUNIT_ASSERT_EQ(test, test_disk_record(lt->td, 100), 0);
-	atomic_set(&log_passed, 0);
 }
 
 /* A flush of the log's; *@taken says whether the log ends it. */
