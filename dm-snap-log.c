@@ -101,7 +101,7 @@ struct snap_log_cpu {
  * @slots:      exceptions on disk
  * @writing:    a write is under way; until it is over @window, @taken, @bytes, @bio are its own
  * @waits:      epochs whose copies the next write still waits for; now for the other one's
- * @timed:      @late has been queued for that
+ * @timed:      @late has been queued for that, and may be cancelled by who takes what is ready
  * @scrub:      the next write only overwrites what follows the list
  * @zeroed:     the area after the current one ends the list
  * @zeroing:    @zeroing_area is being zeroed
@@ -544,15 +544,6 @@ static unsigned int snap_log_patience(const struct snap_log *log)
 	return bdev_write_cache(log->store->cow) ? 2 : 1;
 }
 
-static void snap_log_wait_no_more(struct snap_log *log)
-	__must_hold(&log->lock)
-{
-	if (log->timed)
-		cancel_delayed_work(&log->late);
-	log->timed = false;
-	log->waits = 0;
-}
-
 /*
  * Whether it is time to write: nothing is being written, and the copies that are waited for, see
  * snap_log_patience(), are over, or have taken too long.
@@ -565,7 +556,9 @@ static bool snap_log_is_time(struct snap_log *log, bool late)
 	/* Pairs with that of snap_log_hurry(): what is wanted is seen here, or @writing there. */
 	smp_mb();
 	if (!READ_ONCE(log->wanting) && !log->wanted) {
-		snap_log_wait_no_more(log);
+		/* @late stays queued: perhaps by who hurries, since we have looked at @wanting. */
+		log->timed = false;
+		log->waits = 0;
 		return false;
 	}
 	if (!log->waits) {
@@ -584,7 +577,10 @@ static bool snap_log_is_time(struct snap_log *log, bool late)
 			break;
 		WRITE_ONCE(log->epoch, !log->epoch);
 	}
-	snap_log_wait_no_more(log);
+	if (log->timed)
+		cancel_delayed_work(&log->late);
+	log->timed = false;
+	log->waits = 0;
 	return true;
 }
 

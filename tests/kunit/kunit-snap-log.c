@@ -692,6 +692,28 @@ static void flush_of_nothing_is_the_devices(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, taken);
 }
 
+/* Who has found nothing wanted leaves the work alone: somebody may have hurried since. */
+static void look_leaves_what_was_hurried(struct kunit *test)
+{
+	bool taken;
+
+	log_setup_idle(test);
+	log_tireless = true;
+	begin(1, 1);
+	snap_log_want(lt->log);
+	snap_log_try(lt->log, false);
+	KUNIT_ASSERT_TRUE(test, lt->log->timed);
+	/* It takes what is ready, which is nothing: a write is no longer wanted. */
+	flush(test, &taken);
+	KUNIT_EXPECT_FALSE(test, taken);
+	mod_delayed_work(lt->log->wq, &lt->log->late, KU_TIMEOUT);
+	snap_log_try(lt->log, false);
+	KUNIT_EXPECT_TRUE(test, delayed_work_pending(&lt->log->late));
+	KUNIT_EXPECT_FALSE(test, lt->log->timed);
+	cancel_delayed_work_sync(&lt->log->late);
+	snap_log_abort(lt->log, &lt->entries[1]);
+}
+
 /* It ends when all that was deferred before it is on disk: here that takes two writes. */
 static void flush_waits_for_all_before_it(struct kunit *test)
 {
@@ -916,6 +938,7 @@ static struct kunit_case log_cases[] = {
 	KUNIT_CASE(says_how_much_may_be_deferred),
 	KUNIT_CASE(deferred_count_as_metadata),
 	KUNIT_CASE(flush_of_nothing_is_the_devices),
+	KUNIT_CASE(look_leaves_what_was_hurried),
 	KUNIT_CASE(flush_waits_for_all_before_it),
 	KUNIT_CASE(late_flush_is_sent_on),
 	KUNIT_CASE(flushes_share_a_write),
