@@ -351,8 +351,7 @@ static struct snap_pending *snap_pending_alloc(struct dm_snapshot *snap, bool ma
 		pe->urgent = false;
 	} else {
 		/* It may be of the reserve, which others wait for. Who has the rest of it? */
-		if (snap->log)
-			snap_log_hurry(snap->log);
+		snap_pending_hurry(snap);
 		pe = mempool_alloc(&snap->pending_pool,
 				   may_wait ? GFP_NOIO : GFP_NOWAIT | __GFP_NOWARN);
 		if (!pe)
