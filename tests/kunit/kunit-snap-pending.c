@@ -126,6 +126,15 @@ static struct ku_bio *origin_write(struct kunit *test, struct fixture *f, u64 ch
 	return ku_bio(test, f->origin, REQ_OP_WRITE, chunk * CHUNK, CHUNK, 'n');
 }
 
+/* A write of the origin waits as long as the COW device holds one request, and has done nothing. */
+static void expect_held_up(struct kunit *test, struct fixture *f, struct ku_bio *kb, u64 chunk)
+{
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(test_disk_pending(f->cow) == 1));
+	ku_pause();
+	KUNIT_EXPECT_FALSE(test, ku_bio_has_ended(kb));
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f->origin, chunk * CHUNK, CHUNK, 'o'));
+}
+
 /*
  * Buckets, new and joined.
  */
@@ -207,10 +216,7 @@ static void writers_wait_for_the_copy(struct kunit *test)
 	snap_pending_start(pending(test, f.snap, 3, &first->bio));
 	KUNIT_EXPECT_TRUE(test, join_one(f.snap, 3, &second->bio));
 	KUNIT_EXPECT_FALSE(test, join_one(f.snap, 4, &second->bio));
-	KUNIT_ASSERT_TRUE(test, ku_wait_until(test_disk_pending(f.cow) == 1));
-	ku_pause();
-	KUNIT_EXPECT_FALSE(test, ku_bio_has_ended(first));
-	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f.origin, 3 * CHUNK, CHUNK, 'o'));
+	expect_held_up(test, &f, first, 3);
 
 	test_disk_release(f.cow);
 	KUNIT_EXPECT_TRUE(test, ku_bio_wait(first));
@@ -723,10 +729,7 @@ static void origin_write_commits_what_was_deferred(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, find_one(f.snap, 3, &origin->bio, NULL, &none), SNAP_COPY_PENDING);
 	KUNIT_EXPECT_NULL(test, none);
 	KUNIT_EXPECT_TRUE(test, join_one(f.snap, 3, &origin->bio));
-	KUNIT_ASSERT_TRUE(test, ku_wait_until(test_disk_pending(f.cow) == 1));
-	ku_pause();
-	KUNIT_EXPECT_FALSE(test, ku_bio_has_ended(origin));
-	KUNIT_EXPECT_TRUE(test, ku_disk_holds(f.origin, 3 * CHUNK, CHUNK, 'o'));
+	expect_held_up(test, &f, origin, 3);
 	test_disk_release(f.cow);
 	KUNIT_ASSERT_TRUE(test, ku_bio_wait(origin));
 	KUNIT_EXPECT_TRUE(test, is_durable(&f, 3));
