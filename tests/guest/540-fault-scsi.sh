@@ -11,12 +11,16 @@ medium_error=2 timeout=4 recovered=8 transport=16
 
 disk()
 {
-	local found
+	local found file
 
 	found=$(scsi_create 1 dev_size_mb=17 ndelay=100000 max_queue=64 \
 		medium_error_start=256 medium_error_count=1024)
 	# Seconds until a lost command is aborted and sent again.
 	echo 1 > "/sys/block/${found#/dev/}/device/timeout"
+	# This command has a limit of its own, two minutes, for which others wait as well if one of them has failed.
+	for file in "/sys/block/${found#/dev/}"/device/scsi_disk/*/max_write_same_blocks; do
+		echo 0 > "$file"
+	done
 	echo "$found"
 }
 
@@ -41,6 +45,18 @@ begin()
 	scsi every_nth="$nth" opts="$opts"
 }
 
+# A bad sector has been met.
+begin_bad()
+{
+	begin
+	wait_for 60 bad_was_met
+}
+
+bad_was_met()
+{
+	log_since | grep "critical medium error"
+}
+
 end()
 {
 	scsi opts=0 every_nth=0
@@ -61,7 +77,8 @@ each()
 
 	# What it does not. Reads fail, of some sectors, of which we may copy some.
 	nth=0 opts=$medium_error
-	storm 8 2 begin end "$@"
+	log_mark
+	storm 8 2 begin_bad end "$@"
 	assert_le 1 "$(storm_errors)" "operations that failed"
 	invalid=0
 }

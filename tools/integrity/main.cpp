@@ -33,6 +33,7 @@ struct Arguments {
 	std::string load;
 	std::string save;
 	std::string json;
+	std::string ready;
 	std::string mix;
 	std::string snapshot_mix;
 	std::string self_test;
@@ -96,6 +97,8 @@ void declare(CLI::App &app, Arguments &arguments)
 		     "obey lines on standard input: cut, add DEV, drop DEV, stop");
 	app.add_flag("--lock-memory", arguments.lock_memory, "keep the checker's memory resident");
 	app.add_option("--json", arguments.json, "file for statistics; - for standard output");
+	app.add_option("--ready", arguments.ready,
+		       "file that is created before the first operation");
 	app.add_option("--self-test", arguments.self_test,
 		       "check the checker with files in this directory");
 }
@@ -157,6 +160,8 @@ int check(const Arguments &arguments)
 	std::cerr << "dmsc-integrity: seed " << settings.seed << ", " << settings.threads
 		  << " threads" << std::endl;
 
+	if (!arguments.ready.empty() && !std::ofstream(arguments.ready))
+		throw std::runtime_error("cannot create " + arguments.ready);
 	if (arguments.fill)
 		checker.fill();
 	if (!arguments.verify_only && (settings.seconds != 0 || settings.ops != 0))
