@@ -472,7 +472,7 @@ struct snap_group *snap_exception_spare(void)
 	return kmalloc(snap_group_alloc_size(SNAP_GROUP_CHUNKS), GFP_NOIO);
 }
 
-int snap_exception_remove(struct snap_exceptions *et, u64 old,
+int snap_exception_remove(struct snap_exceptions *et, u64 old, unsigned int nr,
 			  struct snap_group **spare)
 {
 	u64 number = old >> SNAP_GROUP_BITS, hash = group_hash(number);
@@ -496,16 +496,19 @@ int snap_exception_remove(struct snap_exceptions *et, u64 old,
 		if (!i || offset > snap_run_last(run))
 			continue;
 
-		r = snap_group_delete(g, i - 1, offset);
+		nr = min(nr, snap_run_offset(run) + snap_run_more(run) + 1 - offset);
+		r = snap_group_delete(g, i - 1, offset, nr);
 		if (r == -ENOSPC && *spare) {
 			snap_group_init(*spare, number, SNAP_GROUP_CHUNKS);
 			group_replace(link, g, *spare, lock);
-			r = snap_group_delete(*spare, i - 1, offset);
+			r = snap_group_delete(*spare, i - 1, offset, nr);
 			*spare = NULL;
 		}
 		break;
 	}
 	spin_unlock_irqrestore(lock, flags);
+	if (!r)
+		return nr;
 	return r == -ENOSPC ? -ENOMEM : r;
 }
 

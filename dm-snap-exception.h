@@ -156,18 +156,21 @@ int snap_exception_add_sorted(struct snap_exceptions *et, const struct snap_exce
 struct snap_group *snap_exception_spare(void);
 
 /**
- * snap_exception_remove() - remove an exception
+ * snap_exception_remove() - remove exceptions
  * @et:    the table
  * @old:   chunk of the origin
+ * @nr:    how many chunks from @old on are to be removed, at least one
  * @spare: from snap_exception_spare(), or NULL; set to NULL if it was used
  *
  * Others may look up at the same time; of those that are added or removed meanwhile none is next to
- * @old.
+ * what is removed.
  *
  * Context: process context, does not sleep.
- * Return: 0, -ENOENT if there is none, or -ENOMEM if @spare is needed: try again with one.
+ * Return: number of those, from @old on, that were removed: in the COW device they follow each
+ * other, and in the table they are in one group. Or -ENOENT if @old has none, or -ENOMEM if @spare
+ * is needed: try again with one.
  */
-int snap_exception_remove(struct snap_exceptions *et, u64 old,
+int snap_exception_remove(struct snap_exceptions *et, u64 old, unsigned int nr,
 			  struct snap_group **spare);
 
 #endif /* DM_SNAP_EXCEPTION_H */

@@ -143,10 +143,11 @@ int snap_group_insert(struct snap_group *g, u64 run)
 	return 0;
 }
 
-int snap_group_delete(struct snap_group *g, unsigned int i, unsigned int offset)
+int snap_group_delete(struct snap_group *g, unsigned int i, unsigned int offset, unsigned int nr)
 {
 	u64 *runs = snap_group_runs(g), run = runs[i];
-	unsigned int before = offset - snap_run_offset(run), after = snap_run_more(run) - before;
+	unsigned int before = offset - snap_run_offset(run), next = offset + nr;
+	unsigned int after = snap_run_more(run) + 1 - before - nr;
 
 	if (before && after && g->nr == g->capacity)
 		return -ENOSPC;
@@ -155,19 +156,19 @@ int snap_group_delete(struct snap_group *g, unsigned int i, unsigned int offset)
 	if (before && after) {
 		/* Readers that see a half moved array find that the sequence changed. */
 		data_race(memmove(&runs[i + 1], &runs[i], (g->nr - i) * sizeof(*runs)));
-		WRITE_ONCE(runs[i + 1], snap_run_make(offset + 1, after - 1,
-						      snap_run_new(run) + before + 1));
+		WRITE_ONCE(runs[i + 1], snap_run_make(next, after - 1,
+						      snap_run_new(run) + before + nr));
 		WRITE_ONCE(g->nr, g->nr + 1);
 	}
 	if (!before)
 		group_map_change(g, offset);
 	if (after)
-		group_map_change(g, offset + 1);
+		group_map_change(g, next);
 	if (before) {
 		WRITE_ONCE(runs[i], snap_run_make(snap_run_offset(run), before - 1,
 						  snap_run_new(run)));
 	} else if (after) {
-		WRITE_ONCE(runs[i], snap_run_make(offset + 1, after - 1, snap_run_new(run) + 1));
+		WRITE_ONCE(runs[i], snap_run_make(next, after - 1, snap_run_new(run) + nr));
 	} else {
 		WRITE_ONCE(g->nr, g->nr - 1);
 		/* As above. */

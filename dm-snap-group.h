@@ -200,14 +200,15 @@ void snap_group_copy(struct snap_group *to, struct snap_group *from);
 int snap_group_insert(struct snap_group *g, u64 run);
 
 /**
- * snap_group_delete() - take one chunk out of a run
+ * snap_group_delete() - take chunks out of a run
  * @g:      the group; the caller holds its lock
  * @i:      the run
- * @offset: of the chunk, which is one of the run's
+ * @offset: of the first of the chunks, which are the run's
+ * @nr:     number of them
  *
  * Return: 0, or -ENOSPC if the run falls into two and there is no room for the second.
  */
-int snap_group_delete(struct snap_group *g, unsigned int i, unsigned int offset);
+int snap_group_delete(struct snap_group *g, unsigned int i, unsigned int offset, unsigned int nr);
 
 /**
  * struct snap_group_addition - what is added to a group

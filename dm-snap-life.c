@@ -392,6 +392,11 @@ bad_store:
 	return ERR_PTR(r);
 }
 
+struct dm_kcopyd_mq_client *snap_create_background(void)
+{
+	return dm_kcopyd_mq_client_create_background(&dm_kcopyd_mq_throttle);
+}
+
 void snap_destroy(struct dm_snapshot *snap)
 {
 	snap_put(snap);

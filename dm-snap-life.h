@@ -44,6 +44,15 @@ int snap_check_begin(struct snap_target *t, unsigned int chunk_size);
 struct dm_snapshot *snap_create(struct snap_target *t);
 
 /**
+ * snap_create_background() - make a client of the engine for copies that nobody waits for
+ *
+ * snapshot_copy_throttle applies to them as to all copies of snapshots.
+ *
+ * Return: the client, or ERR_PTR(-ENOMEM).
+ */
+struct dm_kcopyd_mq_client *snap_create_background(void);
+
+/**
  * snap_destroy() - free a snapshot
  * @snap: the snapshot; it has no target any more, and the origin does not see it
  *

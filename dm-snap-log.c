@@ -978,38 +978,53 @@ static int snap_log_scrub(struct snap_log *log)
 	return r;
 }
 
-int snap_log_tail(struct snap_log *log, struct snap_disk_exception *table)
+bool snap_log_may_span(const struct snap_log *log)
 {
-	unsigned int nr = snap_log_in_block(log);
+	return snap_log_block_entries(log) == 1U << log->store->area_shift;
+}
+
+int snap_log_tail(struct snap_log *log, u64 end, struct snap_disk_exception *table)
+{
+	unsigned int nr = end & (snap_log_block_entries(log) - 1);
 	int r = 0;
 
 	if (log->scrub)
 		r = snap_log_scrub(log);
-	if (r || !log->slots)
+	if (r || !end)
 		return r;
-	if (nr) {
+	if (nr && end == log->slots) {
 		memcpy(table, log->window, log->block);
 		return nr;
 	}
-	r = snap_disk_io(log->store->cow, REQ_OP_READ | REQ_META,
-			 snap_log_sector_of(log, log->slots - 1), table, log->block);
-	return r ?: snap_log_block_entries(log);
+	r = snap_disk_io(log->store->cow, REQ_OP_READ | REQ_META, snap_log_sector_of(log, end - 1),
+			 table, log->block);
+	return r ?: nr ?: snap_log_block_entries(log);
 }
 
-int snap_log_truncate(struct snap_log *log, struct snap_disk_exception *table, unsigned int size,
-		      unsigned int nr)
+int snap_log_truncate(struct snap_log *log, struct snap_disk_exception *table, u64 slots)
 {
-	sector_t sector = snap_log_sector_of(log, log->slots - 1);
+	unsigned int keep = slots & (snap_log_block_entries(log) - 1);
 	int r;
 
-	memset(table + size - nr, 0, nr * sizeof(*table));
-	r = snap_disk_io(log->store->cow, SNAP_DISK_WRITE, sector, table, log->block);
-	if (r)
+	/* Else entries would follow the end of the list in its area. */
+	if (WARN_ON_ONCE(!snap_log_may_span(log) &&
+			 snap_log_sector_of(log, slots) != snap_log_sector_of(log, log->slots - 1)))
+		return -EINVAL;
+	memset(table + keep, 0, log->block - keep * sizeof(*table));
+	r = snap_disk_io(log->store->cow, SNAP_DISK_WRITE, snap_log_sector_of(log, slots), table,
+			 log->block);
+	if (r) {
+		/* The list may end there. What was appended to another block would not be found. */
+		spin_lock_irq(&log->lock);
+		if (snap_log_sector_of(log, slots) != snap_log_sector(log))
+			snap_log_fail(log);
+		spin_unlock_irq(&log->lock);
 		return r;
+	}
 
 	spin_lock_irq(&log->lock);
-	log->slots -= nr;
-	/* Another area may have become the next one. */
+	log->slots = slots;
+	/* Another area may have become the next one, with exceptions in it that are over. */
 	log->zeroed = false;
 	memcpy(log->window, table, log->block);
 	spin_unlock_irq(&log->lock);

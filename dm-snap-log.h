@@ -188,27 +188,43 @@ bool snap_log_sync(struct snap_log *log, unsigned long ticks);
 void snap_log_abort(struct snap_log *log, struct snap_log_entry *entry);
 
 /**
+ * snap_log_may_span() - whether exceptions of several blocks can be taken off the list together
+ * @log: the log
+ *
+ * They can if each block is an area of its own: behind the area in which a list ends anything may
+ * be, as an area is zeroed before the one in front of it is full. Behind the end of the list in its
+ * own area there must be zeroes: stock takes what is there for exceptions when the list grows.
+ *
+ * Context: any.
+ */
+bool snap_log_may_span(const struct snap_log *log);
+
+/**
  * snap_log_tail() - get the last exceptions of the list
  * @log:   the log; it has no entries, and gets none until the caller is done
- * @table: filled with the last block that has exceptions, SNAP_MAX_BLOCK bytes
+ * @end:   slot behind them: snap_log_slots(), or where the block begins that was got before
+ * @table: filled with the block that has them, SNAP_MAX_BLOCK bytes
  *
  * Context: process context, not in a map function.
- * Return: number of exceptions in @table, 0 if the list is empty, or a negative error.
+ * Return: number of exceptions in @table before @end, 0 if there are none, or a negative error.
  */
-int snap_log_tail(struct snap_log *log, struct snap_disk_exception *table);
+int snap_log_tail(struct snap_log *log, u64 end, struct snap_disk_exception *table);
 
 /**
  * snap_log_truncate() - take the last exceptions off the list, and wait until that is durable
  * @log:   the log, as for snap_log_tail()
- * @table: from snap_log_tail(); the exceptions are removed from it
- * @size:  what snap_log_tail() returned
- * @nr:    number of exceptions to be removed, at most @size
+ * @table: from snap_log_tail(): the block that has slot @slots; the exceptions are removed from it
+ * @slots: number of exceptions that stay, fewer than there are. Those that go are in one block
+ *         unless snap_log_may_span()
+ *
+ * It takes one write of a block. A torn one leaves some of the exceptions.
  *
  * Context: process context, not in a map function.
- * Return: 0, or a negative error; then nobody knows whether they are in the list.
+ * Return: 0, or a negative error; then nobody knows whether they are in the list, and if its last
+ * block is not what was to be written, the list does not grow any more: the log has failed. The
+ * same may be tried again.
  */
-int snap_log_truncate(struct snap_log *log, struct snap_disk_exception *table, unsigned int size,
-		      unsigned int nr);
+int snap_log_truncate(struct snap_log *log, struct snap_disk_exception *table, u64 slots);
 
 /**
  * snap_log_slots() - number of exceptions in the list

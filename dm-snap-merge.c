@@ -2,7 +2,7 @@
 /*
  * Merging a persistent snapshot into its origin.
  *
- * The list of exceptions on disk is taken off from its end, a batch of up to 256 chunks at a time:
+ * The list of exceptions on disk is taken off from its end, a batch of chunks at a time:
  *
  *	other snapshots copy what is going to be overwritten
  *	writes to the batch's chunks begin to wait; those that are under way end
@@ -13,10 +13,22 @@
  *
  * Until they are cleared the chunks are the same in both places, or will be merged once more after
  * a crash. Reads use the COW device as long as there is an exception.
+ *
+ * The merge gives way to users of its target. How much a batch has (@step) doubles as long as
+ * nobody else does I/O and its copies do not take much longer than those of the smallest one. A bio
+ * of anybody else makes it small, until a pause has lasted for SNAP_MERGE_CALM, and no batch begins
+ * while such a bio is under way. If there is no pause, a small batch is merged now and then all the
+ * same, so that a merge ends. Batches are copied by a client of the engine whose workers run when
+ * no task wants the CPU, unless somebody waits for the batch.
+ *
+ * Nobody sleeps to wait for a pause: the work ends, and a timer queues it again.
  */
 #define DM_MSG_PREFIX "merge-scaled"
 
 #include <linux/completion.h>
+#include <linux/ktime.h>
+#include <linux/math64.h>
+#include <linux/percpu.h>
 #include <linux/seqlock.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
@@ -25,12 +37,26 @@
 #include "dm-scaled-delay.h"
 #include "dm-snap-bucket.h"
 #include "dm-snap-disk.h"
+#include "dm-snap-life.h"
 #include "dm-snap-merge.h"
 #include "dm-snap-scaled.h"
 
-#define SNAP_MERGE_BATCH	(SNAP_MAX_BLOCK / sizeof(struct snap_disk_exception))
-/* Writes to a batch wait until it is merged: of large chunks it has fewer. */
-#define SNAP_MERGE_SECTORS	(SZ_8M >> SECTOR_SHIFT)
+/* Chunks of a batch, and sectors, at most; one chunk at least. Writes to it wait. */
+#define SNAP_MERGE_BATCH	2048
+#define SNAP_MERGE_SECTORS	((sector_t)SZ_8M >> SECTOR_SHIFT)
+/* Sectors of a batch when others have just done I/O. */
+#define SNAP_MERGE_STEP		((sector_t)SZ_32K >> SECTOR_SHIFT)
+/*
+ * ns for which the copies of a batch, which a user's I/O may find in front of it, may take longer
+ * than those of the smallest one; or as long as all else that a batch needs, if that is more.
+ */
+#define SNAP_MERGE_TAKES	(25 * NSEC_PER_MSEC)
+/* ns for which nobody else must have done I/O before batches grow */
+#define SNAP_MERGE_CALM		(20 * NSEC_PER_MSEC)
+/* ns after which it is looked for a pause again */
+#define SNAP_MERGE_POLL		(5 * NSEC_PER_MSEC)
+/* Sectors a second that are merged while others do I/O all the time. */
+#define SNAP_MERGE_TRICKLE	2560
 
 /**
  * struct snap_merge_chunk - a chunk that is being merged
@@ -43,52 +69,83 @@ struct snap_merge_chunk {
 };
 
 /**
+ * struct snap_merge_cpu - bios of the merging target, as a CPU has counted them
+ * @begun: bios that were mapped
+ * @ended: bios that have ended; as each may do so elsewhere, only sums mean something
+ */
+struct snap_merge_cpu {
+	unsigned long begun;
+	unsigned long ended;
+};
+
+/**
  * struct snap_merge - the merge of a snapshot
- * @work:    merges batch after batch
+ * @cpus:    what each CPU counts; written for each bio, and nothing else is, so that CPUs share no
+ *           line that changes
+ * @kcopyd:  copies batches
+ * @work:    merges batch after batch, as long as nobody else does I/O
  * @wq:      for @work
  * @snap:    the snapshot; set before @work is first queued
- * @table:   last block of the list on disk
- * @next:    the batch before it is @batch
+ * @table:   the block of the list on disk in which the list is going to end; while @unsure, as it
+ *           was to be written
+ * @ahead:   for the block before it
+ * @next:    the batch before it is @batch, at the end of the array
  * @spare:   memory that the removal of an exception may need
+ * @unsure_slots: exceptions in the list when a batch became @unsure
  * @left:    copies of the batch that have not ended, and one for who waits
  * @error:   one of them has failed
  * @copied:  completed at the end of the last
  * @drained: woken up when a tracked write has ended
  *
+ * Of @work alone, and of who starts it:
+ * @step:    sectors that a batch may have now
+ * @latency: ns that the copies of the smallest batches take at their quickest; 0: not known
+ * @begun:   bios mapped when it was last looked
+ * @others:  there were bios of others then
+ * @calm_at: ns; @step does not grow before, as others have done I/O
+ * @trickle_at: ns; when a batch is due although others do I/O
+ *
  * @lock:    protects the fields below; interrupts off, nests inside snap_bucket.lock
- * @wanted:  merging has been started, and not stopped
+ * @wanted:  merging has been started, and has not been stopped, nor come to its end
  * @pauses:  number of pauses
- * @running: @work is queued or running
  * @failed:  an error has ended the merge
  * @merging: @batch is being merged: writes to its chunks wait
  * @unsure:  the exceptions of @batch may or may not be on disk any more, until a batch has been
  *           merged: writes to its chunks fail while it is not @merging
- * @stopped: woken up when @running is cleared
  * @seq:     changes when @batch does: for readers that do not take @lock
  * @batch:   chunks that are being merged, or @unsure, by their number in the origin
  * @nr:      number of them
- * @bios:    writes that wait for the batch
+ * @bios:    writes that wait for the batch; while there are any its copies are urgent
  */
 struct snap_merge {
-	struct work_struct work;
+	struct snap_merge_cpu __percpu *cpus;
+	struct dm_kcopyd_mq_client *kcopyd;
+	struct delayed_work work;
 	struct workqueue_struct *wq;
 	struct dm_snapshot *snap;
 	struct snap_disk_exception *table;
+	struct snap_disk_exception *ahead;
 	struct snap_merge_chunk next[SNAP_MERGE_BATCH];
 	struct snap_group *spare;
+	u64 unsure_slots;
 	atomic_t left;
 	int error;
 	struct completion copied;
 	wait_queue_head_t drained;
 
+	sector_t step;
+	u64 latency;
+	unsigned long begun;
+	bool others;
+	u64 calm_at;
+	u64 trickle_at;
+
 	spinlock_t lock;	/* protects the fields below */
 	bool wanted;
 	unsigned int pauses;
-	bool running;
 	bool failed;
 	bool merging;
 	bool unsure;
-	wait_queue_head_t stopped;
 	seqcount_spinlock_t seq;
 	struct snap_merge_chunk batch[SNAP_MERGE_BATCH];
 	unsigned int nr;
@@ -152,6 +209,8 @@ static void snap_merge_publish(struct snap_merge *merge, const struct snap_merge
 static void snap_merge_unpublish(struct snap_merge *merge, struct bio_list *bios, bool unsure)
 {
 	spin_lock_irq(&merge->lock);
+	if (!bio_list_empty(&merge->bios))
+		dm_kcopyd_mq_client_urgent_put(merge->kcopyd);
 	*bios = merge->bios;
 	bio_list_init(&merge->bios);
 	merge->merging = false;
@@ -182,6 +241,8 @@ static enum snap_merge_way snap_merge_hold(struct snap_merge *merge, struct dm_s
 		way = SNAP_MERGE_FAILS;
 		if (merge->merging) {
 			bio_set_dev(bio, snap->origin_bdev);
+			if (bio_list_empty(&merge->bios))
+				dm_kcopyd_mq_client_urgent_get(merge->kcopyd);
 			bio_list_add(&merge->bios, bio);
 			way = SNAP_MERGE_WAITS;
 		}
@@ -223,24 +284,150 @@ void snap_merge_write_done(struct snap_merge *merge)
 		wake_up(&merge->drained);
 }
 
-static bool snap_merge_is_written(struct snap_merge *merge, u64 chunk)
+static bool snap_merge_is_written(struct snap_merge *merge, u64 chunk, unsigned int nr)
 {
 	struct snap_bucket *bucket = snap_bucket_of(merge->snap, chunk);
 	bool written;
 
 	spin_lock_irq(&bucket->lock);
-	written = snap_bucket_count(bucket, chunk, 1);
+	written = snap_bucket_count(bucket, chunk, nr);
 	spin_unlock_irq(&bucket->lock);
 	return written;
 }
 
-/* Who takes a bucket's lock after this has looked at it finds the chunk in the batch. */
+/* Chunks of the batch from one on that follow each other on the origin, and are in one bucket. */
+static unsigned int snap_merge_neighbours(const struct snap_merge *merge, unsigned int first)
+{
+	u64 old = merge->batch[first].old;
+	unsigned int most = snap_bucket_chunks(merge->snap, old, merge->nr - first), nr = 1;
+
+	while (nr < most && merge->batch[first + nr].old == old + nr)
+		nr++;
+	return nr;
+}
+
+/* Who takes a bucket's lock after this has looked at it finds its chunks in the batch. */
 static void snap_merge_drain(struct snap_merge *merge)
 {
-	unsigned int i;
+	unsigned int i, nr;
 
-	for (i = 0; i < merge->nr; i++)
-		wait_event(merge->drained, !snap_merge_is_written(merge, merge->batch[i].old));
+	for (i = 0; i < merge->nr; i += nr) {
+		nr = snap_merge_neighbours(merge, i);
+		wait_event(merge->drained,
+			   !snap_merge_is_written(merge, merge->batch[i].old, nr));
+	}
+}
+
+/*
+ *------------------------------------------------------------
+ * Giving way
+ *------------------------------------------------------------
+ */
+
+void snap_merge_bio_begins(struct snap_merge *merge)
+{
+	this_cpu_inc(merge->cpus->begun);
+}
+
+void snap_merge_bio_ends(struct snap_merge *merge)
+{
+	this_cpu_inc(merge->cpus->ended);
+}
+
+/*
+ * Whether bios of others are under way. These, and any that have been since the last call, make
+ * the next batches small.
+ */
+static bool snap_merge_others_are_busy(struct snap_merge *merge, u64 now)
+{
+	unsigned long begun = 0, ended = 0;
+	unsigned int cpu;
+	bool busy;
+
+	/* In this order what ends meanwhile counts as under way. */
+	for_each_possible_cpu(cpu)
+		ended += READ_ONCE(per_cpu_ptr(merge->cpus, cpu)->ended);
+	smp_rmb(); /* A bio is counted as begun long before it is as ended. */
+	for_each_possible_cpu(cpu)
+		begun += READ_ONCE(per_cpu_ptr(merge->cpus, cpu)->begun);
+
+	busy = begun != merge->begun || begun != ended;
+	if (busy) {
+		merge->step = SNAP_MERGE_STEP;
+		merge->calm_at = now + SNAP_MERGE_CALM;
+	}
+	/* The first bio after a pause does not wait for a trickle, too. */
+	if (busy && !merge->others)
+		merge->trickle_at = max(merge->trickle_at, merge->calm_at);
+	merge->others = busy;
+	merge->begun = begun;
+	return begun != ended;
+}
+
+/* ns until it has to be looked whether a batch may begin; 0 if it may now. */
+static u64 snap_merge_wait_ns(struct snap_merge *merge, u64 now)
+{
+	return snap_merge_others_are_busy(merge, now) && now < merge->trickle_at ?
+		SNAP_MERGE_POLL : 0;
+}
+
+/* Chunks that the next batch may have. */
+static unsigned int snap_merge_room(const struct snap_merge *merge)
+{
+	return clamp_t(sector_t, merge->step >> merge->snap->store.chunk_shift, 1,
+		       SNAP_MERGE_BATCH);
+}
+
+/**
+ * struct snap_merge_took - what a batch took
+ * @sectors: of the batch
+ * @begun:   ns; when it began
+ * @copies:  ns that its copies took
+ */
+struct snap_merge_took {
+	sector_t sectors;
+	u64 begun;
+	u64 copies;
+};
+
+/*
+ * A batch has been merged. Only one that had all that it might have, and that nobody disturbed,
+ * says something about the devices. Were the copies short beside the flushes that follow them,
+ * these would be what a merge consists of.
+ */
+static void snap_merge_adapt(struct snap_merge *merge, const struct snap_merge_took *took)
+{
+	u64 now = ktime_get_ns(), limit, copies = took->copies;
+
+	/* Chunks may be large: then it is the longer until the next one. */
+	if (merge->others)
+		merge->trickle_at = took->begun + div_u64(took->sectors * (u64)NSEC_PER_SEC,
+							  SNAP_MERGE_TRICKLE);
+	snap_merge_others_are_busy(merge, now);
+	if (took->begun < merge->calm_at)
+		return;
+	if (merge->step == SNAP_MERGE_STEP)
+		merge->latency = merge->latency ? min(merge->latency, copies) : copies;
+	limit = merge->latency + max_t(u64, SNAP_MERGE_TAKES, now - took->begun - copies);
+	if (copies > limit)
+		merge->step = max(merge->step / 2, SNAP_MERGE_STEP);
+	/* What twice as many sectors take is not known better. */
+	else if (2 * copies <= limit + merge->latency && 2 * took->sectors > merge->step)
+		merge->step = min(2 * merge->step, SNAP_MERGE_SECTORS);
+}
+
+static void snap_merge_adapt_begin(struct snap_merge *merge)
+{
+	u64 now = ktime_get_ns();
+
+	/* What was mapped before does not disturb the first batches. */
+	snap_merge_others_are_busy(merge, now);
+	merge->others = false;
+	/* The devices may be others than before. */
+	merge->latency = 0;
+	merge->step = SNAP_MERGE_STEP;
+	merge->calm_at = now;
+	merge->trickle_at = now;
 }
 
 /*
@@ -303,65 +490,103 @@ static int snap_merge_copy(struct snap_merge *merge)
 		from.sector = merge->batch[i].new << snap->store.chunk_shift;
 		from.count = to.count;
 		atomic_inc(&merge->left);
-		dm_kcopyd_mq_copy(snap->kcopyd, &from, 1, &to, 0, snap_merge_copy_done, merge);
+		dm_kcopyd_mq_copy(merge->kcopyd, &from, 1, &to, 0, snap_merge_copy_done, merge);
 	}
 	snap_merge_copy_done(0, 0, merge);
 	wait_for_completion(&merge->copied);
-
-	return merge->error ?: blkdev_issue_flush(snap->origin_bdev);
+	return merge->error;
 }
 
 /* Takes the batch's exceptions out of memory: from then on the origin is read and written. */
 static int snap_merge_forget(struct snap_merge *merge)
 {
 	struct dm_snapshot *snap = merge->snap;
-	unsigned int i;
+	unsigned int i = 0, nr;
 	int r;
 
-	for (i = 0; i < merge->nr; i++) {
-		struct snap_bucket *bucket = snap_bucket_of(snap, merge->batch[i].old);
+	while (i < merge->nr) {
+		u64 old = merge->batch[i].old;
+		struct snap_bucket *bucket = snap_bucket_of(snap, old);
 
-		do {
-			spin_lock_irq(&bucket->lock);
-			r = snap_exception_remove(&snap->exceptions, merge->batch[i].old,
-						  &merge->spare);
-			spin_unlock_irq(&bucket->lock);
-			if (r == -ENOMEM)
-				merge->spare = snap_exception_spare();
-		} while (r == -ENOMEM);
-		if (r)
+		nr = snap_merge_neighbours(merge, i);
+		spin_lock_irq(&bucket->lock);
+		r = snap_exception_remove(&snap->exceptions, old, nr, &merge->spare);
+		spin_unlock_irq(&bucket->lock);
+		if (r == -ENOMEM)
+			merge->spare = snap_exception_spare();
+		else if (r < 0)
 			return r;
+		else
+			i += r;
 	}
 	return 0;
 }
 
-/* The end of the list on disk becomes the batch, if it is what we know. */
-static int snap_merge_take(struct snap_merge *merge, struct snap_merge_chunk *chunks,
-			   unsigned int size)
+/* Whether exceptions on disk, of chunks that follow each other on both devices, are what we know. */
+static bool snap_merge_is_right(const struct snap_merge *merge, const struct snap_merge_chunk *c,
+				unsigned int nr)
 {
 	struct dm_snapshot *snap = merge->snap;
-	unsigned int nr = min(size, max(1U, SNAP_MERGE_SECTORS >> snap->store.chunk_shift)), i;
-	u64 new;
+	u64 new, known, i;
 
-	for (i = 0; i < nr; i++) {
-		const struct snap_disk_exception *de = &merge->table[size - nr + i];
-
-		chunks[i].old = le64_to_cpu(de->old);
-		chunks[i].new = le64_to_cpu(de->new);
-		if (!snap_exception_lookup(&snap->exceptions, chunks[i].old, &new) ||
-		    new != chunks[i].new) {
+	for (i = 0; i < nr; i += known) {
+		if (!snap_lookup(snap, c->old + i, nr - i, &new, &known) || new != c->new + i) {
 			DMERR("Exception of chunk %llu is not what was read before: merge ends",
-			      chunks[i].old);
-			return -EUCLEAN;
-		}
-		if (chunks[i].old >= (bdev_nr_sectors(snap->origin_bdev) +
-				      snap->store.chunk_size - 1) >> snap->store.chunk_shift) {
-			DMERR("Chunk %llu is beyond the end of the origin: merge ends",
-			      chunks[i].old);
-			return -EUCLEAN;
+			      c->old + i);
+			return false;
 		}
 	}
-	sort(chunks, nr, sizeof(*chunks), snap_merge_compare, NULL);
+	if (c->old + nr > (bdev_nr_sectors(snap->origin_bdev) + snap->store.chunk_size - 1) >>
+			  snap->store.chunk_shift) {
+		DMERR("Chunk %llu is beyond the end of the origin: merge ends", c->old + nr - 1);
+		return false;
+	}
+	return true;
+}
+
+/*
+ * The end of the list on disk, of @slots, is going to be the batch: of no more than @max chunks, at
+ * the end of @next. Returns their number, or an error. The block in which the list then ends is in
+ * @table.
+ */
+static int snap_merge_take(struct snap_merge *merge, u64 slots, unsigned int max)
+{
+	struct snap_merge_chunk *chunk = &merge->next[SNAP_MERGE_BATCH];
+	bool sorted = true;
+	unsigned int nr = 0, i, run;
+	int size;
+
+	while (nr < max && nr < slots) {
+		/* Those of the last block are not given up if another one cannot be read. */
+		size = snap_log_tail(merge->snap->log, slots - nr, merge->ahead);
+		if (size <= 0) {
+			if (nr)
+				break;
+			DMERR("Cannot read exceptions, error %d: merge ends", size);
+			return size ?: -EUCLEAN;
+		}
+		swap(merge->table, merge->ahead);
+		while (size && nr < max) {
+			const struct snap_disk_exception *de = &merge->table[--size];
+
+			chunk--;
+			chunk->old = le64_to_cpu(de->old);
+			chunk->new = le64_to_cpu(de->new);
+			if (nr && chunk[0].old > chunk[1].old)
+				sorted = false;
+			nr++;
+		}
+		if (!snap_log_may_span(merge->snap->log))
+			break;
+		cond_resched();
+	}
+	if (!sorted)
+		sort(chunk, nr, sizeof(*chunk), snap_merge_compare, NULL);
+	for (i = 0; i < nr; i += run) {
+		run = snap_merge_run(&chunk[i], nr - i);
+		if (!snap_merge_is_right(merge, &chunk[i], run))
+			return -EUCLEAN;
+	}
 	return nr;
 }
 
@@ -397,6 +622,20 @@ static bool snap_merge_copy_out(struct snap_merge *merge, const struct snap_merg
 	return true;
 }
 
+/*
+ * The batch that is unsure once more, all of it: its exceptions may be on disk no more, where some
+ * that are on disk may follow them. Returns their number, or 0 if there is none. If the list has
+ * grown since then its block was written again, with all that it had.
+ */
+static int snap_merge_take_unsure(struct snap_merge *merge, u64 slots)
+{
+	if (!merge->unsure || slots != merge->unsure_slots)
+		return 0;
+	memcpy(&merge->next[SNAP_MERGE_BATCH - merge->nr], merge->batch,
+	       merge->nr * sizeof(*merge->batch));
+	return merge->nr;
+}
+
 /* The batch has failed, and so do the writes that wait for it. */
 static void snap_merge_give_up(struct snap_merge *merge, bool unsure)
 {
@@ -415,24 +654,25 @@ static void snap_merge_give_up(struct snap_merge *merge, bool unsure)
 static int snap_merge_next(struct snap_merge *merge)
 {
 	struct dm_snapshot *snap = merge->snap;
-	struct snap_merge_chunk *chunks = merge->next;
+	struct snap_merge_took took = { .begun = ktime_get_ns() };
+	u64 slots;
+	struct snap_merge_chunk *chunks;
 	struct bio_list bios;
 	struct bio *bio;
-	int size, nr, r;
+	int nr, r;
 
 	if (!READ_ONCE(snap->valid) || !snap->log) {
 		DMERR("Snapshot is invalid: cannot merge");
 		return 0;
 	}
-	size = snap_log_tail(snap->log, merge->table);
-	if (size <= 0) {
-		if (size)
-			DMERR("Cannot read exceptions, error %d: merge ends", size);
-		return size;
-	}
-	nr = snap_merge_take(merge, chunks, size);
+	slots = snap_log_slots(snap->log);
+	if (!slots)
+		return 0;
+	nr = snap_merge_take_unsure(merge, slots) ?:
+	     snap_merge_take(merge, slots, snap_merge_room(merge));
 	if (nr < 0)
 		return nr;
+	chunks = &merge->next[SNAP_MERGE_BATCH - nr];
 
 	if (!snap_merge_copy_out(merge, chunks, nr))
 		return nr;
@@ -441,7 +681,11 @@ static int snap_merge_next(struct snap_merge *merge)
 	dm_scaled_delay("snap-merge:drain");
 	snap_merge_drain(merge);
 
+	took.copies = ktime_get_ns();
 	r = snap_merge_copy(merge);
+	took.copies = ktime_get_ns() - took.copies;
+	if (!r)
+		r = blkdev_issue_flush(snap->origin_bdev);
 	if (r) {
 		DMERR("Cannot copy to the origin, error %d: merge ends", r);
 		/* A batch whose exceptions could not be cleared before is no surer now. */
@@ -449,12 +693,13 @@ static int snap_merge_next(struct snap_merge *merge)
 		return r;
 	}
 	dm_scaled_delay("snap-merge:truncate");
-	r = snap_log_truncate(snap->log, merge->table, size, nr);
+	r = snap_log_truncate(snap->log, merge->table, slots - nr);
 	dm_scaled_delay("snap-merge:forget");
 	if (!r)
 		r = snap_merge_forget(merge);
 	if (r) {
 		DMERR("Cannot clear exceptions, error %d: merge ends", r);
+		merge->unsure_slots = slots;
 		snap_merge_give_up(merge, true);
 		return r;
 	}
@@ -464,28 +709,56 @@ static int snap_merge_next(struct snap_merge *merge)
 	while ((bio = bio_list_pop(&bios)))
 		if (snap_origin_write(snap->origin, bio, true) == DM_MAPIO_REMAPPED)
 			submit_bio_noacct(bio);
+	took.sectors = (sector_t)nr << snap->store.chunk_shift;
+	snap_merge_adapt(merge, &took);
 	return nr;
+}
+
+/* The work comes back after so many ns, unless it has been interrupted. */
+static void snap_merge_come_back(struct snap_merge *merge, u64 ns)
+{
+	spin_lock_irq(&merge->lock);
+	if (merge->wanted && !merge->pauses)
+		queue_delayed_work(merge->wq, &merge->work, max(nsecs_to_jiffies(ns), 1UL));
+	spin_unlock_irq(&merge->lock);
+}
+
+/* The merge has come to an end by itself, which its status tells from now on. */
+static void snap_merge_ends(struct snap_merge *merge, bool failed)
+{
+	struct dm_snapshot *snap = merge->snap;
+
+	spin_lock_irq(&merge->lock);
+	merge->failed = failed;
+	merge->wanted = false;
+	spin_unlock_irq(&merge->lock);
+
+	dm_scaled_delay("snap-merge:event");
+	/* Who holds the lock does not wait for us. */
+	mutex_lock(&snap->lock);
+	dm_table_event(snap->ti->table);
+	mutex_unlock(&snap->lock);
 }
 
 static void snap_merge_work(struct work_struct *work)
 {
-	struct snap_merge *merge = container_of(work, struct snap_merge, work);
-	int r = 1;
+	struct snap_merge *merge = container_of(to_delayed_work(work), struct snap_merge, work);
+	u64 wait_ns;
+	int r;
 
-	while (r > 0 && snap_merge_may_run(merge)) {
+	while (snap_merge_may_run(merge)) {
+		wait_ns = snap_merge_wait_ns(merge, ktime_get_ns());
+		if (wait_ns) {
+			snap_merge_come_back(merge, wait_ns);
+			return;
+		}
 		r = snap_merge_next(merge);
+		if (r <= 0) {
+			snap_merge_ends(merge, r);
+			return;
+		}
 		cond_resched();
 	}
-
-	spin_lock_irq(&merge->lock);
-	if (r < 0)
-		merge->failed = true;
-	if (r <= 0)
-		merge->wanted = false;
-	merge->running = false;
-	/* Who waits may free the merge when he has got the lock. */
-	wake_up_all(&merge->stopped);
-	spin_unlock_irq(&merge->lock);
 }
 
 /*
@@ -497,10 +770,8 @@ static void snap_merge_work(struct work_struct *work)
 static void snap_merge_run_if_wanted(struct snap_merge *merge)
 	__must_hold(&merge->lock)
 {
-	if (merge->wanted && !merge->pauses && !merge->running) {
-		merge->running = true;
-		queue_work(merge->wq, &merge->work);
-	}
+	if (merge->wanted && !merge->pauses)
+		mod_delayed_work(merge->wq, &merge->work, 0);
 }
 
 void snap_merge_start(struct snap_merge *merge, struct dm_snapshot *snap)
@@ -510,6 +781,8 @@ void snap_merge_start(struct snap_merge *merge, struct dm_snapshot *snap)
 
 	if (!ready)
 		DMERR("Chunks of the snapshot are still being copied: cannot merge");
+	/* The work does not run: it has been stopped, or its merge has ended. */
+	snap_merge_adapt_begin(merge);
 	spin_lock_irq(&merge->lock);
 	WRITE_ONCE(merge->snap, snap);
 	merge->wanted = ready;
@@ -518,18 +791,18 @@ void snap_merge_start(struct snap_merge *merge, struct dm_snapshot *snap)
 	spin_unlock_irq(&merge->lock);
 }
 
-/* Who waits for copies of other snapshots does not wait any longer. */
+/* Waits until the work neither runs nor is queued; it has been told not to go on. */
 static void snap_merge_wait(struct snap_merge *merge)
 {
 	/* A merge that has been started once has a snapshot, as long as its target has. */
 	struct dm_snapshot *snap = READ_ONCE(merge->snap);
 
+	/* Who waits for copies of other snapshots does not wait any longer. */
 	if (snap)
 		snap_origin_wake(snap->origin);
-	/* That it is not running is seen under the lock, which its last owner then has released. */
-	spin_lock_irq(&merge->lock);
-	wait_event_lock_irq(merge->stopped, !merge->running, merge->lock);
-	spin_unlock_irq(&merge->lock);
+	dm_kcopyd_mq_client_urgent_get(merge->kcopyd);
+	cancel_delayed_work_sync(&merge->work);
+	dm_kcopyd_mq_client_urgent_put(merge->kcopyd);
 }
 
 void snap_merge_stop(struct snap_merge *merge)
@@ -573,28 +846,45 @@ struct snap_merge *snap_merge_create(void)
 	merge = kvzalloc(sizeof(*merge), GFP_KERNEL);
 	if (!merge)
 		return NULL;
-	INIT_WORK(&merge->work, snap_merge_work);
+	INIT_DELAYED_WORK(&merge->work, snap_merge_work);
 	init_completion(&merge->copied);
 	init_waitqueue_head(&merge->drained);
 	spin_lock_init(&merge->lock);
-	init_waitqueue_head(&merge->stopped);
 	seqcount_spinlock_init(&merge->seq, &merge->lock);
 	bio_list_init(&merge->bios);
 
+	merge->kcopyd = snap_create_background();
+	if (IS_ERR(merge->kcopyd))
+		goto bad_kcopyd;
+	merge->cpus = alloc_percpu(struct snap_merge_cpu);
 	merge->table = kmalloc(SNAP_MAX_BLOCK, GFP_KERNEL);
+	merge->ahead = kmalloc(SNAP_MAX_BLOCK, GFP_KERNEL);
 	merge->wq = alloc_workqueue("dm_snap_merge", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
-	if (!merge->table || !merge->wq) {
+	if (!merge->cpus || !merge->table || !merge->ahead || !merge->wq) {
 		snap_merge_destroy(merge);
 		return NULL;
 	}
 	return merge;
+
+bad_kcopyd:
+	kvfree(merge);
+	return NULL;
+}
+
+void snap_merge_offload(struct snap_merge *merge, struct block_device *from,
+			struct block_device *to)
+{
+	dm_kcopyd_mq_client_offload(merge->kcopyd, from, to);
 }
 
 void snap_merge_destroy(struct snap_merge *merge)
 {
 	if (merge->wq)
 		destroy_workqueue(merge->wq);
+	dm_kcopyd_mq_client_destroy(merge->kcopyd);
+	free_percpu(merge->cpus);
 	kfree(merge->spare);
+	kfree(merge->ahead);
 	kfree(merge->table);
 	kvfree(merge);
 }

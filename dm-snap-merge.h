@@ -8,6 +8,7 @@
 #include <linux/types.h>
 
 struct bio;
+struct block_device;
 struct dm_snapshot;
 struct snap_bio;
 struct snap_merge;
@@ -20,6 +21,17 @@ struct snap_merge;
 struct snap_merge *snap_merge_create(void);
 
 /**
+ * snap_merge_offload() - let chunks be copied by the device, if it can
+ * @merge: from snap_merge_create(), not started yet
+ * @from:  COW device, held until snap_merge_destroy()
+ * @to:    origin device, likewise
+ *
+ * Context: as for dm_kcopyd_mq_client_offload().
+ */
+void snap_merge_offload(struct snap_merge *merge, struct block_device *from,
+			struct block_device *to);
+
+/**
  * snap_merge_destroy() - free it
  * @merge: from snap_merge_create(); not running
  */
@@ -30,6 +42,10 @@ void snap_merge_destroy(struct snap_merge *merge);
  * @merge: the merge
  * @snap:  the snapshot, whose origin no longer sees it, and which has no pending exception: see
  *         snap_pending_drain(). If it has one the merge fails
+ *
+ * The merge is not running: it was not started yet, was stopped, or has come to its end. Each time
+ * that it does by itself, also if there is nothing to merge, the target raises an event, and its
+ * status tells before.
  *
  * Context: process context.
  */
@@ -68,6 +84,22 @@ bool snap_merge_unsure(const struct snap_merge *merge);
  * @merge: the merge
  */
 bool snap_merge_failed(const struct snap_merge *merge);
+
+/**
+ * snap_merge_bio_begins() - the merging target maps a bio: the merge gives way to it
+ * @merge: the merge
+ *
+ * Context: a map function.
+ */
+void snap_merge_bio_begins(struct snap_merge *merge);
+
+/**
+ * snap_merge_bio_ends() - a bio for which snap_merge_bio_begins() was called has ended
+ * @merge: the merge
+ *
+ * Context: any.
+ */
+void snap_merge_bio_ends(struct snap_merge *merge);
 
 /* Where a write goes. */
 enum snap_merge_way {

@@ -470,12 +470,6 @@ static int snap_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 			goto bad_args;
 		}
 		t->merges = true;
-		t->new_merge = snap_merge_create();
-		if (!t->new_merge) {
-			ti->error = "No memory for the merge";
-			r = -ENOMEM;
-			goto bad_args;
-		}
 	}
 
 	r = dm_scaled_get_device_to_read(ti, argv[0], &t->origin_dev);
@@ -495,6 +489,15 @@ static int snap_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 	r = snap_use_devices(t);
 	if (r)
 		goto bad_devices;
+	if (t->merges) {
+		t->new_merge = snap_merge_create();
+		if (!t->new_merge) {
+			ti->error = "No memory for the merge";
+			r = -ENOMEM;
+			goto bad_register;
+		}
+		snap_merge_offload(t->new_merge, t->cow_dev->bdev, t->origin_dev->bdev);
+	}
 	r = snap_target_register(t);
 	if (r)
 		goto bad_register;
@@ -514,14 +517,14 @@ static int snap_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 	return 0;
 
 bad_register:
+	if (t->new_merge)
+		snap_merge_destroy(t->new_merge);
 	dm_scaled_devices_release(t->uses, ARRAY_SIZE(t->uses));
 bad_devices:
 	dm_put_device(ti, t->cow_dev);
 bad_cow:
 	dm_put_device(ti, t->origin_dev);
 bad_args:
-	if (t->new_merge)
-		snap_merge_destroy(t->new_merge);
 	kfree(t);
 	return r;
 }
@@ -531,11 +534,11 @@ static void snap_dtr(struct dm_target *ti)
 	struct snap_target *t = ti->private;
 
 	snap_target_unregister(t);
+	if (t->new_merge)
+		snap_merge_destroy(t->new_merge);
 	dm_scaled_devices_release(t->uses, ARRAY_SIZE(t->uses));
 	dm_put_device(ti, t->cow_dev);
 	dm_put_device(ti, t->origin_dev);
-	if (t->new_merge)
-		snap_merge_destroy(t->new_merge);
 	kfree(t);
 }
 
@@ -682,23 +685,11 @@ static int snap_merge_map_origin(struct snap_target *t, struct bio *bio)
 	return snap_origin_write(t->origin, bio, false);
 }
 
-static int snap_merge_map(struct dm_target *ti, struct bio *bio)
+static int snap_merge_map_data(struct snap_target *t, struct bio *bio, struct snap_bio *sb)
 {
-	struct snap_target *t = ti->private;
 	struct dm_snapshot *snap = t->snap;
-	struct snap_bio *sb = dm_per_bio_data(bio, sizeof(*sb));
 	u64 chunk, new, nr;
 
-	sb->nr = 0;
-
-	if (unlikely(bio->bi_opf & REQ_PREFLUSH)) {
-		bio_set_dev(bio, dm_bio_get_target_bio_nr(bio) ? t->cow_dev->bdev :
-								 t->origin_dev->bdev);
-		return DM_MAPIO_REMAPPED;
-	}
-	/* Another target has it, and merges perhaps: what is written here would be lost. */
-	if (unlikely(!snap))
-		return DM_MAPIO_KILL;
 	if (unlikely(bio_op(bio) == REQ_OP_DISCARD)) {
 		bio_endio(bio);
 		return DM_MAPIO_SUBMITTED;
@@ -731,6 +722,33 @@ static int snap_merge_map(struct dm_target *ti, struct bio *bio)
 	}
 }
 
+static int snap_merge_map(struct dm_target *ti, struct bio *bio)
+{
+	struct snap_target *t = ti->private;
+	struct dm_snapshot *snap = t->snap;
+	struct snap_bio *sb = dm_per_bio_data(bio, sizeof(*sb));
+	int r;
+
+	sb->nr = 0;
+	if (likely(snap))
+		snap_merge_bio_begins(snap->merge);
+
+	if (unlikely(bio->bi_opf & REQ_PREFLUSH)) {
+		bio_set_dev(bio, dm_bio_get_target_bio_nr(bio) ? t->cow_dev->bdev :
+								 t->origin_dev->bdev);
+		return DM_MAPIO_REMAPPED;
+	}
+	/* Another target has it, and merges perhaps: what is written here would be lost. */
+	if (unlikely(!snap))
+		return DM_MAPIO_KILL;
+
+	r = snap_merge_map_data(t, bio, sb);
+	/* Device-mapper does not tell of its end. */
+	if (unlikely(r == DM_MAPIO_KILL))
+		snap_merge_bio_ends(snap->merge);
+	return r;
+}
+
 static int snap_merge_end_io(struct dm_target *ti, struct bio *bio, blk_status_t *error)
 {
 	struct snap_bio *sb = dm_per_bio_data(bio, sizeof(*sb));
@@ -740,6 +758,9 @@ static int snap_merge_end_io(struct dm_target *ti, struct bio *bio, blk_status_t
 		snap_read_done(t->snap, sb);
 		snap_merge_write_done(t->snap->merge);
 	}
+	/* The target has the same snapshot as when it mapped the bio. */
+	if (likely(t->snap))
+		snap_merge_bio_ends(t->snap->merge);
 	return DM_ENDIO_DONE;
 }
 
@@ -902,6 +923,7 @@ static void snap_status_info(struct dm_snapshot *snap, bool merges, char *result
 {
 	sector_t allocated, total, metadata;
 	unsigned int sz = 0;
+	u64 slots;
 
 	if (!snap || !READ_ONCE(snap->valid)) {
 		DMEMIT("Invalid");
@@ -917,10 +939,17 @@ static void snap_status_info(struct dm_snapshot *snap, bool merges, char *result
 	}
 	metadata = snap->log ? snap_log_metadata(snap->log) : 0;
 	snap_store_usage(&snap->store, &allocated, &total);
-	/* Nothing is added any more, and what has been merged no longer counts. */
-	if (merges)
-		allocated = snap_data_chunk(snap->store.area_shift, snap_log_slots(snap->log)) <<
+	/*
+	 * Nothing is added any more, and what has been merged no longer counts. Both numbers are of
+	 * one moment: they are equal when it is over, and not before.
+	 */
+	if (merges) {
+		slots = snap_log_slots(snap->log);
+		allocated = snap_data_chunk(snap->store.area_shift, slots) <<
 			    snap->store.chunk_shift;
+		metadata = (SNAP_HEADER_CHUNKS + 1 + (slots >> snap->store.area_shift)) <<
+			   snap->store.chunk_shift;
+	}
 	DMEMIT("%llu/%llu %llu", (unsigned long long)allocated, (unsigned long long)total,
 	       (unsigned long long)metadata);
 }

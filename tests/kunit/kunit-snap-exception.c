@@ -1123,17 +1123,24 @@ static void all_cpus_add(struct kunit *test)
  * Removing.
  */
 
-static int remove_one(struct snap_exceptions *et, u64 old)
+static int remove_some(struct snap_exceptions *et, u64 old, unsigned int nr)
 {
 	struct snap_group *spare = NULL;
-	int r = snap_exception_remove(et, old, &spare);
+	int r = snap_exception_remove(et, old, nr, &spare);
 
 	if (r == -ENOMEM) {
 		spare = snap_exception_spare();
-		r = spare ? snap_exception_remove(et, old, &spare) : -ENOMEM;
+		r = spare ? snap_exception_remove(et, old, nr, &spare) : -ENOMEM;
 	}
 	group_kfree(spare);
 	return r;
+}
+
+static int remove_one(struct snap_exceptions *et, u64 old)
+{
+	int r = remove_some(et, old, 1);
+
+	return r == 1 ? 0 : r;
 }
 
 /* In any order, whatever runs fall into pieces: those that are left are found, and no others. */
@@ -1163,6 +1170,41 @@ static void removes_in_any_order(struct kunit *test)
 	expect_found(test, m->et, 5, 7);
 }
 
+/*
+ * As many as are asked for, but no further than those of one run, and of one group, go: from its
+ * beginning, its end, its middle, and all of it.
+ */
+static void removes_runs(struct kunit *test)
+{
+	struct model *m = model_create(test);
+	unsigned int i, nr, left, rest, round;
+	u64 new;
+
+	for (round = 0; round < 4; round++) {
+		/* Each half of a group is elsewhere. */
+		for (i = 0; i < 512; i++)
+			KUNIT_ASSERT_EQ(test, add(m->et, i, 1000 + i + i / 128 * 1000), 0);
+		for (left = 512; left; left -= rest) {
+			i = get_random_u32() % 512;
+			while (!snap_exception_lookup(m->et, i, &new))
+				i = (i + 1) % 512;
+			nr = 1 + get_random_u32() % (round < 2 ? 20 : 200);
+			for (rest = 1; rest < nr && (i + rest) / 128 == i / 128 &&
+			     snap_exception_lookup(m->et, i + rest, &new); rest++)
+				;
+			KUNIT_ASSERT_EQ(test, remove_some(m->et, i, nr), (int)rest);
+			KUNIT_ASSERT_EQ(test, remove_some(m->et, i + rest - 1, nr), -ENOENT);
+			for (i = 0, nr = 0; i < 512; i++) {
+				if (!snap_exception_lookup(m->et, i, &new))
+					continue;
+				KUNIT_EXPECT_EQ(test, new, 1000 + i + i / 128 * 1000);
+				nr++;
+			}
+			KUNIT_ASSERT_EQ(test, nr, left - rest);
+		}
+	}
+}
+
 /* Only a run that falls into two may need memory, and says so without having changed anything. */
 static void removal_asks_for_memory(struct kunit *test)
 {
@@ -1174,11 +1216,11 @@ static void removal_asks_for_memory(struct kunit *test)
 	for (i = 0; i < 40; i++)
 		KUNIT_ASSERT_EQ(test, add(m->et, i, 100 + i), 0);
 	/* From the ends it never does. */
-	KUNIT_EXPECT_EQ(test, snap_exception_remove(m->et, 0, &none), 0);
-	KUNIT_EXPECT_EQ(test, snap_exception_remove(m->et, 39, &none), 0);
+	KUNIT_EXPECT_EQ(test, snap_exception_remove(m->et, 0, 1, &none), 1);
+	KUNIT_EXPECT_EQ(test, snap_exception_remove(m->et, 39, 1, &none), 1);
 	for (i = 2; i < 38; i += 2) {
-		r = snap_exception_remove(m->et, i, &none);
-		if (r)
+		r = snap_exception_remove(m->et, i, 1, &none);
+		if (r != 1)
 			break;
 	}
 	KUNIT_ASSERT_EQ(test, r, -ENOMEM);
@@ -1187,7 +1229,7 @@ static void removal_asks_for_memory(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, remove_one(m->et, i), 0);
 	/* The larger group has room for all. */
 	for (k = i + 2; k < 38; k += 2)
-		KUNIT_EXPECT_EQ(test, snap_exception_remove(m->et, k, &none), 0);
+		KUNIT_EXPECT_EQ(test, snap_exception_remove(m->et, k, 1, &none), 1);
 	for (k = 1; k < 39; k += 2)
 		expect_found(test, m->et, k, 100 + k);
 }
@@ -1255,6 +1297,7 @@ static struct kunit_case exception_cases[] = {
 	KUNIT_CASE(readers_see_all_that_was_added),
 	KUNIT_CASE(all_cpus_add),
 	KUNIT_CASE(removes_in_any_order),
+	KUNIT_CASE(removes_runs),
 	KUNIT_CASE(removal_asks_for_memory),
 	KUNIT_CASE(readers_see_what_stays),
 	{}

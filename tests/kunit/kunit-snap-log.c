@@ -475,12 +475,13 @@ static void fails_if_the_next_area_does(struct kunit *test)
 static void shorten(struct kunit *test, unsigned int nr)
 {
 	struct snap_disk_exception *table = kunit_kzalloc(test, SNAP_MAX_BLOCK, GFP_KERNEL);
+	u64 slots = snap_log_slots(lt->log);
 	int size;
 
 	KUNIT_ASSERT_NOT_NULL(test, table);
-	size = snap_log_tail(lt->log, table);
+	size = snap_log_tail(lt->log, slots, table);
 	KUNIT_ASSERT_GE(test, size, (int)nr);
-	KUNIT_ASSERT_EQ(test, snap_log_truncate(lt->log, table, size, nr), 0);
+	KUNIT_ASSERT_EQ(test, snap_log_truncate(lt->log, table, slots - nr), 0);
 }
 
 /*

@@ -1,23 +1,76 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Merging: what is copied back and in which order things become durable, what waits meanwhile, and
- * what an error leaves.
+ * Merging: what is copied back and in which order things become durable, what waits meanwhile, to
+ * whom a merge gives way, and what an error leaves.
  */
 #include "kunit-lib.h"
 
+static u64 merge_ns(void);
+static void merge_event(void);
+static void merge_urgent(int change);
+
+#define ktime_get_ns()				merge_ns()
+#define dm_table_event(table)			merge_event()
+#define dm_kcopyd_mq_client_urgent_get(kc)	merge_urgent(1)
+#define dm_kcopyd_mq_client_urgent_put(kc)	merge_urgent(-1)
+
 #include "dm-snap-merge.c"
+
+#undef ktime_get_ns
+#undef dm_table_event
+#undef dm_kcopyd_mq_client_urgent_get
+#undef dm_kcopyd_mq_client_urgent_put
 
 #define SECTORS		2048
 #define CHUNK		8
+/* Chunks of the smallest batch, and ns between two of them while others do I/O all the time. */
+#define STEP		8
+#define TRICKLE_NS	(25 * NSEC_PER_MSEC)
 
+/**
+ * struct merge_test - a snapshot that is merged, and is in no table
+ * @origin: its devices
+ * @cow:    likewise
+ * @ks:     the snapshot
+ * @merge:  its merge
+ * @ns:     the time, if it stands still
+ * @stands: it does
+ * @events: raised by the merge
+ * @failed: what the merge said of itself when it raised the last one
+ * @urgent: how many want its copies at once
+ */
 struct merge_test {
 	struct test_disk *origin;
 	struct test_disk *cow;
 	struct ku_snap *ks;
 	struct snap_merge *merge;
+	u64 ns;
+	bool stands;
+	atomic_t events;
+	bool failed;
+	atomic_t urgent;
 };
 
 static struct merge_test mt;
+
+static u64 merge_ns(void)
+{
+	return READ_ONCE(mt.stands) ? READ_ONCE(mt.ns) : ktime_get_ns();
+}
+
+/* Other suites' merges raise some, too. */
+static void merge_event(void)
+{
+	if (!mt.merge)
+		return;
+	WRITE_ONCE(mt.failed, snap_merge_failed(mt.merge));
+	atomic_inc(&mt.events);
+}
+
+static void merge_urgent(int change)
+{
+	atomic_add(change, &mt.urgent);
+}
 
 static void merge_exit(struct kunit *test)
 {
@@ -39,7 +92,7 @@ static struct dm_snapshot *snap(void)
 }
 
 /* A snapshot with @nr chunks of its own, every other one of the origin; they hold their number. */
-static void merge_setup(struct kunit *test, unsigned int nr)
+static void merge_setup_chunks(struct kunit *test, unsigned int nr, unsigned int chunk)
 {
 	struct ku_bio *kb;
 	unsigned int i;
@@ -47,9 +100,9 @@ static void merge_setup(struct kunit *test, unsigned int nr)
 	mt.origin = ku_disk(test, SECTORS, 0);
 	mt.cow = ku_disk(test, SECTORS, 0);
 	ku_disk_fill(mt.origin, 0, SECTORS, 0xee);
-	mt.ks = ku_snap_persistent(test, mt.origin, mt.cow, CHUNK);
+	mt.ks = ku_snap_persistent(test, mt.origin, mt.cow, chunk);
 	for (i = 0; i < nr; i++) {
-		kb = ku_bio(test, mt.cow, REQ_OP_WRITE, 2 * i * CHUNK, CHUNK, i + 1);
+		kb = ku_bio(test, mt.cow, REQ_OP_WRITE, 2 * i * chunk, chunk, i + 1);
 		KUNIT_ASSERT_EQ(test, snap_pending_write(snap(), 2 * i, &kb->bio),
 				DM_MAPIO_SUBMITTED);
 		KUNIT_ASSERT_TRUE(test, ku_bio_wait(kb));
@@ -65,12 +118,17 @@ static void merge_setup(struct kunit *test, unsigned int nr)
 	KUNIT_ASSERT_NOT_NULL(test, mt.merge);
 }
 
+static void merge_setup(struct kunit *test, unsigned int nr)
+{
+	merge_setup_chunks(test, nr, CHUNK);
+}
+
 static bool is_over(void)
 {
 	bool over;
 
 	spin_lock_irq(&mt.merge->lock);
-	over = !mt.merge->running;
+	over = !mt.merge->wanted;
 	spin_unlock_irq(&mt.merge->lock);
 	return over;
 }
@@ -143,12 +201,15 @@ static void writes_wait_for_the_batch(struct kunit *test)
 			SNAP_MERGE_WAITS);
 	ku_pause();
 	KUNIT_EXPECT_FALSE(test, ku_bio_has_ended(waits));
+	/* Who is waited for inherits the waiter's urgency. */
+	KUNIT_EXPECT_EQ(test, atomic_read(&mt.urgent), 1);
 	test_disk_release(mt.origin);
 	KUNIT_ASSERT_TRUE(test, ku_bio_wait(waits));
 	KUNIT_EXPECT_EQ(test, waits->status, BLK_STS_OK);
 	KUNIT_EXPECT_TRUE(test, ku_disk_holds(mt.origin, 2 * CHUNK, CHUNK, 0x55));
 	KUNIT_ASSERT_TRUE(test, ku_wait_until(is_over()));
 	KUNIT_EXPECT_EQ(test, snap_log_slots(snap()->log), 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&mt.urgent), 0);
 }
 
 struct merge_cut {
@@ -205,7 +266,7 @@ static void writes_are_cut(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, kb->sb.nr, c->way != SNAP_MERGE_TO_COW ? 0 :
 			DIV_ROUND_UP(c->sector % CHUNK + c->expected, CHUNK));
 	if (kb->sb.nr) {
-		KUNIT_EXPECT_TRUE(test, snap_merge_is_written(mt.merge, c->sector / CHUNK));
+		KUNIT_EXPECT_TRUE(test, snap_merge_is_written(mt.merge, c->sector / CHUNK, 1));
 		snap_read_done(snap(), &kb->sb);
 	}
 	snap_merge_unpublish(mt.merge, &bios, false);
@@ -338,6 +399,207 @@ static void pauses_overlap(struct kunit *test)
 	expect_merged(test, 4);
 }
 
+static unsigned int slots(void)
+{
+	return snap_log_slots(snap()->log);
+}
+
+/* An event each time that a merge ends by itself, and then its status tells. */
+static void tells_of_its_end(struct kunit *test)
+{
+	merge_setup(test, 4);
+	test_disk_fail(mt.origin, OP_BIT(REQ_OP_WRITE), 2 * CHUNK, 1, BLK_STS_IOERR);
+	snap_merge_start(mt.merge, snap());
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(atomic_read(&mt.events) == 1));
+	KUNIT_EXPECT_TRUE(test, READ_ONCE(mt.failed));
+
+	/* It has been stopped, and has not ended: nothing has happened. */
+	test_disk_heal(mt.origin);
+	snap_merge_pause(mt.merge);
+	snap_merge_start(mt.merge, snap());
+	snap_merge_stop(mt.merge);
+	snap_merge_unpause(mt.merge);
+	KUNIT_EXPECT_EQ(test, slots(), 4);
+	KUNIT_EXPECT_EQ(test, atomic_read(&mt.events), 1);
+
+	snap_merge_start(mt.merge, snap());
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(atomic_read(&mt.events) == 2));
+	KUNIT_EXPECT_FALSE(test, READ_ONCE(mt.failed));
+	KUNIT_EXPECT_EQ(test, slots(), 0);
+
+	/* There is nothing left, for one who waits now. */
+	snap_merge_start(mt.merge, snap());
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(atomic_read(&mt.events) == 3));
+	KUNIT_EXPECT_FALSE(test, READ_ONCE(mt.failed));
+}
+
+/* The next batch is under way, of which this many chunks are read from the COW device. */
+static bool has_begun(unsigned int chunks)
+{
+	return test_disk_pending(mt.cow) == chunks;
+}
+
+/* Batches grow as long as nobody else does I/O, and become small when somebody has. */
+static void batches_grow_in_a_pause(struct kunit *test)
+{
+	static const unsigned int sizes[] = { STEP, 2 * STEP, 4 * STEP, STEP };
+	unsigned int i;
+
+	merge_setup(test, 100);
+	mt.stands = true;
+	mt.ns = NSEC_PER_SEC;
+	test_disk_set(mt.cow, TEST_DISK_TASK, 0, 0);
+	test_disk_hold(mt.cow);
+	snap_merge_start(mt.merge, snap());
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		KUNIT_ASSERT_TRUE_MSG(test, ku_wait_until(has_begun(sizes[i])), "batch %u: %u", i,
+				      test_disk_pending(mt.cow));
+		/* A bio comes and goes. */
+		if (i == 2) {
+			snap_merge_bio_begins(mt.merge);
+			snap_merge_bio_ends(mt.merge);
+		}
+		test_disk_end_oldest(mt.cow, sizes[i]);
+		/* The write that clears its exceptions. */
+		KUNIT_ASSERT_TRUE(test, ku_wait_until(has_begun(1)));
+		test_disk_end_oldest(mt.cow, 1);
+	}
+	/* It takes long: the next ones are no larger, though nobody does anything any more. */
+	WRITE_ONCE(mt.ns, mt.ns + SNAP_MERGE_CALM);
+	test_disk_release(mt.cow);
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(is_over()));
+	expect_merged(test, 100);
+}
+
+/* While a bio of somebody else is under way nothing begins but a small batch now and then. */
+static void gives_way(struct kunit *test)
+{
+	unsigned int left;
+
+	merge_setup(test, 3 * STEP + 2);
+	mt.stands = true;
+	mt.ns = NSEC_PER_SEC;
+	snap_merge_pause(mt.merge);
+	snap_merge_start(mt.merge, snap());
+	snap_merge_bio_begins(mt.merge);
+	snap_merge_unpause(mt.merge);
+	ku_pause();
+	KUNIT_EXPECT_EQ(test, slots(), 3 * STEP + 2);
+	WRITE_ONCE(mt.ns, mt.ns + SNAP_MERGE_CALM - 1);
+	ku_pause();
+	KUNIT_EXPECT_EQ(test, slots(), 3 * STEP + 2);
+
+	/* A second makes as much as it has to, and no more; interrupted or not. */
+	WRITE_ONCE(mt.ns, mt.ns + 1);
+	for (left = 2 * STEP + 2; ; left -= STEP) {
+		KUNIT_ASSERT_TRUE(test, ku_wait_until(slots() == left));
+		ku_pause();
+		KUNIT_EXPECT_EQ(test, slots(), left);
+		if (left < STEP)
+			break;
+		WRITE_ONCE(mt.ns, mt.ns + TRICKLE_NS);
+	}
+	/* Suspending waits for no timer, and a pause lets it go on. */
+	snap_merge_pause(mt.merge);
+	snap_merge_bio_ends(mt.merge);
+	snap_merge_unpause(mt.merge);
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(is_over()));
+	expect_merged(test, 3 * STEP + 2);
+}
+
+static const struct snap_disk_exception *on_disk(unsigned int slot)
+{
+	unsigned int shift = snap()->store.area_shift;
+	u64 sector = snap_area_chunk(shift, slot >> shift) << snap()->store.chunk_shift;
+
+	return (const void *)(mt.cow->store + (sector << SECTOR_SHIFT) +
+			      (slot & (BIT(shift) - 1)) * sizeof(struct snap_disk_exception));
+}
+
+/* Where a block is an area a batch may have several, and one write ends the list before them. */
+static void batch_of_several_areas(struct kunit *test)
+{
+	/* Three areas of 32, and a part of one. */
+	unsigned int nr = 100, batch = SNAP_MERGE_STEP, i;
+
+	merge_setup_chunks(test, nr, 1);
+	test_disk_set(mt.origin, TEST_DISK_TASK, 0, 0);
+	test_disk_hold(mt.origin);
+	snap_merge_start(mt.merge, snap());
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(test_disk_pending(mt.origin) == batch));
+	KUNIT_EXPECT_NE(test, (u64)le64_to_cpu(on_disk(nr - 1)->new), 0ULL);
+	test_disk_end_oldest(mt.origin, batch);
+	/* The next batch is all that is left; of it nothing has been cleared. */
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(test_disk_pending(mt.origin) == nr - batch));
+	KUNIT_EXPECT_EQ(test, slots(), nr - batch);
+	KUNIT_EXPECT_NE(test, (u64)le64_to_cpu(on_disk(nr - batch - 1)->new), 0ULL);
+	/* To the end of its area there are zeroes, for stock, which keeps what is there. */
+	for (i = nr - batch; i & 31; i++) {
+		KUNIT_EXPECT_EQ(test, (u64)le64_to_cpu(on_disk(i)->old), 0ULL);
+		KUNIT_EXPECT_EQ(test, (u64)le64_to_cpu(on_disk(i)->new), 0ULL);
+	}
+	test_disk_release(mt.origin);
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(is_over()));
+	for (i = 0; i < nr; i++)
+		KUNIT_EXPECT_TRUE(test, ku_disk_holds(mt.origin, 2 * i, 1, i + 1));
+	KUNIT_EXPECT_EQ(test, slots(), 0);
+	KUNIT_EXPECT_EQ(test, (u64)le64_to_cpu(on_disk(0)->new), 0ULL);
+}
+
+/*
+ * Nobody knows what is on disk of a batch of several areas, and in fact it is gone: all of it is
+ * merged again, not only as much as the first batch would have, whose chunks come last.
+ */
+static void unsure_batch_is_merged_again(struct kunit *test)
+{
+	unsigned int nr = 100, batch = SNAP_MERGE_STEP, left = nr - batch, i;
+
+	merge_setup_chunks(test, nr, 1);
+	test_disk_fail(mt.cow, OP_BIT(REQ_OP_WRITE), snap_area_chunk(5, left / 32), 1,
+		       BLK_STS_IOERR);
+	snap_merge_start(mt.merge, snap());
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(is_over()));
+	KUNIT_EXPECT_TRUE(test, snap_merge_unsure(mt.merge));
+	KUNIT_EXPECT_EQ(test, slots(), nr);
+	memset((void *)on_disk(left), 0, (32 - left % 32) * sizeof(*on_disk(0)));
+	test_disk_heal(mt.cow);
+
+	test_disk_set(mt.origin, TEST_DISK_TASK, 0, 0);
+	test_disk_hold(mt.origin);
+	mt.stands = true;
+	snap_merge_start(mt.merge, snap());
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(test_disk_pending(mt.origin) == batch));
+	test_disk_end_oldest(mt.origin, batch);
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(test_disk_pending(mt.origin) == left));
+	KUNIT_EXPECT_FALSE(test, snap_merge_unsure(mt.merge));
+	KUNIT_EXPECT_EQ(test, slots(), left);
+	test_disk_release(mt.origin);
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(is_over()));
+	KUNIT_EXPECT_FALSE(test, snap_merge_failed(mt.merge));
+	KUNIT_EXPECT_EQ(test, slots(), 0);
+	for (i = 0; i < nr; i++)
+		KUNIT_EXPECT_TRUE(test, ku_disk_holds(mt.origin, 2 * i, 1, i + 1));
+}
+
+/* What the block of another area says cannot be read: what is known is merged all the same. */
+static void earlier_block_cannot_be_read(struct kunit *test)
+{
+	merge_setup_chunks(test, 40, 1);
+	test_disk_fail(mt.cow, OP_BIT(REQ_OP_READ), snap_area_chunk(5, 0), 1, BLK_STS_IOERR);
+	snap_merge_start(mt.merge, snap());
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(is_over()));
+	KUNIT_EXPECT_TRUE(test, snap_merge_failed(mt.merge));
+	KUNIT_EXPECT_EQ(test, slots(), 32);
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(mt.origin, 2 * 39, 1, 40));
+
+	test_disk_heal(mt.cow);
+	snap_merge_start(mt.merge, snap());
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(is_over()));
+	KUNIT_EXPECT_FALSE(test, snap_merge_failed(mt.merge));
+	KUNIT_EXPECT_EQ(test, slots(), 0);
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(mt.origin, 0, 1, 1));
+}
+
 static struct kunit_case merge_cases[] = {
 	KUNIT_CASE(merges_all),
 	KUNIT_CASE(clears_after_copying),
@@ -348,6 +610,12 @@ static struct kunit_case merge_cases[] = {
 	KUNIT_CASE(clearing_fails),
 	KUNIT_CASE(knows_of_pending_exceptions),
 	KUNIT_CASE(pauses_overlap),
+	KUNIT_CASE(tells_of_its_end),
+	KUNIT_CASE(batches_grow_in_a_pause),
+	KUNIT_CASE(gives_way),
+	KUNIT_CASE(batch_of_several_areas),
+	KUNIT_CASE(unsure_batch_is_merged_again),
+	KUNIT_CASE(earlier_block_cannot_be_read),
 	{}
 };
 
