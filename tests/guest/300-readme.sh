@@ -42,8 +42,8 @@ run_test()
 
 	# packages is run by tests/host/162-debian-packages.sh, bench by tests/host/131-bench.sh.
 	blocks=$(sed -n 's/^<!-- test: \(.*\) -->$/\1/p' "$opt/README.md" | paste -sd' ')
-	assert_eq "$blocks" "packages build install devices origin snapshot status remove persistent merge merged takeover $(
-		)clone-devices clone clone-wait clone-end offload offload-switch bench" "the README's blocks"
+	assert_eq "$blocks" "packages build install devices origin snapshot status remove persistent merge merged $(
+		)redirect redirect-merge redirect-end redirect-drop takeover clone-devices clone clone-wait clone-end offload offload-switch bench" "the README's blocks"
 
 	unload_module
 	disk=$(nullb_create size=256)
@@ -80,6 +80,22 @@ run_test()
 	wait_for 100 is_merged
 	run_block merged
 	assert_eq "$(checksum /dev/mapper/data)" "$before" "the origin after the merge"
+
+	run_block redirect
+	dd if=/dev/zero of=/dev/mapper/data bs=1M count=10 oflag=direct status=none
+	assert_eq "$(checksum /dev/mapper/data-backup)" "$before" "what is backed up"
+	run_block redirect-drop
+	dm_remove data-backup
+	assert_eq "$(checksum /dev/mapper/data)" "$before" "the origin after changes were dropped"
+	run_block redirect
+	dd if=/dev/zero of=/dev/mapper/data bs=1M seek=20 count=10 oflag=direct status=none
+	before=$(checksum /dev/mapper/data)
+	run_block redirect-merge
+	is_merged || fail "the event came before the end: $(dmsetup status data)"
+	assert_eq "$(checksum /dev/mapper/data)" "$before" "the origin after the changes have been merged"
+	run_block redirect-end
+	assert_match "$(dmsetup table data)" " origin-scaled "
+	assert_eq "$(checksum /dev/mapper/data)" "$before" "the origin in the end"
 	dm_remove data
 	assert_eq "$(checksum "$ORIGIN")" "$before" "the origin after the merge"
 

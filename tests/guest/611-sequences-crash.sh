@@ -29,7 +29,7 @@ run_test()
 	set -- --pool "$pool" --log "$log" --replay "$replay"
 	fuzz_begin
 	dmsc-sequence "$@" --seed "${SEED:-$RANDOM}" --crash "$(long_or 100 8)" \
-		"$lib"/../sequence/{commit,merge,overflow}.seq || status=$?
+		"$lib"/../sequence/{commit,merge,overflow,redirect}.seq || status=$?
 	for subject in $subjects; do
 		dmsc-sequence "$@" --subject "$subject" --seed "${SEED:-$RANDOM}" --crash "$(long_or 100 8)" \
 			"$lib"/../sequence/clone.seq || status=$?
