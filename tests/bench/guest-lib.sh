@@ -5,7 +5,7 @@
 # The null_blk devices keep no data, so that nothing but the path to them is measured. $DISK=ram: devices that do.
 
 opt=/opt/dm-scaled
-[[ ${DISK:-null} == null ]] || DISK_GB=1
+[[ ${DISK:-null} == null && ${EXCEPTIONS:-} == "" ]] || DISK_GB=1
 disk_gb=${DISK_GB:-16}
 disk_dev=/dev/nullb
 [[ ${DISK:-null} == null ]] || disk_dev=/dev/ram
@@ -13,9 +13,11 @@ cpus=$(nproc)
 # shellcheck disable=SC2034
 copy_bench=/sys/kernel/debug/dm-copy-bench
 
-# bench_start [clone]
+# bench_start [clone|merge]
 bench_start()
 {
+	local part
+
 	modprobe dm-mod
 	modprobe dm-snapshot
 	((!${FLUSH_MS:-0})) || insmod $opt/dm-volatile.ko
@@ -25,13 +27,28 @@ bench_start()
 		modprobe dm-persistent-data
 		insmod "$opt/dm-clone.ko"
 	fi
+	if [[ ${1:-} == merge ]]; then
+		modprobe dm-bufio
+		# The lists of exceptions have to be kept.
+		modprobe null_blk nr_devices=0
+		for part in 0 1; do
+			mkdir /sys/kernel/config/nullb/bench$part
+			for attribute in size=1024 blocksize=4096 queue_mode=2 hw_queue_depth=128 memory_backed=$part \
+					 submit_queues="$cpus" irqmode="$IRQMODE" completion_nsec="$COMPLETION_NSEC" power=1; do
+				echo "${attribute#*=}" > "/sys/kernel/config/nullb/bench$part/${attribute%%=*}"
+			done
+			[[ -b /dev/nullb$part ]] || disk_dev=/dev/bench
+		done
+		insmod "$opt/dm-scaled.ko"
+		return
+	fi
 	[[ $disk_dev != /dev/ram ]] || modprobe brd rd_nr=$((1 + ${SNAPSHOTS:-1})) rd_size=$((disk_gb << 20)) max_part=0
 	modprobe null_blk nr_devices=$((1 + ${SNAPSHOTS:-1})) gb="$disk_gb" bs=4096 queue_mode=2 hw_queue_depth=128 \
 		submit_queues="$cpus" irqmode="${IRQMODE:-0}" completion_nsec="${COMPLETION_NSEC:-10000}"
 	[[ ! -e $opt/dm-scaled.ko ]] || insmod "$opt/dm-scaled.ko"
 }
 
-# setup_config NAME [origin|snap|clone]: prepares one of
+# setup_config NAME [origin|snap|clone|merge]: prepares one of
 #   raw          the device itself
 #   linear       dm-linear on it; with $FLUSH_MS as with the COW devices
 #   stock, ours  an origin with active transient snapshots: each first write copies a chunk
@@ -49,6 +66,10 @@ setup_config()
 	fi
 	if [[ $device == clone && ($config == ours || $config == stock) ]]; then
 		setup_clone "$config" "$size"
+		return
+	fi
+	if [[ $device == merge ]]; then
+		setup_merge "$config" "$size"
 		return
 	fi
 	case $config in
@@ -93,11 +114,22 @@ setup_clone()
 	bench_dev=/dev/mapper/clone
 }
 
+# setup_merge ours|stock SECTORS: it begins at once
+setup_merge()
+{
+	local target=snapshot-merge
+
+	[[ $1 == stock ]] || target=merge-scaled
+	"$opt/tools/dmsc-cow" "${disk_dev}1" --chunk "$CHUNK" --exceptions "$EXCEPTIONS"
+	dmsetup create merge --table "0 $2 $target ${disk_dev}0 ${disk_dev}1 P $CHUNK"
+	bench_dev=/dev/mapper/merge
+}
+
 teardown_config()
 {
 	local name
 
-	for name in linear origin snap{1..8} cow{1..8} clone; do
+	for name in linear origin snap{1..8} cow{1..8} clone merge; do
 		! dmsetup info "$name" > /dev/null 2>&1 || dmsetup remove "$name"
 	done
 }

@@ -11,6 +11,7 @@ shift
 describe_workload "$workload"
 IRQMODE=$irqmode COMPLETION_NSEC=$latency_ns QUEUE_DEPTH=$depth CHUNK=$chunk SNAPSHOTS=$snapshots STORE=$store
 FLUSH_MS=$flush_ms DISK=$disk
+[[ $device != merge ]] || EXCEPTIONS=$exceptions
 # shellcheck source=tests/bench/guest-lib.sh
 . "$(dirname "$0")/guest-lib.sh"
 
@@ -87,7 +88,7 @@ measure()
 	wait $load $other
 	"$opt/pace" off
 	[[ $buffered != ext4 ]] || umount /mnt
-	[[ ! $hydrates ]] || dmsetup status "$bench_dev" > "$dir/status"
+	[[ ! $hydrates && $device != merge ]] || dmsetup status "$bench_dev" > "$dir/status"
 }
 
 engine()

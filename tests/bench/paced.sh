@@ -33,6 +33,7 @@ kver=$(default_kver)
 {
 	make -s -C "$top" KVER="$kver" O="$out" test-modules pacer
 	make -s -C "$top/tools" O="$out" "$out/tools/dmsc-bench"
+	[[ $device != merge ]] || make -s -C "$top/tools" O="$out" "$out/tools/dmsc-cow"
 	[[ $device != clone ]] || "$top/tests/vm/stock-clone" "$kver"
 } > "$log" 2>&1 || {
 	tail -n 40 "$log"

@@ -23,6 +23,7 @@
 #   before     "fill": all of that is written once before, through the origin, in the way of fill_rw; "discard": all
 #              regions of a clone are hydrated before; "discard-used": those that are used
 #   hydrates   the background hydrates a clone meanwhile
+#   exceptions of device merge: chunks, each by itself, that are merged meanwhile
 # Of device clone, chunk is the size of its regions.
 all_workloads=(cow cow-16k cow-64k cow-2-snapshots cow-4-snapshots cow-softirq cow-interleaved cow-80us rewrite
 	snapshot-write snapshot-write-partial snapshot-read snapshot-read-cow engine cow-persistent
@@ -32,7 +33,7 @@ all_workloads=(cow cow-16k cow-64k cow-2-snapshots cow-4-snapshots cow-softirq c
 	snapshot-ext4-fsync snapshot-ext4-fsync-no-cache large-write-persistent large-write-128k
 	large-write-64k-random large-write-16k-chunks large-write-64k-chunks
 	large-rewrite-64k-chunks large-snapshot-read-64k-chunks large-clone large-buffered large-ext4 backup
-	write-beside-large)
+	write-beside-large merge-used merge-used-merging redirect redirect-16k redirect-16k-partial redirect-4k-of-64k)
 
 # run_name WORKLOAD CPUS [ROUND]: the folder of a run
 run_name()
@@ -52,7 +53,8 @@ describe_workload()
 {
 	targets=(stock ours)
 	device=origin chunk=8 snapshots=1 store=N flush_ms=0 irqmode=0 latency_ns=10000 depth=16 rw=randwrite before=''
-	rate=0 hydrates='' bs=4k fill_rw=randwrite jobs='' disk=null buffered='' fsync=4 beside='' interleaved=''
+	rate=0 hydrates='' exceptions=0 bs=4k fill_rw=randwrite jobs='' disk=null buffered='' fsync=4 beside=''
+	interleaved=''
 	# So little that it does not take long.
 	used_kb=1024
 	case $1 in
@@ -90,6 +92,16 @@ describe_workload()
 	clone-used-hydrating)
 		describe_workload clone-used
 		hydrates=y ;;
+	# Of a merging target: with nothing to merge, and with all that there can be.
+	merge-used) device=merge irqmode=2 latency_ns=80000 depth=4 rate=800 ;;
+	merge-used-merging)
+		describe_workload merge-used
+		exceptions=120000 ;;
+	# To a persistent snapshot that is in use instead of its origin.
+	redirect) device=snap store=P targets=(linear ours) ;;
+	redirect-16k) device=snap store=P chunk=32 bs=16k targets=(linear ours) ;;
+	redirect-16k-partial) device=snap store=P chunk=32 targets=(linear ours) ;;
+	redirect-4k-of-64k) device=snap store=P chunk=128 targets=(linear ours) ;;
 	# As dd reads it, while others write to the origin.
 	backup) device=snap rw=read bs=1m depth=1 jobs=1 beside=origin:randwrite:4k:4: targets=(linear stock ours) ;;
 	write-beside-large) depth=1 jobs=1 beside=origin:write:1m:4:1 targets=(linear stock ours) ;;
