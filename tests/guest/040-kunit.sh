@@ -6,7 +6,7 @@ KERNELS="debug kcsan"
 
 kunit=$opt/dm-scaled-kunit.ko
 debugfs=/sys/kernel/debug
-suites=(dm-scaled-cache dm-scaled-devices
+suites=(dm-scaled-cache dm-scaled-devices dm-scaled-refs
 	dm-kcopyd-mq dm-kcopyd-mq-client dm-kcopyd-mq-mem dm-kcopyd-mq-throttle dm-kcopyd-mq-kick
 	dm-kcopyd-mq-gather dm-kcopyd-mq-offload copy-offload copy-offload-nvme
 	dm-snap-scaled dm-snap-origin dm-snap-pending dm-snap-exception dm-snap-store dm-snap-used
