@@ -36,7 +36,7 @@ EXPORT_SYMBOL_DM_SCALED(dm_kcopyd_mq_hold);
 
 void dm_kcopyd_mq_release(struct dm_kcopyd_mq_client *kc)
 {
-	percpu_ref_put(&kc->refs);
+	dm_scaled_refs_put(&kc->refs);
 }
 EXPORT_SYMBOL_DM_SCALED(dm_kcopyd_mq_release);
 
@@ -263,9 +263,9 @@ void dm_kcopyd_mq_client_urgent_put(struct dm_kcopyd_mq_client *kc)
 }
 EXPORT_SYMBOL_DM_SCALED(dm_kcopyd_mq_client_urgent_put);
 
-static void kmq_refs_gone(struct percpu_ref *ref)
+struct workqueue_struct *dm_kcopyd_mq_client_wq(struct dm_kcopyd_mq_client *kc)
 {
-	complete(&container_of(ref, struct dm_kcopyd_mq_client, refs)->drained);
+	return kc->wq;
 }
 
 static unsigned int kmq_sub_job_sectors(void)
@@ -292,7 +292,6 @@ static struct dm_kcopyd_mq_client *kmq_client_create(struct dm_kcopyd_mq_throttl
 	kc->throttle = throttle;
 	kc->background = background;
 	kc->sub_job_size = kmq_sub_job_sectors();
-	init_completion(&kc->drained);
 	spin_lock_init(&kc->delay_lock);
 	INIT_LIST_HEAD(&kc->delayed);
 	INIT_DELAYED_WORK(&kc->delay_work, kmq_delay_work);
@@ -322,7 +321,7 @@ static struct dm_kcopyd_mq_client *kmq_client_create(struct dm_kcopyd_mq_throttl
 	if (r)
 		goto bad_bios;
 
-	r = percpu_ref_init(&kc->refs, kmq_refs_gone, 0, GFP_KERNEL);
+	r = dm_scaled_refs_init(&kc->refs);
 	if (r)
 		goto bad_refs;
 
@@ -360,13 +359,15 @@ void dm_kcopyd_mq_client_destroy(struct dm_kcopyd_mq_client *kc)
 
 	dm_kcopyd_mq_may_wait();
 	dm_kcopyd_mq_client_urgent_get(kc);
-	percpu_ref_kill(&kc->refs);
-	wait_for_completion(&kc->drained);
-	/* For whoever is still in kmq_push(), or dropping the last reference. */
-	synchronize_rcu();
+	dm_scaled_refs_drain(&kc->refs);
+	/*
+	 * For whoever is still in kmq_push(), or dropping the last reference. Expedited, as
+	 * device-mapper does for each table that goes: others remove a thousand clients in a row.
+	 */
+	synchronize_rcu_expedited();
 	/* Nobody is put in the list of a CPU any more; wait for those who go through one. */
 	kmq_kick_all();
-	synchronize_rcu();
+	synchronize_rcu_expedited();
 
 	/* No job is left, so nothing is delayed any more; the work may still be under way. */
 	cancel_delayed_work_sync(&kc->delay_work);
@@ -374,7 +375,7 @@ void dm_kcopyd_mq_client_destroy(struct dm_kcopyd_mq_client *kc)
 	for_each_possible_cpu(cpu)
 		cancel_work_sync(&per_cpu_ptr(kc->cpus, cpu)->work);
 	destroy_workqueue(kc->wq);
-	percpu_ref_exit(&kc->refs);
+	dm_scaled_refs_exit(&kc->refs);
 	bioset_exit(&kc->bios);
 	kmq_reserve_exit(kc);
 	free_percpu(kc->cpus);

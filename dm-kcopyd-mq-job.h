@@ -6,19 +6,26 @@
 #define DM_KCOPYD_MQ_JOB_H
 
 #include <linux/bio.h>
-#include <linux/completion.h>
 #include <linux/list.h>
 #include <linux/mempool.h>
-#include <linux/percpu-refcount.h>
 #include <linux/sched.h>
+#include <linux/sizes.h>
 #include <linux/smp.h>
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
 
 #include "dm-kcopyd-mq.h"
+#include "dm-scaled-refs.h"
 
 /* Vectors inside a job: a copy of up to this many pages is a single allocation. */
 #define KMQ_INLINE_VECS		16
+
+/*
+ * What a client keeps for when memory is exhausted: little, as there may be thousands of clients. A
+ * job waits for no other one, so that one of them, and a page, would be enough to go on.
+ */
+#define KMQ_MIN_JOBS		4
+#define KMQ_RESERVE_PAGES	(PAGE_SIZE < SZ_16K ? SZ_16K / PAGE_SIZE : 1)
 
 /* Limits of the module parameter for the size of a sub-job, KiB. */
 #define KMQ_SUBJOB_KB_DEFAULT	512
@@ -104,11 +111,10 @@ struct kmq_cpu {
  * @low:      something is missing or somebody waits: whoever frees pages calls kmq_refill()
  * @pages:    reserved pages, linked by page->lru
  * @nr_pages: length of @pages
- * @size:     number of pages when complete
- * @vecs:     reserved vector arrays; one for each job that could hold reserved pages and needs one
- * @nr_vecs:  entries of @vecs that are filled
- * @vecs_size: number of arrays when complete
+ * @size:     number of pages when complete, at most KMQ_RESERVE_PAGES
  * @waiting:  jobs that found no memory, oldest first, by kmq_job.list
+ *
+ * A job that needs more pages than @size makes its segment shorter, see kmq_job.rest.
  */
 struct kmq_reserve {
 	spinlock_t lock;	/* protects all fields */
@@ -116,23 +122,20 @@ struct kmq_reserve {
 	struct list_head pages;
 	unsigned int nr_pages;
 	unsigned int size;
-	struct bio_vec **vecs;
-	unsigned int nr_vecs;
-	unsigned int vecs_size;
 	struct list_head waiting;
 };
 
 /**
  * struct dm_kcopyd_mq_client - a user of the engine
  * @cpus:         its per-CPU part
- * @wq:           runs kmq_cpu.work; one per client, so that stacked clients do not share a rescuer
+ * @wq:           runs kmq_cpu.work, and what the client's owner queues; one per client, so that
+ *                stacked clients do not share a rescuer
  * @sub_job_size: sectors that a job copies at once
  * @throttle:     or NULL
  * @offload:      disk that copies by itself, or NULL
  * @background:   its workers are started when their CPU is idle, and give way to other tasks
  * @urgent:       number of those who wait for copies of the background: it does neither then
  * @refs:         one for each job, prepared callback and held item
- * @drained:      completed when @refs is gone
  * @jobs:         jobs for when memory is exhausted
  * @parked:       tickets that wait for a job, oldest first, by item.node; under @park_lock. Looked
  *                at without it when a job of @jobs is given back
@@ -155,8 +158,7 @@ struct dm_kcopyd_mq_client {
 	struct copy_offload *offload;
 	bool background;
 	atomic_t urgent;
-	struct percpu_ref refs;
-	struct completion drained;
+	struct dm_scaled_refs refs;
 	mempool_t jobs;
 	struct dm_kcopyd_mq_ticket *parked;
 	struct bio_set bios;
@@ -196,6 +198,8 @@ struct dm_kcopyd_mq_client {
  * @first:      the job that stands for the whole copy; itself, unless this is one of its helpers
  * @offset:     the segment's start, sectors from the start of the copy
  * @count:      the segment's length in sectors
+ * @rest:       sectors behind the segment that are this job's, too: its segment was made shorter,
+ *              as the reserve has few pages
  * @progress:   first job: sectors handed out as segments so far
  * @write_pos:  first job: with WRITE_SEQ, offset of the segment to be written next
  * @live:       first job: jobs at work on this copy
@@ -242,6 +246,7 @@ struct kmq_job {
 	struct kmq_job *first;
 	sector_t offset;
 	unsigned int count;
+	unsigned int rest;
 	unsigned int nr_pages;
 	unsigned int salvaged;
 	struct bio_vec *vecs;
@@ -313,10 +318,11 @@ bool kmq_pages_try_get(struct kmq_job *job);
 
 /**
  * kmq_pages_get() - get pages for a segment, or wait for them
- * @job: with @count set; holds no pages
+ * @job: with @count set and no @rest; holds no pages
  *
  * When it returns false the job is the reserve's: it comes back to its CPU in state KMQ_NEW,
- * holding its pages, as soon as enough are free.
+ * holding its pages, as soon as enough are free. Pages of the reserve may be fewer than asked for:
+ * then @count is smaller, and @rest says what it lacks.
  *
  * Context: process context, does not sleep.
  * Return: true if @vecs and @nr_pages are set up.
@@ -495,7 +501,7 @@ static inline unsigned int kmq_enter(struct dm_kcopyd_mq_client *kc)
 {
 	unsigned int cpu = raw_smp_processor_id();
 
-	percpu_ref_get(&kc->refs);
+	dm_scaled_refs_get(&kc->refs);
 	WRITE_ONCE(per_cpu_ptr(kc->cpus, cpu)->submitter, current);
 	return cpu;
 }

@@ -9,9 +9,16 @@
  * for a second, when the system is short of memory, and when the last client is destroyed.
  *
  * Under memory exhaustion a job is taken from the client's mempool, and its pages from the client's
- * reserve, all that it needs at once. Whoever gives memory back completes the reserves first, and
- * then serves the tickets that wait for a job, and the jobs that wait for pages, oldest first. A
- * job holds reserved pages only while it has I/O in flight, so that they always come back.
+ * reserve. That is small: a job that needs more than all of it makes its segment as short as that,
+ * and does the rest later. It takes all its pages at once. Whoever gives memory back completes the
+ * reserves first, and then serves the tickets that wait for a job, and the jobs that wait for
+ * pages, oldest first.
+ *
+ * Reserved pages always come back. A job has I/O in flight while it holds them; or, with
+ * WRITE_SEQ, waits for the writes of segments that stand before its own in the same copy. These
+ * have asked for pages before it did. A job of such a copy that has a rest goes on with the pages
+ * that it has: if it had to ask again, segments behind it could hold all of the reserve by then,
+ * and wait for it.
  */
 #include <linux/cpu.h>
 #include <linux/cpuhotplug.h>
@@ -27,7 +34,6 @@
 
 /* What some copies of 512 KiB that end together give back: the next ones want as many. */
 #define KMQ_MAGAZINE_PAGES	512
-#define KMQ_MIN_JOBS		16
 
 /**
  * struct kmq_magazine - free pages of one CPU
@@ -310,8 +316,7 @@ bool kmq_pages_try_get(struct kmq_job *job)
 	if (unlikely(dm_scaled_no_memory()))
 		return false;
 	if (needed > KMQ_INLINE_VECS) {
-		job->vecs = kmalloc_array(job->kc->reserve.size, sizeof(*job->vecs),
-					  DM_SCALED_GFP_TRY);
+		job->vecs = kmalloc_array(needed, sizeof(*job->vecs), DM_SCALED_GFP_TRY);
 		if (!job->vecs) {
 			job->vecs = job->inline_vecs;
 			return false;
@@ -339,20 +344,26 @@ no_memory:
 	return false;
 }
 
-/* Takes all that a job needs from the reserve, or nothing. */
+/*
+ * Takes all that a job needs from the reserve, or nothing. What is more than a complete reserve has
+ * becomes the job's rest.
+ */
 static bool kmq_reserve_take(struct kmq_reserve *r, struct kmq_job *job)
 	__must_hold(&r->lock)
 {
-	unsigned int needed = kmq_pages_needed(job);
-	bool wants_vecs = needed > KMQ_INLINE_VECS;
+	unsigned int needed = min(kmq_pages_needed(job), r->size), most = needed * PAGE_SECTORS;
 
+	BUILD_BUG_ON(KMQ_RESERVE_PAGES > KMQ_INLINE_VECS);
 	lockdep_assert_held(&r->lock);
 
-	if (r->nr_pages < needed || (wants_vecs && !r->nr_vecs))
+	if (r->nr_pages < needed)
 		return false;
 
-	if (wants_vecs)
-		job->vecs = r->vecs[--r->nr_vecs];
+	if (job->count > most) {
+		job->rest = job->count - most;
+		job->count = most;
+		job->write_count = most;
+	}
 	while (job->nr_pages < needed) {
 		struct page *page = list_first_entry(&r->pages, struct page, lru);
 
@@ -376,17 +387,13 @@ static void kmq_refill(struct kmq_job *job)
 		r->nr_pages++;
 	}
 	kmq_free_pages(job);
-	if (job->vecs != job->inline_vecs && r->nr_vecs < r->vecs_size) {
-		r->vecs[r->nr_vecs++] = job->vecs;
-		job->vecs = job->inline_vecs;
-	}
 
 	list_for_each_entry_safe(next, tmp, &r->waiting, list) {
 		if (!kmq_reserve_take(r, next))
 			break;
 		list_move_tail(&next->list, &served);
 	}
-	if (list_empty(&r->waiting) && r->nr_pages == r->size && r->nr_vecs == r->vecs_size)
+	if (list_empty(&r->waiting) && r->nr_pages == r->size)
 		WRITE_ONCE(r->low, false);
 	spin_unlock(&r->lock);
 
@@ -440,8 +447,8 @@ int kmq_reserve_init(struct dm_kcopyd_mq_client *kc)
 	spin_lock_init(&r->lock);
 	INIT_LIST_HEAD(&r->pages);
 	INIT_LIST_HEAD(&r->waiting);
-	r->size = DIV_ROUND_UP(kc->sub_job_size, PAGE_SECTORS);
-	r->vecs_size = r->size / (KMQ_INLINE_VECS + 1);
+	r->size = min_t(unsigned int, DIV_ROUND_UP(kc->sub_job_size, PAGE_SECTORS),
+			KMQ_RESERVE_PAGES);
 
 	err = dm_scaled_pool_init(&kc->jobs, KMQ_MIN_JOBS, &kmq_job_cache);
 	if (err)
@@ -457,16 +464,6 @@ int kmq_reserve_init(struct dm_kcopyd_mq_client *kc)
 		list_add(&page->lru, &r->pages);
 		r->nr_pages++;
 	}
-
-	r->vecs = kcalloc(r->vecs_size, sizeof(*r->vecs), GFP_KERNEL);
-	if (!r->vecs)
-		goto no_memory;
-	for (i = 0; i < r->vecs_size; i++) {
-		r->vecs[i] = kmalloc_array(r->size, sizeof(*r->vecs[i]), GFP_KERNEL);
-		if (!r->vecs[i])
-			goto no_memory;
-		r->nr_vecs++;
-	}
 	return 0;
 
 no_memory:
@@ -481,9 +478,6 @@ void kmq_reserve_exit(struct dm_kcopyd_mq_client *kc)
 
 	list_for_each_entry_safe(page, tmp, &r->pages, lru)
 		__free_page(page);
-	while (r->nr_vecs)
-		kfree(r->vecs[--r->nr_vecs]);
-	kfree(r->vecs);
 	mempool_exit(&kc->jobs);
 
 	kmq_client_is_gone();

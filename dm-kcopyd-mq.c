@@ -246,7 +246,18 @@ static void kmq_finish(struct kmq_job *job)
 
 	kmq_job_free(job);
 	fn(read_err, write_err, context);
-	percpu_ref_put(&kc->refs);
+	dm_scaled_refs_put(&kc->refs);
+}
+
+/* Goes on with what a job that was short of memory has left, as far as it has pages, if any. */
+static void kmq_next_of_rest(struct kmq_job *job)
+{
+	job->offset += job->count;
+	job->count = job->rest;
+	if (job->nr_pages)
+		job->count = min_t(unsigned int, job->rest, job->nr_pages * PAGE_SECTORS);
+	job->rest -= job->count;
+	job->write_count = job->count;
 }
 
 /* Gives the job its next segment. */
@@ -255,9 +266,13 @@ static bool kmq_next_segment(struct kmq_job *job)
 	struct kmq_job *first = job->first;
 	sector_t left = first->source.count - first->progress;
 
-	if (!left)
-		return false;
 	if (kmq_has_failed(first))
+		return false;
+	if (unlikely(job->rest)) {
+		kmq_next_of_rest(job);
+		return true;
+	}
+	if (!left)
 		return false;
 
 	job->offset = first->progress;
@@ -278,14 +293,19 @@ static void kmq_segment_end(struct kmq_job *job)
 
 	first->write_err |= job->failed;
 	job->failed = 0;
-	/* Somebody may be short of the pages of this segment; then the next one gets new ones. */
-	kmq_pages_put(job);
+	/*
+	 * Somebody may be short of the pages of this segment; then the next one gets new ones. A
+	 * job that writes in order keeps them while it has a rest, see dm-kcopyd-mq-mem.c.
+	 */
+	if (likely(!job->rest || !kmq_writes_in_order(job)))
+		kmq_pages_put(job);
 
 	if (kmq_next_segment(job)) {
 		kmq_begin(job);
 		return;
 	}
 
+	kmq_pages_put(job);
 	if (job != first)
 		kmq_job_free(job);
 	if (!--first->live)
@@ -532,6 +552,7 @@ static void kmq_start(struct kmq_job *job)
 		helper->unsupported = 0;
 		helper->unwritten = 0;
 		helper->gather = NULL;
+		helper->rest = 0;
 		helper->vecs = helper->inline_vecs;
 		helper->first = job;
 		if (!kmq_next_segment(helper)) {
@@ -613,6 +634,7 @@ static struct kmq_job *kmq_prepare(struct dm_kcopyd_mq_client *kc,
 	job->first = job;
 	job->live = 0;
 	job->gather = NULL;
+	job->rest = 0;
 	job->vecs = job->inline_vecs;
 	return job;
 }

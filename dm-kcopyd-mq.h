@@ -225,6 +225,19 @@ bool dm_kcopyd_mq_client_offload(struct dm_kcopyd_mq_client *kc, struct block_de
 struct copy_offload *dm_kcopyd_mq_client_offloads_to(struct dm_kcopyd_mq_client *kc);
 
 /**
+ * dm_kcopyd_mq_client_wq() - get the workqueue that a client's workers are in
+ * @kc: the client
+ *
+ * For work of the client's owner, which then needs no thread of its own for when memory is
+ * exhausted. It may wait for I/O to a device, but for nothing that @kc does. It must not be queued
+ * by anybody who does not keep the client from being destroyed; what is queued by then has run when
+ * the client has been destroyed.
+ *
+ * Context: any.
+ */
+struct workqueue_struct *dm_kcopyd_mq_client_wq(struct dm_kcopyd_mq_client *kc);
+
+/**
  * dm_kcopyd_mq_client_flush() - wait until callbacks of finished I/O have run
  * @kc: the client
  *

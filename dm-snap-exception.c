@@ -37,11 +37,15 @@
 #include "dm-snap-exception.h"
 #include "dm-snap-group.h"
 
-#define MIN_SECTION_BITS	8
+#define MIN_SECTION_BITS	6
 #define MAX_SECTION_BITS	12
 /* About so many bits of groups in a section, where the devices allow for as many groups. */
 #define SECTION_GROUP_BITS	8
-/* Lists of a section at first: 512 bytes of them, 2 MiB in all, where there may be many groups. */
+/*
+ * Lists of a section at first: one for so many groups that there may be, 512 bytes of them at most.
+ * Most snapshots never have most of their groups, and those that do get more lists.
+ */
+#define GROUPS_OF_A_LIST_BITS	5
 #define MIN_LISTS		1
 #define MAX_LISTS		61
 
@@ -604,7 +608,8 @@ int snap_exceptions_init(struct snap_exceptions *et, u64 origin_chunks, u64 cow_
 	et->section_bits = clamp_t(int, order_base_2(groups) - SECTION_GROUP_BITS,
 				   MIN_SECTION_BITS, MAX_SECTION_BITS);
 	et->section_shift = 64 - et->section_bits;
-	nr = clamp_t(u64, groups >> et->section_bits, MIN_LISTS, MAX_LISTS);
+	nr = clamp_t(u64, groups >> (et->section_bits + GROUPS_OF_A_LIST_BITS), MIN_LISTS,
+		     MAX_LISTS);
 	init_llist_head(&et->growing);
 	INIT_WORK(&et->grow, exceptions_grow);
 	et->sections = kvcalloc(BIT(et->section_bits), sizeof(*et->sections), GFP_KERNEL);

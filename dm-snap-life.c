@@ -187,11 +187,6 @@ void snap_put(struct dm_snapshot *snap)
  *------------------------------------------------------------
  */
 
-static void snap_pending_gone(struct percpu_ref *ref)
-{
-	complete(&container_of(ref, struct dm_snapshot, pending_refs)->pending_gone);
-}
-
 static unsigned int snap_default_chunk_size(const struct snap_target *t)
 {
 	return max(SNAP_DEFAULT_CHUNK_SIZE,
@@ -316,7 +311,6 @@ struct dm_snapshot *snap_create(struct snap_target *t)
 	mutex_init(&snap->lock);
 	refcount_set(&snap->users, 1);
 	init_completion(&snap->unused);
-	init_completion(&snap->pending_gone);
 	init_waitqueue_head(&snap->copies_wait);
 
 	r = snap_store_init(&snap->store, t->cow_dev->bdev, t->chunk_size, t->persistent);
@@ -346,8 +340,7 @@ struct dm_snapshot *snap_create(struct snap_target *t)
 		goto bad_copies;
 	}
 
-	r = percpu_ref_init(&snap->pending_refs, snap_pending_gone, PERCPU_REF_ALLOW_REINIT,
-			    GFP_KERNEL);
+	r = dm_scaled_refs_init(&snap->pending_refs);
 	if (r) {
 		ti->error = "No memory for the counter of pending exceptions";
 		goto bad_refs;
@@ -378,7 +371,7 @@ struct dm_snapshot *snap_create(struct snap_target *t)
 bad_load:
 	dm_kcopyd_mq_client_destroy(snap->kcopyd);
 bad_kcopyd:
-	percpu_ref_exit(&snap->pending_refs);
+	dm_scaled_refs_exit(&snap->pending_refs);
 bad_refs:
 	percpu_counter_destroy(&snap->copies);
 bad_copies:
@@ -402,8 +395,7 @@ void snap_destroy(struct dm_snapshot *snap)
 	snap_put(snap);
 	wait_for_completion(&snap->unused);
 	snap_pending_hurry(snap);
-	percpu_ref_kill(&snap->pending_refs);
-	wait_for_completion(&snap->pending_gone);
+	dm_scaled_refs_drain(&snap->pending_refs);
 	dm_scaled_delay("snap-life:destroy");
 	if (snap->merge)
 		snap_merge_destroy(snap->merge);
@@ -413,7 +405,7 @@ void snap_destroy(struct dm_snapshot *snap)
 	dm_kcopyd_mq_client_destroy(snap->kcopyd);
 	if (snap->log)
 		snap_log_destroy(snap->log);
-	percpu_ref_exit(&snap->pending_refs);
+	dm_scaled_refs_exit(&snap->pending_refs);
 	percpu_counter_destroy(&snap->copies);
 	snap_buckets_exit(snap);
 	snap_exceptions_exit(&snap->exceptions);

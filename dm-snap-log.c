@@ -199,7 +199,10 @@ struct snap_log {
 
 static size_t snap_log_window_bytes(const struct snap_log *log)
 {
-	return (SNAP_WINDOW_BLOCKS + 1) * log->block;
+	size_t area = log->store->chunk_size << SECTOR_SHIFT;
+
+	/* Nothing is written across the end of an area, which is a chunk. */
+	return min_t(size_t, (SNAP_WINDOW_BLOCKS + 1) * log->block, area);
 }
 
 static unsigned int snap_log_block_entries(const struct snap_log *log)
@@ -1077,6 +1080,7 @@ struct snap_log *snap_log_create(struct snap_store *store, struct dm_kcopyd_mq_c
 		return ERR_PTR(-ENOMEM);
 	log->store = store;
 	log->kcopyd = kcopyd;
+	log->wq = dm_kcopyd_mq_client_wq(kcopyd);
 	log->fn = fn;
 	log->block = snap_disk_block(store->chunk_size);
 	log->many = clamp(snap_disk_window(store->chunk_size) / num_online_cpus(), SNAP_LOG_FEW,
@@ -1099,8 +1103,7 @@ struct snap_log *snap_log_create(struct snap_store *store, struct dm_kcopyd_mq_c
 	log->header = kmalloc(snap_disk_header_bytes(store->cow), GFP_KERNEL);
 	log->window = alloc_pages_exact(snap_log_window_bytes(log), GFP_KERNEL | __GFP_ZERO);
 	log->cpus = alloc_percpu(struct snap_log_cpu);
-	log->wq = alloc_workqueue("dm_snap_log", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
-	if (!log->header || !log->window || !log->cpus || !log->wq)
+	if (!log->header || !log->window || !log->cpus)
 		goto bad;
 	snap_log_init_cpus(log);
 
@@ -1125,8 +1128,6 @@ void snap_log_close(struct snap_log *log)
 
 void snap_log_destroy(struct snap_log *log)
 {
-	if (log->wq)
-		destroy_workqueue(log->wq);
 	/* The device may work again; as a valid one it would show what was not copied. */
 	if (log->unmarked && snap_log_invalidate(log))
 		DMERR("A snapshot that is not marked as invalid on its COW device is gone");

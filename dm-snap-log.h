@@ -94,7 +94,7 @@ void snap_log_close(struct snap_log *log);
 
 /**
  * snap_log_destroy() - free a closed log
- * @log: the log; the engine's client has been destroyed
+ * @log: the log; the engine's client, and with it the workqueue, has been destroyed
  */
 void snap_log_destroy(struct snap_log *log);
 

@@ -36,9 +36,12 @@
 #include "dm-snap-bucket.h"
 #include "dm-snap-scaled.h"
 
-#define SNAP_MIN_PENDING	256
+/* Without memory one is enough to go on. */
+#define SNAP_MIN_PENDING	16
 #define SNAP_MIN_BUCKETS	64
 #define SNAP_MAX_BUCKETS	4096
+/* Of the COW device's chunks, 2^4 buckets' worth share one: CPUs seldom meet there all the same. */
+#define SNAP_BUCKET_SHARE_BITS	4
 #define SNAP_DEFAULT_COPIES	2048
 #define SNAP_MIN_COPIES_BATCH	16U
 #define SNAP_MAX_COPIES_BATCH	32U
@@ -283,6 +286,7 @@ int snap_buckets_init(struct dm_snapshot *snap)
 	while (snap->store.chunk_size << snap->bucket_shift < SNAP_BUCKET_SECTORS &&
 	       snap->bucket_shift < SNAP_GROUP_BITS)
 		snap->bucket_shift++;
+	chunks >>= snap->bucket_shift + SNAP_BUCKET_SHARE_BITS;
 	nr = roundup_pow_of_two(clamp_t(u64, chunks, SNAP_MIN_BUCKETS, SNAP_MAX_BUCKETS));
 	snap->bucket_mask = nr - 1;
 	snap->buckets = kvmalloc_array(nr, sizeof(*snap->buckets), GFP_KERNEL);
@@ -337,7 +341,7 @@ static void snap_pending_free(struct snap_pending *pe)
 	struct dm_snapshot *snap = pe->snap;
 
 	snap_pending_free_memory(pe);
-	percpu_ref_put(&snap->pending_refs);
+	dm_scaled_refs_put(&snap->pending_refs);
 }
 
 /* One that is in no bucket. Who may not wait gets NULL if there is no memory. */
@@ -879,7 +883,7 @@ void snap_park(struct dm_snapshot *snap, struct bio *bio)
 {
 	bool first;
 
-	percpu_ref_get(&snap->pending_refs);
+	dm_scaled_refs_get(&snap->pending_refs);
 	spin_lock_irq(&snap->park_lock);
 	first = bio_list_empty(&snap->parked);
 	bio_list_add(&snap->parked, bio);
@@ -912,7 +916,7 @@ static void snap_unpark(struct dm_kcopyd_mq_item *item)
 	while ((bio = bio_list_pop(&bios))) {
 		if (snap_origin_write(origin, bio, true) == DM_MAPIO_REMAPPED)
 			submit_bio_noacct(bio);
-		percpu_ref_put(&snap->pending_refs);
+		dm_scaled_refs_put(&snap->pending_refs);
 	}
 	dm_kcopyd_mq_release(snap->kcopyd);
 }
@@ -973,7 +977,7 @@ static enum snap_entry snap_bucket_enter(struct dm_snapshot *snap, struct snap_b
 	 * Only readers of the origin's list and the snapshot's own bios come here: see
 	 * snap_pending_drain().
 	 */
-	percpu_ref_get(&snap->pending_refs);
+	dm_scaled_refs_get(&snap->pending_refs);
 	fresh->log.old = chunk;
 	*nr = fresh->log.nr;
 	if (snap->log)
@@ -1296,10 +1300,8 @@ void snap_pending_hurry(struct dm_snapshot *snap)
 void snap_pending_drain(struct dm_snapshot *snap)
 {
 	snap_pending_hurry(snap);
-	percpu_ref_kill(&snap->pending_refs);
-	wait_for_completion(&snap->pending_gone);
-	reinit_completion(&snap->pending_gone);
-	percpu_ref_reinit(&snap->pending_refs);
+	dm_scaled_refs_drain(&snap->pending_refs);
+	dm_scaled_refs_reinit(&snap->pending_refs);
 }
 
 bool snap_pending_none(const struct dm_snapshot *snap)

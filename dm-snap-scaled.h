@@ -14,7 +14,6 @@
 #include <linux/list.h>
 #include <linux/mempool.h>
 #include <linux/mutex.h>
-#include <linux/percpu-refcount.h>
 #include <linux/percpu_counter.h>
 #include <linux/refcount.h>
 #include <linux/spinlock.h>
@@ -24,6 +23,7 @@
 #include "compat.h"
 #include "dm-kcopyd-mq.h"
 #include "dm-scaled-devices.h"
+#include "dm-scaled-refs.h"
 #include "dm-snap-exception.h"
 #include "dm-snap-log.h"
 #include "dm-snap-store.h"
@@ -57,7 +57,6 @@ struct snap_pending;
  * @kcopyd:        copies, and runs what has to be done after a completion
  * @pending_pool:  pending exceptions, with a reserve
  * @pending_refs:  one for each pending exception
- * @pending_gone:  completed when @pending_refs is gone
  * @park_lock:     protects @parked; interrupts off
  * @parked:        origin writes that a worker cannot go on with now, see snap_park(); each holds
  *                 one of @pending_refs
@@ -102,8 +101,7 @@ struct dm_snapshot {
 	struct list_head list;
 	struct dm_kcopyd_mq_client *kcopyd;
 	mempool_t pending_pool;
-	struct percpu_ref pending_refs;
-	struct completion pending_gone;
+	struct dm_scaled_refs pending_refs;
 
 	spinlock_t park_lock;	/* protects @parked */
 	struct bio_list parked;

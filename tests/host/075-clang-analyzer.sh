@@ -18,8 +18,6 @@ checks+=',-bugprone-narrowing-conversions,-bugprone-reserved-identifier,-bugpron
 
 # FILE CHECK TEXT: what it does not understand.
 accepted=(
-	# kmq_reserve_exit(): without the array, none of its entries is filled.
-	"dm-kcopyd-mq-mem.c core.NullDereference 'vecs'"
 	# A copy has at least one destination.
 	"dm-kcopyd-mq.c core.UndefinedBinaryOperatorResult shifting by '4294967295'"
 	# Whoever parses the parameters sets the engine, or there is an error.

@@ -323,7 +323,7 @@ static void destroy_waits_for_held_items(struct kunit *test)
 static void copies_without_memory_in_order(struct kunit *test)
 {
 	struct engine *e = engine(test, 1, PAGE);
-	struct ku_copy *copies[12];
+	struct ku_copy *copies[KMQ_MIN_JOBS];
 	unsigned int i;
 
 	test_disk_hold(e->src);
@@ -366,6 +366,75 @@ static void large_copy_without_memory(struct kunit *test)
 	ku_expect_copy(test, e->copy, 0, 0);
 	for (i = 0; i < 20; i++)
 		expect_segment(test, e->dst[0], i, i, REQ_OP_WRITE);
+}
+
+static const unsigned int short_flags[] = {
+	0, BIT(DM_KCOPYD_WRITE_SEQ), BIT(DM_KCOPYD_IGNORE_ERROR),
+};
+
+static void short_flags_desc(const unsigned int *flags, char *desc)
+{
+	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "flags %#x", *flags);
+}
+
+KUNIT_ARRAY_PARAM(short_flags, short_flags, short_flags_desc);
+
+#define SHORT_PAGES	63U
+#define SHORT_COPIES	2U
+
+/*
+ * Segments for which the reserve is too small are copied in parts, here those of copies that have
+ * helpers: all of them want all of the reserve. Whoever writes in order and gives back pages in
+ * between never gets them again, as a later segment has them and waits for it.
+ */
+static void copies_without_pages(struct kunit *test)
+{
+	unsigned int flags = *(const unsigned int *)test->param_value, i, j;
+	struct engine *e = engine(test, SHORT_COPIES, SHORT_PAGES * PAGE - 3);
+	struct ku_copy *copies[SHORT_COPIES];
+
+	ku_client_destroy(test);
+	e->kc = ku_client(test, 32, NULL);
+	test_disk_set(e->src, TEST_DISK_TASK, 0, 20);
+	ku_exhaust_pages();
+	for (i = 0; i < SHORT_COPIES; i++) {
+		copies[i] = ku_copy_create(test);
+		dm_kcopyd_mq_copy(e->kc, &e->from, 1, &e->to[i], flags, ku_copy_done, copies[i]);
+	}
+	for (i = 0; i < SHORT_COPIES; i++)
+		ku_expect_copy(test, copies[i], 0, 0);
+	for (i = 0; i < SHORT_COPIES; i++) {
+		for (j = 0; j < SHORT_PAGES - 1; j++)
+			KUNIT_ASSERT_TRUE(test, ku_disk_holds(e->dst[i], j * PAGE, PAGE, 'a' + j));
+		KUNIT_EXPECT_TRUE(test, ku_disk_holds(e->dst[i], j * PAGE, PAGE - 3, 'a' + j));
+		KUNIT_EXPECT_TRUE(test, ku_disk_holds(e->dst[i], SHORT_PAGES * PAGE - 3, 3, 0));
+		for (j = 1; flags & BIT(DM_KCOPYD_WRITE_SEQ) && j < engine_records(e->dst[i]); j++)
+			KUNIT_EXPECT_GT(test, e->dst[i]->records[j].sector,
+					e->dst[i]->records[j - 1].sector);
+	}
+	KUNIT_EXPECT_TRUE(test, ku_wait_until(!READ_ONCE(e->kc->reserve.low)));
+	KUNIT_EXPECT_EQ(test, e->kc->reserve.nr_pages, KMQ_RESERVE_PAGES);
+}
+
+/* A copy of which a part fails ends all the same, with what it had and all that it held. */
+static void failing_copy_without_pages(struct kunit *test)
+{
+	unsigned int flags = *(const unsigned int *)test->param_value;
+	struct engine *e = engine(test, 1, SHORT_PAGES * PAGE);
+	bool ignores = flags & BIT(DM_KCOPYD_IGNORE_ERROR);
+
+	ku_client_destroy(test);
+	e->kc = ku_client(test, 32, NULL);
+	test_disk_fail(e->src, OP_BIT(REQ_OP_READ), 9 * PAGE, 1, BLK_STS_MEDIUM);
+	ku_exhaust_pages();
+	engine_copy(e, flags);
+	ku_expect_copy(test, e->copy, 1, 0);
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(e->dst[0], 8 * PAGE, PAGE, ignores ? 'a' + 8 : 0));
+	KUNIT_EXPECT_TRUE(test, ku_disk_holds(e->dst[0], 9 * PAGE, PAGE, 0));
+	if (ignores)
+		KUNIT_EXPECT_TRUE(test, ku_disk_holds(e->dst[0], 62 * PAGE, PAGE, 'a' + 62));
+	KUNIT_EXPECT_TRUE(test, ku_wait_until(!READ_ONCE(e->kc->reserve.low)));
+	KUNIT_EXPECT_EQ(test, e->kc->reserve.nr_pages, KMQ_RESERVE_PAGES);
 }
 
 #define CHAIN_COPIES	200
@@ -527,6 +596,8 @@ static struct kunit_case client_cases[] = {
 	KUNIT_CASE(destroy_waits_for_held_items),
 	KUNIT_CASE(copies_without_memory_in_order),
 	KUNIT_CASE(large_copy_without_memory),
+	KUNIT_CASE_PARAM(copies_without_pages, short_flags_gen_params),
+	KUNIT_CASE_PARAM(failing_copy_without_pages, short_flags_gen_params),
 	KUNIT_CASE(callbacks_submit_without_memory),
 	KUNIT_CASE(jobs_stay_on_their_cpu),
 	KUNIT_CASE(throttled_job_starts_in_the_end),

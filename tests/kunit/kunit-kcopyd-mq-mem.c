@@ -18,7 +18,7 @@ static atomic_t pages_live;
 
 static bool refused(gfp_t gfp)
 {
-	return !(gfp & __GFP_DIRECT_RECLAIM) && !ku_may_allocate();
+	return !(gfp & __GFP_DIRECT_RECLAIM) && (READ_ONCE(ku_no_pages) || !ku_may_allocate());
 }
 
 static struct page *mem_alloc_page(gfp_t gfp)
@@ -51,6 +51,12 @@ static void *mem_kmalloc_array(size_t n, size_t size, gfp_t gfp)
 #include "dm-kcopyd-mq-mem.c"
 
 #define MAX_JOBS	100
+void ku_exhaust_pages(void)
+{
+	WRITE_ONCE(ku_no_pages, true);
+	kmq_magazines_empty_local();
+}
+
 /* Jobs of sixteen pages: more than a magazine of pages holds. */
 #define NR_FILL		40
 
@@ -125,6 +131,8 @@ static struct kmq_job *mem_job(struct kunit *test, unsigned int sectors)
 	job->kc = mt->kc;
 	job->cpu = raw_smp_processor_id();
 	job->count = sectors;
+	job->write_count = sectors;
+	job->rest = 0;
 	job->vecs = job->inline_vecs;
 	mt->jobs[mt->nr_jobs++] = job;
 	return job;
@@ -143,7 +151,7 @@ static void exhaust(struct kunit *test)
 	ku_allow(0);
 }
 
-static void expect_reserve(struct kunit *test, unsigned int pages, unsigned int vecs)
+static void expect_reserve(struct kunit *test, unsigned int pages)
 {
 	struct mem_test *mt = test->priv;
 	struct kmq_reserve *r = &mt->kc->reserve;
@@ -151,7 +159,6 @@ static void expect_reserve(struct kunit *test, unsigned int pages, unsigned int 
 	unsigned int nr = 0;
 
 	KUNIT_EXPECT_EQ(test, r->nr_pages, pages);
-	KUNIT_EXPECT_EQ(test, r->nr_vecs, vecs);
 	list_for_each_entry(page, &r->pages, lru)
 		nr++;
 	KUNIT_EXPECT_EQ(test, nr, pages);
@@ -174,13 +181,11 @@ static void expect_served(struct kunit *test, unsigned int nr, struct kmq_job *j
  */
 
 struct reserve {
-	unsigned int subjob_kb, pages, vecs;
+	unsigned int subjob_kb, pages;
 };
 
-/* Arrays for as many jobs as could hold reserved pages and need one: those above 16 pages. */
 static const struct reserve reserves[] = {
-	{ 4, 1, 0 }, { 8, 2, 0 }, { 64, 16, 0 }, { 68, 17, 1 }, { 132, 33, 1 }, { 136, 34, 2 },
-	{ 512, 128, 7 }, { 1024, 256, 15 },
+	{ 4, 1 }, { 8, 2 }, { 16, 4 }, { 20, 4 }, { 64, 4 }, { 512, 4 }, { 1024, 4 },
 };
 
 static void reserve_desc(const struct reserve *r, char *desc)
@@ -190,17 +195,16 @@ static void reserve_desc(const struct reserve *r, char *desc)
 
 KUNIT_ARRAY_PARAM(reserve, reserves, reserve_desc);
 
-/* A client keeps what one sub-job needs. */
-static void reserve_is_a_sub_job(struct kunit *test)
+/* A client keeps what one sub-job needs, but no more than a little. */
+static void reserve_is_small(struct kunit *test)
 {
 	const struct reserve *param = test->param_value;
 	struct mem_test *mt = mem_client(test, param->subjob_kb);
 	struct kmq_reserve *r = &mt->kc->reserve;
 
 	KUNIT_EXPECT_EQ(test, r->size, param->pages);
-	KUNIT_EXPECT_EQ(test, r->vecs_size, param->vecs);
 	KUNIT_EXPECT_FALSE(test, r->low);
-	expect_reserve(test, param->pages, param->vecs);
+	expect_reserve(test, param->pages);
 	KUNIT_EXPECT_EQ(test, mt->kc->jobs.curr_nr, KMQ_MIN_JOBS);
 	KUNIT_EXPECT_EQ(test, atomic_read(&pages_live), param->pages);
 }
@@ -237,7 +241,7 @@ static void segment_gets_its_pages(struct kunit *test)
 
 	KUNIT_EXPECT_TRUE(test, kmq_pages_try_get(job));
 	expect_pages(test, job);
-	expect_reserve(test, mt->kc->reserve.size, mt->kc->reserve.vecs_size);
+	expect_reserve(test, mt->kc->reserve.size);
 
 	kmq_pages_put(job);
 	KUNIT_EXPECT_EQ(test, job->nr_pages, 0);
@@ -297,12 +301,12 @@ static void magazine_has_limits(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, m->nr_pages, min(16 * (i + 1), (u32)KMQ_MAGAZINE_PAGES));
 	}
 	mt->nr_jobs = 0;
-	KUNIT_EXPECT_EQ(test, atomic_read(&pages_live), 256 + KMQ_MAGAZINE_PAGES);
+	KUNIT_EXPECT_EQ(test, atomic_read(&pages_live), mt->kc->reserve.size + KMQ_MAGAZINE_PAGES);
 
 	kmq_magazines_empty_local();
 	KUNIT_EXPECT_EQ(test, dm_scaled_caches_at_hand(raw_smp_processor_id()), 0);
 	KUNIT_EXPECT_EQ(test, m->nr_pages, 0);
-	KUNIT_EXPECT_EQ(test, atomic_read(&pages_live), 256);
+	KUNIT_EXPECT_EQ(test, atomic_read(&pages_live), mt->kc->reserve.size);
 }
 
 static void fill_magazine(unsigned int cpu, void *arg)
@@ -589,34 +593,34 @@ static void failed_attempt_keeps_nothing(struct kunit *test)
 	ku_allow(21);
 	KUNIT_EXPECT_TRUE(test, kmq_pages_try_get(job));
 	expect_pages(test, job);
-	expect_reserve(test, mt->kc->reserve.size, mt->kc->reserve.vecs_size);
+	expect_reserve(test, mt->kc->reserve.size);
 }
 
 /* The reserve gives exactly what is needed, and is complete again afterwards. */
 static void reserve_gives_and_gets_back(struct kunit *test)
 {
 	struct mem_test *mt = mem_client(test, 144);
-	struct kmq_job *large = mem_job_of(test, 17), *small = mem_job_of(test, 2);
+	struct kmq_job *large = mem_job_of(test, 2), *small = mem_job_of(test, 1);
 	struct kmq_reserve *r = &mt->kc->reserve;
 
 	exhaust(test);
-	expect_reserve(test, 36, 2);
+	expect_reserve(test, 4);
 	KUNIT_EXPECT_TRUE(test, kmq_pages_get(large));
 	expect_pages(test, large);
-	expect_reserve(test, 19, 1);
+	expect_reserve(test, 2);
 	KUNIT_EXPECT_TRUE(test, r->low);
 
 	KUNIT_EXPECT_TRUE(test, kmq_pages_get(small));
 	expect_pages(test, small);
-	expect_reserve(test, 17, 1);
+	expect_reserve(test, 1);
 
 	kmq_pages_put(large);
-	expect_reserve(test, 34, 2);
+	expect_reserve(test, 3);
 	KUNIT_EXPECT_TRUE(test, r->low);
 	kmq_pages_put(small);
-	expect_reserve(test, 36, 2);
+	expect_reserve(test, 4);
 	KUNIT_EXPECT_FALSE(test, r->low);
-	KUNIT_EXPECT_EQ(test, atomic_read(&pages_live), 36);
+	KUNIT_EXPECT_EQ(test, atomic_read(&pages_live), 4);
 }
 
 /* The very last page, and not one more. */
@@ -631,7 +635,7 @@ static void reserve_can_be_used_up(struct kunit *test)
 	exhaust(test);
 	KUNIT_EXPECT_TRUE(test, kmq_pages_get(job));
 	KUNIT_EXPECT_TRUE(test, kmq_pages_get(last));
-	expect_reserve(test, 0, 0);
+	expect_reserve(test, 0);
 	KUNIT_EXPECT_FALSE(test, kmq_pages_get(waits));
 	expect_served(test, 0, NULL);
 
@@ -639,53 +643,42 @@ static void reserve_can_be_used_up(struct kunit *test)
 	kmq_pages_put(last);
 	expect_served(test, 1, waits);
 	expect_pages(test, waits);
-	expect_reserve(test, 0, 0);
+	expect_reserve(test, 0);
 
 	kmq_pages_put(waits);
 	kmq_pages_put(job);
-	expect_reserve(test, 4, 0);
+	expect_reserve(test, 4);
 	KUNIT_EXPECT_FALSE(test, mt->kc->reserve.low);
 }
 
-/* A whole sub-job needs all of the reserve, and waits until it is there. */
-static void whole_reserve_for_one(struct kunit *test)
+static const unsigned int lengths[] = {
+	1, 8, 4 * 8 - 1, 4 * 8, 4 * 8 + 1, 5 * 8, 16 * 8, 17 * 8, 1023, 1024,
+};
+
+KUNIT_ARRAY_PARAM(length, lengths, segment_desc);
+
+/* A segment for which the reserve is too small becomes shorter, and nothing of it is lost. */
+static void segment_is_made_shorter(struct kunit *test)
 {
-	struct mem_test *mt = mem_client(test, 128);
-	struct kmq_job *one = mem_job_of(test, 1), *whole = mem_job_of(test, 32);
+	unsigned int sectors = *(const unsigned int *)test->param_value;
+	unsigned int count = min(sectors, 4 * PAGE_SECTORS);
+	unsigned int pages = DIV_ROUND_UP(count, PAGE_SECTORS);
+	struct mem_test *mt = mem_client(test, 512);
+	struct kmq_job *one = mem_job_of(test, 1), *job = mem_job(test, sectors);
 
 	exhaust(test);
 	KUNIT_EXPECT_TRUE(test, kmq_pages_get(one));
-	KUNIT_EXPECT_FALSE(test, kmq_pages_get(whole));
-	expect_reserve(test, 31, 1);
+	/* If it needs all it waits until all is there. */
+	KUNIT_EXPECT_EQ(test, kmq_pages_get(job), pages < 4);
 	kmq_pages_put(one);
-	expect_served(test, 1, whole);
-	expect_reserve(test, 0, 0);
-	expect_pages(test, whole);
-	kmq_pages_put(whole);
-	expect_reserve(test, 32, mt->kc->reserve.vecs_size);
-}
-
-/* Pages may be there and an array not: all or nothing. */
-static void waits_for_an_array(struct kunit *test)
-{
-	struct mem_test *mt = mem_client(test, 136);
-	struct kmq_job *small = mem_job_of(test, 16), *large = mem_job_of(test, 17);
-	struct kmq_reserve *r = &mt->kc->reserve;
-
-	exhaust(test);
-	r->nr_vecs = 0;
-	KUNIT_EXPECT_TRUE(test, kmq_pages_get(small));
-	KUNIT_EXPECT_FALSE(test, kmq_pages_get(large));
-	expect_reserve(test, 18, 0);
-	KUNIT_EXPECT_EQ(test, large->nr_pages, 0);
-
-	r->nr_vecs = 2;
-	kmq_pages_put(small);
-	expect_served(test, 1, large);
-	expect_pages(test, large);
-	expect_reserve(test, 17, 1);
-	kmq_pages_put(large);
-	expect_reserve(test, 34, 2);
+	expect_served(test, pages == 4, pages == 4 ? job : NULL);
+	expect_reserve(test, 4 - pages);
+	expect_pages(test, job);
+	KUNIT_EXPECT_EQ(test, job->count, count);
+	KUNIT_EXPECT_EQ(test, job->write_count, count);
+	KUNIT_EXPECT_EQ(test, job->rest, sectors - count);
+	kmq_pages_put(job);
+	expect_reserve(test, 4);
 }
 
 /* Who waits longer is served first, and nobody overtakes: not even one who needs less. */
@@ -712,7 +705,7 @@ static void waiting_jobs_are_served_in_order(struct kunit *test)
 	/* One page is free: waits[2] could have it, but it is not its turn. */
 	kmq_pages_put(holds[1]);
 	expect_served(test, 1, waits[0]);
-	expect_reserve(test, 1, 0);
+	expect_reserve(test, 1);
 	KUNIT_EXPECT_FALSE(test, kmq_pages_get(late));
 
 	kmq_pages_put(holds[2]);
@@ -730,7 +723,7 @@ static void waiting_jobs_are_served_in_order(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, mt->kc->reserve.low);
 	kmq_pages_put(late);
 	KUNIT_EXPECT_FALSE(test, mt->kc->reserve.low);
-	expect_reserve(test, 4, 0);
+	expect_reserve(test, 4);
 }
 
 /* One who gives back enough for several serves several, the oldest first. */
@@ -770,12 +763,12 @@ static void any_pages_complete_the_reserve(struct kunit *test)
 	/* Two complete the reserve; the third is left over for the magazine. */
 	kmq_pages_put(normal);
 	expect_served(test, 1, waits);
-	expect_reserve(test, 1, 0);
+	expect_reserve(test, 1);
 	kmq_pages_put(reserved);
-	expect_reserve(test, 3, 0);
+	expect_reserve(test, 3);
 	KUNIT_EXPECT_TRUE(test, mt->kc->reserve.low);
 	kmq_pages_put(waits);
-	expect_reserve(test, 4, 0);
+	expect_reserve(test, 4);
 	KUNIT_EXPECT_FALSE(test, mt->kc->reserve.low);
 }
 
@@ -971,7 +964,7 @@ static void ticket_with_memory(struct kunit *test)
 }
 
 static struct kunit_case mem_cases[] = {
-	KUNIT_CASE_PARAM(reserve_is_a_sub_job, reserve_gen_params),
+	KUNIT_CASE_PARAM(reserve_is_small, reserve_gen_params),
 	KUNIT_CASE_PARAM(segment_gets_its_pages, segment_gen_params),
 	KUNIT_CASE(magazine_gives_back_what_was_used_last),
 	KUNIT_CASE(magazine_has_limits),
@@ -984,8 +977,7 @@ static struct kunit_case mem_cases[] = {
 	KUNIT_CASE(failed_attempt_keeps_nothing),
 	KUNIT_CASE(reserve_gives_and_gets_back),
 	KUNIT_CASE(reserve_can_be_used_up),
-	KUNIT_CASE(whole_reserve_for_one),
-	KUNIT_CASE(waits_for_an_array),
+	KUNIT_CASE_PARAM(segment_is_made_shorter, length_gen_params),
 	KUNIT_CASE(waiting_jobs_are_served_in_order),
 	KUNIT_CASE(serves_as_many_as_it_can),
 	KUNIT_CASE(any_pages_complete_the_reserve),

@@ -169,6 +169,9 @@ bool ku_bio_has_ended(struct ku_bio *kb);
 #define KU_ALL		-1
 void ku_allow(int nr);
 bool ku_may_allocate(void);
+/* Until the next ku_allow() the engine has jobs, but on this CPU no pages but those in reserve. */
+void ku_exhaust_pages(void);
+extern bool ku_no_pages;
 
 /* The rest of the case stays on this CPU; each case is run by a thread of its own. */
 void ku_stay_here(void);

@@ -14,9 +14,11 @@
  */
 
 static atomic_t allowance = ATOMIC_INIT(KU_ALL);
+bool ku_no_pages;
 
 void ku_allow(int nr)
 {
+	WRITE_ONCE(ku_no_pages, false);
 	atomic_set(&allowance, nr);
 }
 

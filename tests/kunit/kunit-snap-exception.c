@@ -577,6 +577,9 @@ static void adds_without_memory_for_growth(struct kunit *test)
 	struct snap_exceptions *et = table(test);
 	unsigned int i, groups, expected = DIV_ROUND_UP(64, group_create(test, 1)->capacity);
 
+	/* Nor is there any for lists, which would bring the groups into another order. */
+	for (i = 0; i < BIT(et->section_bits); i++)
+		et->locks[i].limit = UINT_MAX;
 	for (i = 0; i < 64; i++) {
 		/* For what is given as room, and nothing else. */
 		ku_allow(1);
@@ -610,9 +613,11 @@ static const struct bits hash_sizes[] = {
 	{ 0, 0, MIN_SECTION_BITS },
 	{ U64_MAX, 0, MIN_SECTION_BITS },
 	{ 0, U64_MAX - 1, MIN_SECTION_BITS },
+	/* 2 GiB of chunks of 4 KiB */
+	{ 1ULL << 19, 1ULL << 19, MIN_SECTION_BITS },
 	{ (1ULL << 16 << SNAP_GROUP_BITS) - 1, 1ULL << 47, 8 },
 	{ 1ULL << 16 << SNAP_GROUP_BITS, 1ULL << 47, 9 },
-	{ 1ULL << 30, 99, 8 },
+	{ 1ULL << 30, 99, MIN_SECTION_BITS },
 	{ (1ULL << 20 << SNAP_GROUP_BITS) - 1, 1ULL << 47, 12 },
 	{ U64_MAX, 1ULL << 47, MAX_SECTION_BITS },
 };

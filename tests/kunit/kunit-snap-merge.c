@@ -379,7 +379,7 @@ static void knows_of_pending_exceptions(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, snap_pending_none(snap()));
 	rb_erase(&node, pending);
 	snap_pending_drain(snap());
-	KUNIT_EXPECT_FALSE(test, percpu_ref_is_dying(&snap()->pending_refs));
+	KUNIT_EXPECT_FALSE(test, snap()->pending_refs.draining);
 	snap_merge_start(mt.merge, snap());
 	KUNIT_ASSERT_TRUE(test, ku_wait_until(is_over()));
 	expect_merged(test, 2);

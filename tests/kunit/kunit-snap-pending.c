@@ -145,9 +145,10 @@ struct bucket_count {
 };
 
 static const struct bucket_count bucket_counts[] = {
-	{ 0, SNAP_MIN_BUCKETS }, { 64, SNAP_MIN_BUCKETS }, { 65, 128 }, { 128, 128 },
-	{ 4095, 4096 }, { SNAP_MAX_BUCKETS, SNAP_MAX_BUCKETS },
-	{ SNAP_MAX_BUCKETS + 1, SNAP_MAX_BUCKETS }, { 1ULL << 40, SNAP_MAX_BUCKETS },
+	{ 0, SNAP_MIN_BUCKETS }, { SNAP_MIN_BUCKETS * 4096, SNAP_MIN_BUCKETS },
+	{ (SNAP_MIN_BUCKETS + 1) * 4096, 2 * SNAP_MIN_BUCKETS },
+	/* 2 GiB of chunks of 4 KiB, 64 GiB of them */
+	{ 1ULL << 19, 128 }, { 1ULL << 24, SNAP_MAX_BUCKETS }, { 1ULL << 40, SNAP_MAX_BUCKETS },
 };
 
 static void bucket_count_desc(const struct bucket_count *c, char *desc)
