@@ -15,8 +15,9 @@ is_merged()
 	[[ ${usage%%/*} == "${usage##* }" ]]
 }
 
-# devices [ATTRIBUTE=VALUE...]: of the origin and of the COW device. Of both, only the lists of exceptions are kept, each of
-# which has 256 chunks of data behind it: copying in memory would be what an emulated CPU does most of the time.
+# devices [ATTRIBUTE=VALUE...]: of the origin and of the COW device. Of both, only the lists of exceptions are kept,
+# each of which has 256 chunks of data behind it: copying in memory would be what an emulated CPU does most of the
+# time.
 devices()
 {
 	local lists data areas at

@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Measures, on a simulated machine with equal CPUs of MIPS=100 million instructions per second, how fast a persistent snapshot
-# is merged that nobody uses meanwhile: chunks of 4 KiB, all in a row, or each by itself; stock's and ours in turn. On devices
-# that complete at once, and on ones that take 80 µs for each request and have a volatile cache that takes 1 ms to flush.
+# Measures, on a simulated machine with equal CPUs of MIPS=100 million instructions per second, how fast a persistent
+# snapshot is merged that nobody uses meanwhile: chunks of 4 KiB, all in a row, or each by itself; stock's and ours in
+# turn. On devices that complete at once, and on ones that take 80 µs for each request and have a volatile cache that
+# takes 1 ms to flush.
 # Environment: CPUS=2, ROUNDS=3, ROW=60000 and SCATTERED=4000 (chunks), KVER=, O=, RESULTS=$O/merge.
 set -euo pipefail
 # shellcheck source=tests/vm/lib.sh

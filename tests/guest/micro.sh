@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
-# Helpers for hosts of micro-VMs, on top of lib.sh: many snapshots vm1, vm2, … of one base that nobody writes, each with
-# a COW device in a sparse file. No program is started for each of them where that can be avoided: it takes as long as
-# what is measured.
+# Helpers for hosts of micro-VMs, on top of lib.sh: many snapshots vm1, vm2, … of one base that nobody writes, each
+# with a COW device in a sparse file. No program is started for each of them where that can be avoided: it takes as
+# long as what is measured.
 
 micro=/tmp/micro
 

@@ -30,7 +30,8 @@ merge_back()
 	assert_eq "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" "sectors used when the event came"
 }
 
-# to_origin: all is in it. First the table, then the header: until that is gone it is a snapshot with nothing of its own.
+# to_origin: all is in it. First the table, then the header: until that is gone it is a snapshot with nothing of its
+# own.
 to_origin()
 {
 	swap "0 $(sectors "$o") origin-scaled $o"

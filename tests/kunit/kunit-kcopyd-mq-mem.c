@@ -663,9 +663,11 @@ static void segment_is_made_shorter(struct kunit *test)
 	unsigned int sectors = *(const unsigned int *)test->param_value;
 	unsigned int count = min(sectors, 4 * PAGE_SECTORS);
 	unsigned int pages = DIV_ROUND_UP(count, PAGE_SECTORS);
-	struct mem_test *mt = mem_client(test, 512);
-	struct kmq_job *one = mem_job_of(test, 1), *job = mem_job(test, sectors);
+	struct kmq_job *one, *job;
 
+	mem_client(test, 512);
+	one = mem_job_of(test, 1);
+	job = mem_job(test, sectors);
 	exhaust(test);
 	KUNIT_EXPECT_TRUE(test, kmq_pages_get(one));
 	/* If it needs all it waits until all is there. */
