@@ -55,6 +55,8 @@
 #define SNAP_MERGE_CALM		(20 * NSEC_PER_MSEC)
 /* ns after which it is looked for a pause again */
 #define SNAP_MERGE_POLL		(5 * NSEC_PER_MSEC)
+/* So many times what a batch took the devices are left to others who have just used them. */
+#define SNAP_MERGE_REST		32
 /* Sectors a second that are merged while others do I/O all the time. */
 #define SNAP_MERGE_TRICKLE	2560
 
@@ -104,6 +106,7 @@ struct snap_merge_cpu {
  * @others:  there were bios of others then
  * @calm_at: ns; @step does not grow before, as others have done I/O
  * @trickle_at: ns; when a batch is due although others do I/O
+ * @rest_until: ns; no batch begins before in a gap between bios of others
  *
  * @lock:    protects the fields below; interrupts off, nests inside snap_bucket.lock
  * @wanted:  merging has been started, and has not been stopped, nor come to its end
@@ -139,6 +142,7 @@ struct snap_merge {
 	bool others;
 	u64 calm_at;
 	u64 trickle_at;
+	u64 rest_until;
 
 	spinlock_t lock;	/* protects the fields below */
 	bool wanted;
@@ -367,8 +371,11 @@ static bool snap_merge_others_are_busy(struct snap_merge *merge, u64 now)
 /* ns until it has to be looked whether a batch may begin; 0 if it may now. */
 static u64 snap_merge_wait_ns(struct snap_merge *merge, u64 now)
 {
-	return snap_merge_others_are_busy(merge, now) && now < merge->trickle_at ?
-		SNAP_MERGE_POLL : 0;
+	if (snap_merge_others_are_busy(merge, now) && now < merge->trickle_at)
+		return SNAP_MERGE_POLL;
+	if (now < merge->calm_at && now < merge->rest_until)
+		return merge->rest_until - now;
+	return 0;
 }
 
 /* Chunks that the next batch may have. */
@@ -397,12 +404,13 @@ struct snap_merge_took {
  */
 static void snap_merge_adapt(struct snap_merge *merge, const struct snap_merge_took *took)
 {
-	u64 now = ktime_get_ns(), limit, copies = took->copies;
+	u64 now = ktime_get_ns(), limit, copies = took->copies, due;
 
 	/* Chunks may be large: then it is the longer until the next one. */
+	due = took->begun + div_u64(took->sectors * (u64)NSEC_PER_SEC, SNAP_MERGE_TRICKLE);
 	if (merge->others)
-		merge->trickle_at = took->begun + div_u64(took->sectors * (u64)NSEC_PER_SEC,
-							  SNAP_MERGE_TRICKLE);
+		merge->trickle_at = due;
+	merge->rest_until = min(due, now + SNAP_MERGE_REST * (now - took->begun));
 	snap_merge_others_are_busy(merge, now);
 	if (took->begun < merge->calm_at)
 		return;

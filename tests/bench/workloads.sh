@@ -93,7 +93,7 @@ describe_workload()
 		describe_workload clone-used
 		hydrates=y ;;
 	# Of a merging target: with nothing to merge, and with all that there can be.
-	merge-used) device=merge irqmode=2 latency_ns=80000 depth=4 rate=800 ;;
+	merge-used) device=merge exceptions=1 irqmode=2 latency_ns=80000 depth=4 rate=800 ;;
 	merge-used-merging)
 		describe_workload merge-used
 		exceptions=120000 ;;
