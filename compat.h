@@ -72,6 +72,14 @@ static inline void dm_scaled_assert_irqs_off(void)
 #endif
 #endif
 
+/* Bytes of the largest logical block of a device. Unit tests find the same everywhere. */
+#if defined(BLK_MAX_BLOCK_SIZE) && !defined(DM_SCALED_KUNIT)
+#define DM_SCALED_MAX_BLOCK \
+	(BLK_MAX_BLOCK_SIZE > PAGE_SIZE ? BLK_MAX_BLOCK_SIZE : PAGE_SIZE)
+#else
+#define DM_SCALED_MAX_BLOCK		PAGE_SIZE
+#endif
+
 #if !DM_SCALED_HAVE_WQ_PERCPU
 #define WQ_PERCPU			0
 #endif

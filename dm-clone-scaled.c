@@ -267,6 +267,7 @@ static int clone_get_devices(struct clone *clone, char **argv)
 static int clone_alloc(struct clone *clone)
 {
 	struct dm_target *ti = clone->ti;
+	unsigned int block;
 
 	clone->busy = kvcalloc(BITS_TO_LONGS(clone->regions), sizeof(long), GFP_KERNEL);
 	clone->waiters = clone_waiters_create();
@@ -280,6 +281,13 @@ static int clone_alloc(struct clone *clone)
 	clone->background = dm_kcopyd_mq_client_create_background(&dm_kcopyd_mq_throttle);
 	if (IS_ERR(clone->kcopyd) || IS_ERR(clone->background)) {
 		ti->error = "No memory for the copy engine";
+		return -ENOMEM;
+	}
+	block = max(bdev_logical_block_size(clone->source->bdev),
+		    bdev_logical_block_size(clone->dest->bdev));
+	if (dm_kcopyd_mq_client_blocks(clone->kcopyd, block) ||
+	    dm_kcopyd_mq_client_blocks(clone->background, block)) {
+		ti->error = "No memory for the copy engine's reserves";
 		return -ENOMEM;
 	}
 	dm_kcopyd_mq_client_offload(clone->kcopyd, clone->source->bdev, clone->dest->bdev);

@@ -263,6 +263,12 @@ void dm_kcopyd_mq_client_urgent_put(struct dm_kcopyd_mq_client *kc)
 }
 EXPORT_SYMBOL_DM_SCALED(dm_kcopyd_mq_client_urgent_put);
 
+int dm_kcopyd_mq_client_blocks(struct dm_kcopyd_mq_client *kc, unsigned int bytes)
+{
+	return kmq_reserve_grow(kc, DIV_ROUND_UP(bytes, PAGE_SIZE));
+}
+EXPORT_SYMBOL_DM_SCALED(dm_kcopyd_mq_client_blocks);
+
 struct workqueue_struct *dm_kcopyd_mq_client_wq(struct dm_kcopyd_mq_client *kc)
 {
 	return kc->wq;
@@ -275,8 +281,8 @@ static unsigned int kmq_sub_job_sectors(void)
 	if (!kb)
 		kb = KMQ_SUBJOB_KB_DEFAULT;
 	kb = min_t(unsigned int, kb, KMQ_SUBJOB_KB_MAX);
-	/* A segment must not split a logical block, the largest of which is a page. */
-	return round_up(kb << (10 - SECTOR_SHIFT), PAGE_SECTORS);
+	/* A segment must not split a logical block. */
+	return round_up(kb << (10 - SECTOR_SHIFT), DM_SCALED_MAX_BLOCK >> SECTOR_SHIFT);
 }
 
 static struct dm_kcopyd_mq_client *kmq_client_create(struct dm_kcopyd_mq_throttle *throttle,

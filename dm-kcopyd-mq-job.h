@@ -22,10 +22,11 @@
 
 /*
  * What a client keeps for when memory is exhausted: little, as there may be thousands of clients. A
- * job waits for no other one, so that one of them, and a page, would be enough to go on.
+ * job waits for no other one, so that one of them, and pages for a logical block, which a segment
+ * must not split, would be enough to go on; see dm_kcopyd_mq_client_blocks().
  */
 #define KMQ_MIN_JOBS		4
-#define KMQ_RESERVE_PAGES	(PAGE_SIZE < SZ_16K ? SZ_16K / PAGE_SIZE : 1)
+#define KMQ_RESERVE_PAGES	DIV_ROUND_UP(SZ_16K, PAGE_SIZE)
 
 /* Limits of the module parameter for the size of a sub-job, KiB. */
 #define KMQ_SUBJOB_KB_DEFAULT	512
@@ -111,7 +112,7 @@ struct kmq_cpu {
  * @low:      something is missing or somebody waits: whoever frees pages calls kmq_refill()
  * @pages:    reserved pages, linked by page->lru
  * @nr_pages: length of @pages
- * @size:     number of pages when complete, at most KMQ_RESERVE_PAGES
+ * @size:     number of pages when complete, at most KMQ_RESERVE_PAGES, or those of a logical block
  * @waiting:  jobs that found no memory, oldest first, by kmq_job.list
  *
  * A job that needs more pages than @size makes its segment shorter, see kmq_job.rest.
@@ -338,6 +339,16 @@ bool kmq_pages_get(struct kmq_job *job);
 void kmq_pages_put(struct kmq_job *job);
 
 int kmq_reserve_init(struct dm_kcopyd_mq_client *kc);
+
+/**
+ * kmq_reserve_grow() - let the reserve have more pages
+ * @kc:    the client, which copies nothing yet
+ * @pages: that it needs at least, at most KMQ_INLINE_VECS
+ *
+ * Context: process context, may sleep.
+ * Return: 0 or -ENOMEM.
+ */
+int kmq_reserve_grow(struct dm_kcopyd_mq_client *kc, unsigned int pages);
 void kmq_reserve_exit(struct dm_kcopyd_mq_client *kc);
 int kmq_mem_init(void);
 void kmq_mem_exit(void);

@@ -353,7 +353,6 @@ static bool kmq_reserve_take(struct kmq_reserve *r, struct kmq_job *job)
 {
 	unsigned int needed = min(kmq_pages_needed(job), r->size), most = needed * PAGE_SECTORS;
 
-	BUILD_BUG_ON(KMQ_RESERVE_PAGES > KMQ_INLINE_VECS);
 	lockdep_assert_held(&r->lock);
 
 	if (r->nr_pages < needed)
@@ -440,35 +439,43 @@ void kmq_pages_put(struct kmq_job *job)
 int kmq_reserve_init(struct dm_kcopyd_mq_client *kc)
 {
 	struct kmq_reserve *r = &kc->reserve;
-	unsigned int i;
 	int err;
 
 	spin_lock_init(&kc->park_lock);
 	spin_lock_init(&r->lock);
 	INIT_LIST_HEAD(&r->pages);
 	INIT_LIST_HEAD(&r->waiting);
-	r->size = min_t(unsigned int, DIV_ROUND_UP(kc->sub_job_size, PAGE_SECTORS),
-			KMQ_RESERVE_PAGES);
-
 	err = dm_scaled_pool_init(&kc->jobs, KMQ_MIN_JOBS, &kmq_job_cache);
 	if (err)
 		return err;
 
 	kmq_client_counts();
 
-	for (i = 0; i < r->size; i++) {
+	err = kmq_reserve_grow(kc, min_t(unsigned int, DIV_ROUND_UP(kc->sub_job_size, PAGE_SECTORS),
+					 KMQ_RESERVE_PAGES));
+	if (err)
+		kmq_reserve_exit(kc);
+	return err;
+}
+
+int kmq_reserve_grow(struct dm_kcopyd_mq_client *kc, unsigned int pages)
+{
+	struct kmq_reserve *r = &kc->reserve;
+
+	BUILD_BUG_ON(KMQ_RESERVE_PAGES > KMQ_INLINE_VECS);
+	BUILD_BUG_ON(DM_SCALED_MAX_BLOCK > KMQ_INLINE_VECS * PAGE_SIZE);
+	if (WARN_ON_ONCE(pages > KMQ_INLINE_VECS))
+		return -EINVAL;
+	while (r->size < pages) {
 		struct page *page = alloc_page(GFP_KERNEL);
 
 		if (!page)
-			goto no_memory;
+			return -ENOMEM;
 		list_add(&page->lru, &r->pages);
 		r->nr_pages++;
+		r->size++;
 	}
 	return 0;
-
-no_memory:
-	kmq_reserve_exit(kc);
-	return -ENOMEM;
 }
 
 void kmq_reserve_exit(struct dm_kcopyd_mq_client *kc)

@@ -150,8 +150,8 @@ static inline void dm_kcopyd_mq_may_wait(void)
  * dm_kcopyd_mq_client_create() - create a client with its reserves
  * @throttle: throttle to obey, or NULL
  *
- * The client keeps what one sub-job needs in reserve, so that its copies progress without any
- * memory.
+ * The client keeps some jobs and 16 KiB in reserve, so that its copies progress without any memory.
+ * With logical blocks that are larger dm_kcopyd_mq_client_blocks() has to be called, too.
  *
  * Return: the client, or ERR_PTR(-ENOMEM).
  */
@@ -223,6 +223,19 @@ bool dm_kcopyd_mq_client_offload(struct dm_kcopyd_mq_client *kc, struct block_de
  * Return: the disk, valid as long as the client, or NULL.
  */
 struct copy_offload *dm_kcopyd_mq_client_offloads_to(struct dm_kcopyd_mq_client *kc);
+
+/**
+ * dm_kcopyd_mq_client_blocks() - tell a client how large its devices' logical blocks are
+ * @kc:    the client, which copies nothing yet
+ * @bytes: of the largest one
+ *
+ * Its reserve then has room for one. Without memory a copy might else be for ever too short for
+ * blocks of more than 16 KiB.
+ *
+ * Context: process context, may sleep.
+ * Return: 0 or -ENOMEM.
+ */
+int dm_kcopyd_mq_client_blocks(struct dm_kcopyd_mq_client *kc, unsigned int bytes);
 
 /**
  * dm_kcopyd_mq_client_wq() - get the workqueue that a client's workers are in

@@ -49,6 +49,11 @@ int snap_check_devices(struct snap_target *t)
 		*error = "COW device must not be the origin device";
 		return -EINVAL;
 	}
+	/* Exceptions are written in blocks of this size. */
+	if (t->persistent && bdev_logical_block_size(cow) > SNAP_MAX_BLOCK) {
+		*error = "Persistent: logical blocks of the COW device have more than 4096 bytes";
+		return -EINVAL;
+	}
 	if (!t->chunk_size)
 		return 0;
 	if (t->chunk_size < block >> SECTOR_SHIFT) {
@@ -120,11 +125,15 @@ bool snap_invalidate_then(struct dm_snapshot *snap, const char *reason,
 	}
 
 	cmpxchg(&snap->invalid_reason, NULL, reason);
+	/* A work that is running may take @then, and with it the last that kept the snapshot. */
+	dm_kcopyd_mq_hold(snap->kcopyd);
 	if (then) {
 		then->cpu = dm_kcopyd_mq_hold(snap->kcopyd);
 		llist_add(&then->item.node, &snap->invalidated);
+		dm_scaled_delay("snap-life:then");
 	}
 	snap_log_queue_work(snap->log, &snap->invalidate);
+	dm_kcopyd_mq_release(snap->kcopyd);
 	return false;
 }
 
@@ -275,6 +284,28 @@ static bool snap_may_load_as_invalid(const struct snap_target *t, int error)
 	return true;
 }
 
+struct dm_kcopyd_mq_client *snap_create_client(struct block_device *from, struct block_device *to,
+					       bool background)
+{
+	struct dm_kcopyd_mq_client *client;
+	int r;
+
+	if (background)
+		client = dm_kcopyd_mq_client_create_background(&dm_kcopyd_mq_throttle);
+	else
+		client = dm_kcopyd_mq_client_create(&dm_kcopyd_mq_throttle);
+	if (IS_ERR(client))
+		return client;
+	r = dm_kcopyd_mq_client_blocks(client, max(bdev_logical_block_size(from),
+						   bdev_logical_block_size(to)));
+	if (r) {
+		dm_kcopyd_mq_client_destroy(client);
+		return ERR_PTR(r);
+	}
+	dm_kcopyd_mq_client_offload(client, from, to);
+	return client;
+}
+
 struct dm_snapshot *snap_create(struct snap_target *t)
 {
 	struct snap_disk_info info = { .valid = true };
@@ -346,13 +377,12 @@ struct dm_snapshot *snap_create(struct snap_target *t)
 		goto bad_refs;
 	}
 
-	snap->kcopyd = dm_kcopyd_mq_client_create(&dm_kcopyd_mq_throttle);
+	snap->kcopyd = snap_create_client(t->origin_dev->bdev, t->cow_dev->bdev, false);
 	if (IS_ERR(snap->kcopyd)) {
 		r = PTR_ERR(snap->kcopyd);
 		ti->error = "Cannot create a client of the copy engine";
 		goto bad_kcopyd;
 	}
-	dm_kcopyd_mq_client_offload(snap->kcopyd, t->origin_dev->bdev, t->cow_dev->bdev);
 
 	if (damaged) {
 		snap->valid = false;
@@ -383,11 +413,6 @@ bad_exceptions:
 bad_store:
 	kfree(snap);
 	return ERR_PTR(r);
-}
-
-struct dm_kcopyd_mq_client *snap_create_background(void)
-{
-	return dm_kcopyd_mq_client_create_background(&dm_kcopyd_mq_throttle);
 }
 
 void snap_destroy(struct dm_snapshot *snap)

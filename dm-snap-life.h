@@ -5,6 +5,10 @@
 #ifndef DM_SNAP_LIFE_H
 #define DM_SNAP_LIFE_H
 
+#include <linux/types.h>
+
+struct block_device;
+struct dm_kcopyd_mq_client;
 struct dm_snapshot;
 struct snap_target;
 
@@ -44,13 +48,18 @@ int snap_check_begin(struct snap_target *t, unsigned int chunk_size);
 struct dm_snapshot *snap_create(struct snap_target *t);
 
 /**
- * snap_create_background() - make a client of the engine for copies that nobody waits for
+ * snap_create_client() - make a client of the engine for a snapshot's copies
+ * @from:       the device that is read, held until the client is destroyed
+ * @to:         the device that is written, likewise
+ * @background: nobody waits for its copies
  *
- * snapshot_copy_throttle applies to them as to all copies of snapshots.
+ * snapshot_copy_throttle applies to them. They are made by the device if it can.
  *
+ * Context: process context, may sleep.
  * Return: the client, or ERR_PTR(-ENOMEM).
  */
-struct dm_kcopyd_mq_client *snap_create_background(void);
+struct dm_kcopyd_mq_client *snap_create_client(struct block_device *from, struct block_device *to,
+					       bool background);
 
 /**
  * snap_destroy() - free a snapshot

@@ -107,6 +107,7 @@ struct snap_log_cpu {
  * @zeroing:    @zeroing_area is being zeroed
  * @zeroing_area: the area after the current one when that began
  * @failed:     nothing can be made durable any more
+ * @cut:        why it is @failed: snap_log_truncate() has, and the list may be shorter on disk
  * @lost:       what had been deferred is lost, and no flush has been told yet
  * @closed:     no write is to be started
  * @queued:     entries that have been taken from the CPUs, ever
@@ -162,6 +163,7 @@ struct snap_log {
 	bool zeroing;
 	u64 zeroing_area;
 	bool failed;
+	bool cut;
 	bool lost;
 	bool closed;
 	u64 queued;
@@ -400,7 +402,26 @@ static void snap_log_fail(struct snap_log *log)
 	__must_hold(&log->lock)
 {
 	log->failed = true;
+	log->cut = false;
 	WRITE_ONCE(log->most, 0);
+}
+
+/* What a CPU may have deferred. */
+static unsigned int snap_log_most(const struct snap_log *log)
+{
+	return max(SNAP_LOG_WINDOWS * snap_disk_window(log->store->chunk_size) / num_online_cpus(),
+		   2 * log->many);
+}
+
+/* A list of which nobody knew how long it is on disk has been written. */
+static void snap_log_is_mended(struct snap_log *log)
+	__must_hold(&log->lock)
+{
+	if (!log->cut)
+		return;
+	log->cut = false;
+	log->failed = false;
+	WRITE_ONCE(log->most, snap_log_most(log));
 }
 
 static void snap_log_zeroing_done(int read_err, unsigned long write_err, void *context)
@@ -928,16 +949,6 @@ void snap_log_queue_work(struct snap_log *log, struct work_struct *work)
 	queue_work(log->wq, work);
 }
 
-u64 snap_log_slots(struct snap_log *log)
-{
-	u64 slots;
-
-	spin_lock_irq(&log->lock);
-	slots = log->slots;
-	spin_unlock_irq(&log->lock);
-	return slots;
-}
-
 /* Exceptions that are deferred. What has been written is not more, as the lock is held. */
 static unsigned long snap_log_deferred(struct snap_log *log)
 	__must_hold(&log->lock)
@@ -950,15 +961,30 @@ static unsigned long snap_log_deferred(struct snap_log *log)
 	return deferred;
 }
 
-sector_t snap_log_metadata(struct snap_log *log)
+u64 snap_log_exceptions(struct snap_log *log)
+{
+	u64 nr;
+
+	spin_lock_irq(&log->lock);
+	nr = log->slots + snap_log_deferred(log);
+	spin_unlock_irq(&log->lock);
+	return nr;
+}
+
+u64 snap_log_slots(struct snap_log *log)
 {
 	u64 slots;
 
-	/* What is deferred takes room as if it was on disk: the status is as with commit=write. */
 	spin_lock_irq(&log->lock);
-	slots = log->slots + snap_log_deferred(log);
+	slots = log->slots;
 	spin_unlock_irq(&log->lock);
-	return (SNAP_HEADER_CHUNKS + 1 + (slots >> log->store->area_shift)) <<
+	return slots;
+}
+
+sector_t snap_log_metadata(struct snap_log *log)
+{
+	/* What is deferred takes room as if it was on disk: the status is as with commit=write. */
+	return (SNAP_HEADER_CHUNKS + 1 + (snap_log_exceptions(log) >> log->store->area_shift)) <<
 	       log->store->chunk_shift;
 }
 
@@ -1019,17 +1045,33 @@ int snap_log_truncate(struct snap_log *log, struct snap_disk_exception *table, u
 	if (r) {
 		/* The list may end there. What was appended to another block would not be found. */
 		spin_lock_irq(&log->lock);
-		if (snap_log_sector_of(log, slots) != snap_log_sector(log))
+		if (!log->failed && snap_log_sector_of(log, slots) != snap_log_sector(log)) {
 			snap_log_fail(log);
+			log->cut = true;
+		}
 		spin_unlock_irq(&log->lock);
 		return r;
 	}
 
 	spin_lock_irq(&log->lock);
+	snap_log_is_mended(log);
 	log->slots = slots;
 	/* Another area may have become the next one, with exceptions in it that are over. */
 	log->zeroed = false;
 	memcpy(log->window, table, log->block);
+	spin_unlock_irq(&log->lock);
+	return 0;
+}
+
+int snap_log_restore(struct snap_log *log, const struct snap_disk_exception *table, u64 slots)
+{
+	int r = snap_disk_io(log->store->cow, SNAP_DISK_WRITE, snap_log_sector_of(log, slots),
+			     (void *)table, log->block);
+
+	if (r)
+		return r;
+	spin_lock_irq(&log->lock);
+	snap_log_is_mended(log);
 	spin_unlock_irq(&log->lock);
 	return 0;
 }
@@ -1085,8 +1127,7 @@ struct snap_log *snap_log_create(struct snap_store *store, struct dm_kcopyd_mq_c
 	log->block = snap_disk_block(store->chunk_size);
 	log->many = clamp(snap_disk_window(store->chunk_size) / num_online_cpus(), SNAP_LOG_FEW,
 			  SNAP_LOG_MANY);
-	log->most = max(SNAP_LOG_WINDOWS * snap_disk_window(store->chunk_size) / num_online_cpus(),
-			2 * log->many);
+	log->most = snap_log_most(log);
 	log->slots = end->slots;
 	log->scrub = end->stale;
 	log->wanted_tail = &log->wanted;

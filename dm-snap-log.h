@@ -227,6 +227,28 @@ int snap_log_tail(struct snap_log *log, u64 end, struct snap_disk_exception *tab
 int snap_log_truncate(struct snap_log *log, struct snap_disk_exception *table, u64 slots);
 
 /**
+ * snap_log_restore() - make durable that snap_log_truncate(), which has failed, has done nothing
+ * @log:   the log, as for snap_log_tail()
+ * @table: from snap_log_tail(), with the exceptions
+ * @slots: as for snap_log_truncate()
+ *
+ * The list has all of its exceptions again, and more may be added.
+ *
+ * Context: process context, not in a map function.
+ * Return: 0, or a negative error; then still nobody knows.
+ */
+int snap_log_restore(struct snap_log *log, const struct snap_disk_exception *table, u64 slots);
+
+/**
+ * snap_log_exceptions() - number of exceptions in the list, and of those that are deferred
+ * @log: the log
+ *
+ * Context: process context.
+ * Return: their number. A copy for a write to the origin counts when it is in the list.
+ */
+u64 snap_log_exceptions(struct snap_log *log);
+
+/**
  * snap_log_slots() - number of exceptions in the list
  * @log: the log
  */

@@ -19,7 +19,7 @@
  * of anybody else makes it small, until a pause has lasted for SNAP_MERGE_CALM, and no batch begins
  * while such a bio is under way. If there is no pause, a small batch is merged now and then all the
  * same, so that a merge ends. Batches are copied by a client of the engine whose workers run when
- * no task wants the CPU, unless somebody waits for the batch.
+ * no task wants the CPU, unless somebody waits for the batch, or it is one of those small ones.
  *
  * Nobody sleeps to wait for a pause: the work ends, and a timer queues it again.
  */
@@ -83,14 +83,14 @@ struct snap_merge_cpu {
 /**
  * struct snap_merge - the merge of a snapshot
  * @cpus:    what each CPU counts; written for each bio, and nothing else is, so that CPUs share no
- *           line that changes
+ *           line that changes: what is behind @work changes with each batch
  * @kcopyd:  copies batches
  * @work:    merges batch after batch, as long as nobody else does I/O
  * @wq:      for @work
  * @snap:    the snapshot; set before @work is first queued
  * @table:   the block of the list on disk in which the list is going to end; while @unsure, as it
  *           was to be written
- * @ahead:   for the block before it
+ * @ahead:   for the block before it; afterwards, and while @unsure, what @table was
  * @next:    the batch before it is @batch, at the end of the array
  * @spare:   memory that the removal of an exception may need
  * @unsure_slots: exceptions in the list when a batch became @unsure
@@ -100,6 +100,8 @@ struct snap_merge_cpu {
  * @drained: woken up when a tracked write has ended
  *
  * Of @work alone, and of who starts it:
+ * @due:     the next batch is merged although bios of others are under way
+ * @refused: there were pending exceptions when it was started: it ends at once, and has failed
  * @step:    sectors that a batch may have now
  * @latency: ns that the copies of the smallest batches take at their quickest; 0: not known
  * @begun:   bios mapped when it was last looked
@@ -123,7 +125,7 @@ struct snap_merge_cpu {
 struct snap_merge {
 	struct snap_merge_cpu __percpu *cpus;
 	struct dm_kcopyd_mq_client *kcopyd;
-	struct delayed_work work;
+	struct delayed_work work ____cacheline_aligned_in_smp;
 	struct workqueue_struct *wq;
 	struct dm_snapshot *snap;
 	struct snap_disk_exception *table;
@@ -136,6 +138,8 @@ struct snap_merge {
 	struct completion copied;
 	wait_queue_head_t drained;
 
+	bool due;
+	bool refused;
 	sector_t step;
 	u64 latency;
 	unsigned long begun;
@@ -371,7 +375,8 @@ static bool snap_merge_others_are_busy(struct snap_merge *merge, u64 now)
 /* ns until it has to be looked whether a batch may begin; 0 if it may now. */
 static u64 snap_merge_wait_ns(struct snap_merge *merge, u64 now)
 {
-	if (snap_merge_others_are_busy(merge, now) && now < merge->trickle_at)
+	merge->due = snap_merge_others_are_busy(merge, now);
+	if (merge->due && now < merge->trickle_at)
 		return SNAP_MERGE_POLL;
 	if (now < merge->calm_at && now < merge->rest_until)
 		return merge->rest_until - now;
@@ -390,11 +395,13 @@ static unsigned int snap_merge_room(const struct snap_merge *merge)
  * @sectors: of the batch
  * @begun:   ns; when it began
  * @copies:  ns that its copies took
+ * @copied:  ns; when they had ended
  */
 struct snap_merge_took {
 	sector_t sectors;
 	u64 begun;
 	u64 copies;
+	u64 copied;
 };
 
 /*
@@ -406,17 +413,20 @@ static void snap_merge_adapt(struct snap_merge *merge, const struct snap_merge_t
 {
 	u64 now = ktime_get_ns(), limit, copies = took->copies, due;
 
-	/* Chunks may be large: then it is the longer until the next one. */
+	/* Chunks may be large: then it is the longer until the next one. Devices may be slow. */
 	due = took->begun + div_u64(took->sectors * (u64)NSEC_PER_SEC, SNAP_MERGE_TRICKLE);
+	due = max(due, now + (now - took->begun));
 	if (merge->others)
 		merge->trickle_at = due;
 	merge->rest_until = min(due, now + SNAP_MERGE_REST * (now - took->begun));
 	snap_merge_others_are_busy(merge, now);
 	if (took->begun < merge->calm_at)
 		return;
-	if (merge->step == SNAP_MERGE_STEP)
+	/* A batch that is merged once more has what it had before. */
+	if (merge->step == SNAP_MERGE_STEP &&
+	    took->sectors <= max_t(sector_t, SNAP_MERGE_STEP, merge->snap->store.chunk_size))
 		merge->latency = merge->latency ? min(merge->latency, copies) : copies;
-	limit = merge->latency + max_t(u64, SNAP_MERGE_TAKES, now - took->begun - copies);
+	limit = merge->latency + max_t(u64, SNAP_MERGE_TAKES, now - took->copied);
 	if (copies > limit)
 		merge->step = max(merge->step / 2, SNAP_MERGE_STEP);
 	/* What twice as many sectors take is not known better. */
@@ -436,6 +446,7 @@ static void snap_merge_adapt_begin(struct snap_merge *merge)
 	merge->step = SNAP_MERGE_STEP;
 	merge->calm_at = now;
 	merge->trickle_at = now;
+	merge->rest_until = now;
 }
 
 /*
@@ -520,17 +531,18 @@ static int snap_merge_forget(struct snap_merge *merge)
 		spin_lock_irq(&bucket->lock);
 		r = snap_exception_remove(&snap->exceptions, old, nr, &merge->spare);
 		spin_unlock_irq(&bucket->lock);
-		if (r == -ENOMEM)
+		if (r == -ENOMEM) {
 			merge->spare = snap_exception_spare();
-		else if (r < 0)
+			continue;
+		}
+		if (r < 0)
 			return r;
-		else
-			i += r;
+		i += r;
 	}
 	return 0;
 }
 
-/* Whether exceptions on disk, of chunks that follow each other on both devices, are what we know. */
+/* Whether exceptions on disk, of chunks in a row on both devices, are what we know. */
 static bool snap_merge_is_right(const struct snap_merge *merge, const struct snap_merge_chunk *c,
 				unsigned int nr)
 {
@@ -595,6 +607,8 @@ static int snap_merge_take(struct snap_merge *merge, u64 slots, unsigned int max
 		if (!snap_merge_is_right(merge, &chunk[i], run))
 			return -EUCLEAN;
 	}
+	/* For snap_merge_restore(): the block is changed before it is written. */
+	memcpy(merge->ahead, merge->table, SNAP_MAX_BLOCK);
 	return nr;
 }
 
@@ -632,13 +646,17 @@ static bool snap_merge_copy_out(struct snap_merge *merge, const struct snap_merg
 
 /*
  * The batch that is unsure once more, all of it: its exceptions may be on disk no more, where some
- * that are on disk may follow them. Returns their number, or 0 if there is none. If the list has
- * grown since then its block was written again, with all that it had.
+ * that are on disk may follow them. Returns their number, 0 if there is none, or an error if the
+ * list is shorter: then there are exceptions in memory that are not on disk.
  */
 static int snap_merge_take_unsure(struct snap_merge *merge, u64 slots)
 {
-	if (!merge->unsure || slots != merge->unsure_slots)
+	if (!merge->unsure)
 		return 0;
+	if (slots != merge->unsure_slots) {
+		DMERR("Exceptions that are merged are still in memory: cannot merge");
+		return -EUCLEAN;
+	}
 	memcpy(&merge->next[SNAP_MERGE_BATCH - merge->nr], merge->batch,
 	       merge->nr * sizeof(*merge->batch));
 	return merge->nr;
@@ -673,6 +691,10 @@ static int snap_merge_next(struct snap_merge *merge)
 		DMERR("Snapshot is invalid: cannot merge");
 		return 0;
 	}
+	if (merge->refused) {
+		DMERR("Chunks of the snapshot are still being copied: cannot merge");
+		return -EBUSY;
+	}
 	slots = snap_log_slots(snap->log);
 	if (!slots)
 		return 0;
@@ -691,7 +713,8 @@ static int snap_merge_next(struct snap_merge *merge)
 
 	took.copies = ktime_get_ns();
 	r = snap_merge_copy(merge);
-	took.copies = ktime_get_ns() - took.copies;
+	took.copied = ktime_get_ns();
+	took.copies = took.copied - took.copies;
 	if (!r)
 		r = blkdev_issue_flush(snap->origin_bdev);
 	if (r) {
@@ -760,7 +783,12 @@ static void snap_merge_work(struct work_struct *work)
 			snap_merge_come_back(merge, wait_ns);
 			return;
 		}
+		/* Who always does I/O may leave no CPU idle, either. */
+		if (merge->due)
+			dm_kcopyd_mq_client_urgent_get(merge->kcopyd);
 		r = snap_merge_next(merge);
+		if (merge->due)
+			dm_kcopyd_mq_client_urgent_put(merge->kcopyd);
 		if (r <= 0) {
 			snap_merge_ends(merge, r);
 			return;
@@ -784,17 +812,16 @@ static void snap_merge_run_if_wanted(struct snap_merge *merge)
 
 void snap_merge_start(struct snap_merge *merge, struct dm_snapshot *snap)
 {
-	/* Of a pending exception neither our look-ups nor the list on disk know. */
-	bool ready = !WARN_ON_ONCE(!snap_pending_none(snap));
-
-	if (!ready)
-		DMERR("Chunks of the snapshot are still being copied: cannot merge");
-	/* The work does not run: it has been stopped, or its merge has ended. */
+	/*
+	 * The work does not run: it has been stopped, or its merge has ended. Of a pending
+	 * exception neither our look-ups nor the list on disk know.
+	 */
+	merge->refused = WARN_ON_ONCE(!snap_pending_none(snap));
 	snap_merge_adapt_begin(merge);
 	spin_lock_irq(&merge->lock);
 	WRITE_ONCE(merge->snap, snap);
-	merge->wanted = ready;
-	merge->failed = !ready;
+	merge->wanted = true;
+	merge->failed = false;
 	snap_merge_run_if_wanted(merge);
 	spin_unlock_irq(&merge->lock);
 }
@@ -842,12 +869,37 @@ bool snap_merge_failed(const struct snap_merge *merge)
 	return READ_ONCE(merge->failed);
 }
 
+int snap_merge_restore(struct snap_merge *merge)
+{
+	struct dm_snapshot *snap = merge->snap;
+	struct bio_list bios;
+	int r = 0;
+
+	/* Its target may be resumed meanwhile, and lose the race for the snapshot later. */
+	snap_merge_pause(merge);
+	if (!merge->unsure || !READ_ONCE(snap->valid))
+		goto out;
+	/* The list is shorter, and it is memory that has too much: "cannot happen". */
+	r = -EUCLEAN;
+	if (snap_log_slots(snap->log) != merge->unsure_slots)
+		goto out;
+	dm_scaled_delay("snap-merge:restore");
+	r = snap_log_restore(snap->log, merge->ahead, merge->unsure_slots - merge->nr);
+	if (!r) {
+		snap_merge_unpublish(merge, &bios, false);
+		WARN_ON_ONCE(!bio_list_empty(&bios));
+	}
+out:
+	snap_merge_unpause(merge);
+	return r;
+}
+
 bool snap_merge_unsure(const struct snap_merge *merge)
 {
 	return READ_ONCE(merge->unsure);
 }
 
-struct snap_merge *snap_merge_create(void)
+struct snap_merge *snap_merge_create(struct block_device *from, struct block_device *to)
 {
 	struct snap_merge *merge;
 
@@ -861,7 +913,7 @@ struct snap_merge *snap_merge_create(void)
 	seqcount_spinlock_init(&merge->seq, &merge->lock);
 	bio_list_init(&merge->bios);
 
-	merge->kcopyd = snap_create_background();
+	merge->kcopyd = snap_create_client(from, to, true);
 	if (IS_ERR(merge->kcopyd))
 		goto bad_kcopyd;
 	merge->cpus = alloc_percpu(struct snap_merge_cpu);
@@ -877,12 +929,6 @@ struct snap_merge *snap_merge_create(void)
 bad_kcopyd:
 	kvfree(merge);
 	return NULL;
-}
-
-void snap_merge_offload(struct snap_merge *merge, struct block_device *from,
-			struct block_device *to)
-{
-	dm_kcopyd_mq_client_offload(merge->kcopyd, from, to);
 }
 
 void snap_merge_destroy(struct snap_merge *merge)

@@ -15,21 +15,13 @@ struct snap_merge;
 
 /**
  * snap_merge_create() - make what the merge of a snapshot needs
+ * @from: COW device, held until snap_merge_destroy()
+ * @to:   origin device, likewise
  *
+ * Context: process context, may sleep.
  * Return: to be given to snap_merge_destroy(), or NULL without memory.
  */
-struct snap_merge *snap_merge_create(void);
-
-/**
- * snap_merge_offload() - let chunks be copied by the device, if it can
- * @merge: from snap_merge_create(), not started yet
- * @from:  COW device, held until snap_merge_destroy()
- * @to:    origin device, likewise
- *
- * Context: as for dm_kcopyd_mq_client_offload().
- */
-void snap_merge_offload(struct snap_merge *merge, struct block_device *from,
-			struct block_device *to);
+struct snap_merge *snap_merge_create(struct block_device *from, struct block_device *to);
 
 /**
  * snap_merge_destroy() - free it
@@ -72,6 +64,18 @@ void snap_merge_pause(struct snap_merge *merge);
  * @merge: the merge
  */
 void snap_merge_unpause(struct snap_merge *merge);
+
+/**
+ * snap_merge_restore() - make the disk's list sure again, as long as it was before the last batch
+ * @merge: the merge, which is paused meanwhile
+ *
+ * A snapshot that is not merged any more needs that: of a chunk whose exception may be gone on disk
+ * no write to the origin would make another copy.
+ *
+ * Context: process context, sleeps for I/O to the COW device.
+ * Return: 0, or a negative error; then it is as unsure as before.
+ */
+int snap_merge_restore(struct snap_merge *merge);
 
 /**
  * snap_merge_unsure() - whether nobody knows which of the last chunks the disk's list still has

@@ -348,6 +348,8 @@ static void snap_pending_free(struct snap_pending *pe)
 static struct snap_pending *snap_pending_alloc(struct dm_snapshot *snap, bool may_wait)
 {
 	struct snap_pending *pe = dm_scaled_cache_try_alloc(&snap_pending_cache);
+	struct snap_group *room = NULL;
+	bool may_wait_for_room = may_wait;
 
 	if (may_wait)
 		snap_may_wait(snap);
@@ -356,16 +358,22 @@ static struct snap_pending *snap_pending_alloc(struct dm_snapshot *snap, bool ma
 	} else {
 		/* It may be of the reserve, which others wait for. Who has the rest of it? */
 		snap_pending_hurry(snap);
+		/* Before: who has one of the reserve must not wait for memory. */
+		if (may_wait)
+			room = snap_exception_room(true);
 		pe = mempool_alloc(&snap->pending_pool,
 				   may_wait ? GFP_NOIO : GFP_NOWAIT | __GFP_NOWARN);
 		if (!pe)
 			return NULL;
 		pe->urgent = true;
+		may_wait_for_room = false;
+		/* What comes from a pool or a slab has none. */
+		pe->room = room;
 	}
 	pe->snap = snap;
 	/* One that was at hand may still have some. */
 	if (!pe->room)
-		pe->room = snap_exception_room(may_wait);
+		pe->room = snap_exception_room(may_wait_for_room);
 	if (unlikely(!pe->room)) {
 		if (!may_wait) {
 			snap_pending_free_memory(pe);
@@ -814,11 +822,18 @@ void snap_pending_attach(struct snap_pending_list *list, struct bio *bio)
 	spin_unlock_irq(&bucket->lock);
 }
 
-/* Whether two pending exceptions are of the same sectors of the origin. */
+/* A client has a reserve for the blocks of its own snapshot's devices, of 16 KiB at least. */
+static unsigned int snap_pending_block(const struct snap_pending *pe)
+{
+	return max_t(unsigned int, bdev_logical_block_size(pe->snap->store.cow), SZ_16K);
+}
+
+/* Whether two pending exceptions are of the same sectors of the origin, and one job may do. */
 static bool snap_pending_matches(const struct snap_pending *a, const struct snap_pending *b)
 {
 	return a->snap->store.chunk_shift == b->snap->store.chunk_shift &&
-	       a->log.old == b->log.old && a->log.nr == b->log.nr;
+	       a->log.old == b->log.old && a->log.nr == b->log.nr &&
+	       snap_pending_block(a) == snap_pending_block(b);
 }
 
 /*

@@ -110,10 +110,17 @@ static bool snap_hand_over(struct snap_target *from, struct snap_target *to)
 	snap->ti = to->ti;
 	snap->overflow = to->overflow;
 	snap->defers = snap->log && !to->commits_writes;
-	/* What is written to a chunk whose exception may not be on disk any more could be lost. */
-	if (snap->merge && snap_merge_unsure(snap->merge) && !to->merges)
-		WRITE_ONCE(snap->overflowed, true);
 	return true;
+}
+
+/*
+ * Whether exceptions in memory may be on disk no more. Nothing would copy what is written to such a
+ * chunk of the origin, so only a target that merges may have the snapshot. snap_preresume() has
+ * them written again, but the merge may go on, and fail, before the snapshot changes hands.
+ */
+static bool snap_is_torn(const struct dm_snapshot *snap)
+{
+	return READ_ONCE(snap->valid) && snap->merge && snap_merge_unsure(snap->merge);
 }
 
 /*
@@ -132,6 +139,12 @@ static bool snap_target_activate(struct snap_target *t)
 		source = snap_find_target(t, SNAP_TARGET_IS_LIVE);
 		if (!source || !snap_target_is(source, BIT(SNAP_TARGET_SUSPENDED))) {
 			DMERR("%s: Cannot take the snapshot over: it is in use again",
+			      dm_table_device_name(t->ti->table));
+			snap_target_enter(t, SNAP_TARGET_ORPHANED);
+			return false;
+		}
+		if (snap_is_torn(source->snap) && !t->merges) {
+			DMERR("%s: Cannot take the snapshot over: its merge has failed meanwhile",
 			      dm_table_device_name(t->ti->table));
 			snap_target_enter(t, SNAP_TARGET_ORPHANED);
 			return false;
@@ -264,12 +277,28 @@ static struct dm_snapshot *snap_target_get(struct snap_target *t)
 	return snap;
 }
 
+/*
+ * The snapshot that a target merges: only it starts and stops the merge. That of a suspended target
+ * has been stopped, and may be another target's by now.
+ */
+static struct dm_snapshot *snap_target_get_merging(struct snap_target *t)
+{
+	struct dm_snapshot *snap = NULL;
+
+	spin_lock(&snap_registry_lock);
+	if (snap_target_is(t, BIT(SNAP_TARGET_ACTIVE)) && t->merges)
+		snap = snap_get(t->snap);
+	spin_unlock(&snap_registry_lock);
+	return snap;
+}
+
 /* Stops the merge of a target that merges, and waits until no chunk is being merged. */
 static void snap_target_stop_merge(struct snap_target *t)
 {
-	struct dm_snapshot *snap = snap_target_get(t);
+	struct dm_snapshot *snap = snap_target_get_merging(t);
 
-	if (t->merges && snap && snap->merge)
+	dm_scaled_delay("snap-scaled:stop-merge");
+	if (snap)
 		snap_merge_stop(snap->merge);
 	snap_put(snap);
 }
@@ -490,13 +519,12 @@ static int snap_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 	if (r)
 		goto bad_devices;
 	if (t->merges) {
-		t->new_merge = snap_merge_create();
+		t->new_merge = snap_merge_create(t->cow_dev->bdev, t->origin_dev->bdev);
 		if (!t->new_merge) {
 			ti->error = "No memory for the merge";
 			r = -ENOMEM;
 			goto bad_register;
 		}
-		snap_merge_offload(t->new_merge, t->cow_dev->bdev, t->origin_dev->bdev);
 	}
 	r = snap_target_register(t);
 	if (r)
@@ -773,6 +801,7 @@ static int snap_merge_end_io(struct dm_target *ti, struct bio *bio, blk_status_t
 static int snap_preresume(struct dm_target *ti)
 {
 	struct snap_target *t = ti->private, *other;
+	struct dm_snapshot *snap = NULL;
 	int r = 0;
 
 	spin_lock(&snap_registry_lock);
@@ -790,8 +819,23 @@ static int snap_preresume(struct dm_target *ti)
 			      dm_table_device_name(other->ti->table));
 			r = -EINVAL;
 		}
+		/* If it is being resumed at this moment it may still win: see snap_is_torn(). */
+		other = snap_find_target(t, SNAP_TARGET_IS_LIVE);
+		if (!r && !t->merges && other && other->snap && snap_is_torn(other->snap))
+			snap = snap_get(other->snap);
 	}
 	spin_unlock(&snap_registry_lock);
+
+	if (unlikely(snap)) {
+		r = snap_merge_restore(snap->merge);
+		if (r == -EUCLEAN)
+			DMERR("%s: Cannot resume: its merge has failed for good: remove it first",
+			      dm_table_device_name(ti->table));
+		else if (r)
+			DMERR("%s: Cannot resume until %pg can be written, as its merge has failed",
+			      dm_table_device_name(ti->table), snap->store.cow);
+		snap_put(snap);
+	}
 	return r;
 }
 
@@ -910,7 +954,7 @@ static void snap_merge_presuspend(struct dm_target *ti)
 /* The device could not be suspended after all. */
 static void snap_merge_presuspend_undo(struct dm_target *ti)
 {
-	struct dm_snapshot *snap = snap_target_get(ti->private);
+	struct dm_snapshot *snap = snap_target_get_merging(ti->private);
 
 	if (snap)
 		snap_merge_start(snap->merge, snap);
@@ -944,7 +988,7 @@ static void snap_status_info(struct dm_snapshot *snap, bool merges, char *result
 	 * one moment: they are equal when it is over, and not before.
 	 */
 	if (merges) {
-		slots = snap_log_slots(snap->log);
+		slots = snap_log_exceptions(snap->log);
 		allocated = snap_data_chunk(snap->store.area_shift, slots) <<
 			    snap->store.chunk_shift;
 		metadata = (SNAP_HEADER_CHUNKS + 1 + (slots >> snap->store.area_shift)) <<

@@ -209,6 +209,20 @@ static void reserve_is_small(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, atomic_read(&pages_live), param->pages);
 }
 
+/* A segment must not split a logical block, however little memory there is. */
+static void reserve_has_a_block(struct kunit *test)
+{
+	struct mem_test *mt = mem_client(test, 512);
+
+	KUNIT_EXPECT_EQ(test, dm_kcopyd_mq_client_blocks(mt->kc, 4096), 0);
+	expect_reserve(test, KMQ_RESERVE_PAGES);
+	KUNIT_EXPECT_EQ(test, dm_kcopyd_mq_client_blocks(mt->kc, SZ_32K), 0);
+	expect_reserve(test, SZ_32K / PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, mt->kc->reserve.size, SZ_32K / PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, dm_kcopyd_mq_client_blocks(mt->kc, SZ_64K), 0);
+	expect_reserve(test, SZ_64K / PAGE_SIZE);
+}
+
 static const unsigned int segments[] = {
 	1, 7, 8, 9, 16, 17, 8 * 16, 8 * 16 + 1, 8 * 17, 1023, 1024,
 };
@@ -966,6 +980,7 @@ static void ticket_with_memory(struct kunit *test)
 }
 
 static struct kunit_case mem_cases[] = {
+	KUNIT_CASE(reserve_has_a_block),
 	KUNIT_CASE_PARAM(reserve_is_small, reserve_gen_params),
 	KUNIT_CASE_PARAM(segment_gets_its_pages, segment_gen_params),
 	KUNIT_CASE(magazine_gives_back_what_was_used_last),

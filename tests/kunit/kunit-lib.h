@@ -29,7 +29,7 @@
 
 #define KU_TIMEOUT	(60 * HZ)
 #define KU_MAX_DISKS	10
-#define KU_MAX_SNAPS	4
+#define KU_MAX_SNAPS	5
 
 /**
  * struct ku_snap - a snapshot whose target is in no table

@@ -253,9 +253,12 @@ void ku_stay_here(void)
 
 bool ku_run_elsewhere(long (*fn)(void *arg), void *arg)
 {
-	unsigned int this_cpu = raw_smp_processor_id();
+	unsigned int this_cpu;
 	int cpu;
 
+	/* Else this could become elsewhere. */
+	ku_stay_here();
+	this_cpu = raw_smp_processor_id();
 	for_each_online_cpu(cpu) {
 		if (cpu != this_cpu) {
 			work_on_cpu(cpu, fn, arg);

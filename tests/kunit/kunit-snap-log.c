@@ -485,6 +485,46 @@ static void shorten(struct kunit *test, unsigned int nr)
 }
 
 /*
+ * Nobody knows whether the list ends in an earlier area: what is added behind would not be found.
+ * When the block in which it might end has been written again the list grows as before.
+ */
+static void cut_list_is_mended(struct kunit *test)
+{
+	struct snap_disk_exception *table = kunit_kzalloc(test, SNAP_MAX_BLOCK, GFP_KERNEL);
+	struct snap_disk_exception *before = kunit_kzalloc(test, SNAP_MAX_BLOCK, GFP_KERNEL);
+	const u64 slots = 70, cut = 30;
+
+	KUNIT_ASSERT_NOT_NULL(test, table);
+	KUNIT_ASSERT_NOT_NULL(test, before);
+	log_setup(test, 1, 0, false);
+	begin(0, slots);
+	commit(0, slots);
+	KUNIT_ASSERT_TRUE(test, wait_ended(slots));
+	/* Slots 0 to 31 are the first area. */
+	KUNIT_ASSERT_EQ(test, snap_log_tail(lt->log, 32, table), 32);
+	memcpy(before, table, SNAP_MAX_BLOCK);
+	test_disk_fail(lt->td, OP_BIT(REQ_OP_WRITE), snap_area_chunk(5, 0), 1, BLK_STS_IOERR);
+	KUNIT_EXPECT_EQ(test, snap_log_truncate(lt->log, table, cut), -EIO);
+	/* In fact it was written. */
+	memset(slot_at(cut), 0, 2 * sizeof(*table));
+	begin(slots, 1);
+	commit(slots, 1);
+	KUNIT_ASSERT_TRUE(test, wait_ended(slots + 1));
+	KUNIT_EXPECT_TRUE(test, lt->failed[slots]);
+
+	KUNIT_EXPECT_EQ(test, snap_log_restore(lt->log, before, cut), -EIO);
+	test_disk_heal(lt->td);
+	KUNIT_EXPECT_EQ(test, snap_log_restore(lt->log, before, cut), 0);
+	expect_list(test, slots);
+	begin(slots + 1, 1);
+	commit(slots + 1, 1);
+	KUNIT_ASSERT_TRUE(test, wait_ended(slots + 2));
+	KUNIT_EXPECT_FALSE(test, lt->failed[slots + 1]);
+	KUNIT_EXPECT_EQ(test, snap_log_slots(lt->log), slots + 1);
+	KUNIT_EXPECT_EQ(test, (u64)le64_to_cpu(slot_at(slots)->old), lt->entries[slots + 1].old);
+}
+
+/*
  * A merge shortens the list while an area is being zeroed. If that area is still the next one when
  * the zeroing ends, it need not be zeroed again; if another one is, that one has to be.
  */
@@ -930,6 +970,7 @@ static struct kunit_case log_cases[] = {
 	KUNIT_CASE(waits_for_more_if_there_is_a_cache),
 	KUNIT_CASE(fails_for_good),
 	KUNIT_CASE(fails_if_the_next_area_does),
+	KUNIT_CASE(cut_list_is_mended),
 	KUNIT_CASE(merge_overtakes_zeroing),
 	KUNIT_CASE(all_cpus_commit),
 	KUNIT_CASE(deferred_are_written_after_a_second),

@@ -38,6 +38,7 @@ static void merge_urgent(int change);
  * @events: raised by the merge
  * @failed: what the merge said of itself when it raised the last one
  * @urgent: how many want its copies at once
+ * @hurries: how often somebody has wanted that
  */
 struct merge_test {
 	struct test_disk *origin;
@@ -49,6 +50,7 @@ struct merge_test {
 	atomic_t events;
 	bool failed;
 	atomic_t urgent;
+	atomic_t hurries;
 };
 
 static struct merge_test mt;
@@ -70,6 +72,8 @@ static void merge_event(void)
 static void merge_urgent(int change)
 {
 	atomic_add(change, &mt.urgent);
+	if (change > 0)
+		atomic_inc(&mt.hurries);
 }
 
 static void merge_exit(struct kunit *test)
@@ -114,7 +118,7 @@ static void merge_setup_chunks(struct kunit *test, unsigned int nr, unsigned int
 	spin_lock(&snap_registry_lock);
 	snap_origin_detach(snap()->origin, snap());
 	spin_unlock(&snap_registry_lock);
-	mt.merge = snap_merge_create();
+	mt.merge = snap_merge_create(mt.cow->bdev, mt.origin->bdev);
 	KUNIT_ASSERT_NOT_NULL(test, mt.merge);
 }
 
@@ -474,7 +478,7 @@ static void batches_grow_in_a_pause(struct kunit *test)
 /* While a bio of somebody else is under way nothing begins but a small batch now and then. */
 static void gives_way(struct kunit *test)
 {
-	unsigned int left;
+	unsigned int left, hurries;
 
 	merge_setup(test, 3 * STEP + 2);
 	mt.stands = true;
@@ -488,6 +492,7 @@ static void gives_way(struct kunit *test)
 	WRITE_ONCE(mt.ns, mt.ns + SNAP_MERGE_CALM - 1);
 	ku_pause();
 	KUNIT_EXPECT_EQ(test, slots(), 3 * STEP + 2);
+	hurries = atomic_read(&mt.hurries);
 
 	/* A second makes as much as it has to, and no more; interrupted or not. */
 	WRITE_ONCE(mt.ns, mt.ns + 1);
@@ -499,6 +504,8 @@ static void gives_way(struct kunit *test)
 			break;
 		WRITE_ONCE(mt.ns, mt.ns + TRICKLE_NS);
 	}
+	/* Others may have no CPU idle, and it makes as much all the same. */
+	KUNIT_EXPECT_EQ(test, atomic_read(&mt.hurries), hurries + 3);
 	/* Suspending waits for no timer, and a pause lets it go on. */
 	snap_merge_pause(mt.merge);
 	snap_merge_bio_ends(mt.merge);
@@ -581,6 +588,93 @@ static void unsure_batch_is_merged_again(struct kunit *test)
 		KUNIT_EXPECT_TRUE(test, ku_disk_holds(mt.origin, 2 * i, 1, i + 1));
 }
 
+struct merge_restored {
+	unsigned int chunk, nr;
+};
+
+/* One batch is of several areas, the other one of a part of a block. */
+static const struct merge_restored merge_restoreds[] = {
+	{ .chunk = 1, .nr = 100 }, { .chunk = CHUNK, .nr = 2 * STEP },
+};
+
+static void merge_restored_desc(const struct merge_restored *c, char *desc)
+{
+	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%u chunks of %u", c->nr, c->chunk);
+}
+
+KUNIT_ARRAY_PARAM(merge_restored, merge_restoreds, merge_restored_desc);
+
+/*
+ * Clearing exceptions reported an error and arrived all the same, and the snapshot goes on without
+ * being merged: what is in memory is on disk again, and the list grows.
+ */
+static void unsure_list_is_restored(struct kunit *test)
+{
+	const struct merge_restored *c = test->param_value;
+	unsigned int left = c->nr - max_t(unsigned int, SNAP_MERGE_STEP / c->chunk, 1), shift, i;
+	struct snap_disk_exception *before;
+	struct ku_bio *kb;
+
+	merge_setup_chunks(test, c->nr, c->chunk);
+	shift = snap()->store.area_shift;
+	before = kunit_kcalloc(test, c->nr, sizeof(*before), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, before);
+	for (i = 0; i < c->nr; i++)
+		before[i] = *on_disk(i);
+	test_disk_fail(mt.cow, OP_BIT(REQ_OP_WRITE),
+		       snap_area_chunk(shift, left >> shift) * c->chunk, 1, BLK_STS_IOERR);
+	snap_merge_start(mt.merge, snap());
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(is_over()));
+	KUNIT_ASSERT_TRUE(test, snap_merge_unsure(mt.merge));
+	for (i = left; i < c->nr && i >> shift == left >> shift; i++)
+		memset((void *)on_disk(i), 0, sizeof(*before));
+
+	/* It still cannot be written, and stays unsure. */
+	KUNIT_EXPECT_EQ(test, snap_merge_restore(mt.merge), -EIO);
+	KUNIT_EXPECT_EQ(test, snap_merge_restore(mt.merge), -EIO);
+	KUNIT_EXPECT_TRUE(test, snap_merge_unsure(mt.merge));
+	test_disk_heal(mt.cow);
+	KUNIT_EXPECT_EQ(test, snap_merge_restore(mt.merge), 0);
+	KUNIT_EXPECT_FALSE(test, snap_merge_unsure(mt.merge));
+	for (i = 0; i < c->nr; i++)
+		KUNIT_EXPECT_EQ(test, memcmp(on_disk(i), &before[i], sizeof(*before)), 0);
+
+	kb = ku_bio(test, mt.cow, REQ_OP_WRITE, 2 * c->nr * c->chunk, c->chunk, c->nr + 1);
+	KUNIT_ASSERT_EQ(test, snap_pending_write(snap(), 2 * c->nr, &kb->bio), DM_MAPIO_SUBMITTED);
+	KUNIT_ASSERT_TRUE(test, ku_bio_wait(kb));
+	KUNIT_EXPECT_EQ(test, kb->status, BLK_STS_OK);
+	snap_pending_drain(snap());
+	KUNIT_EXPECT_EQ(test, slots(), c->nr + 1);
+	KUNIT_EXPECT_EQ(test, (u64)le64_to_cpu(on_disk(c->nr)->old), 2ULL * c->nr);
+
+	snap_merge_start(mt.merge, snap());
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(is_over()));
+	KUNIT_EXPECT_FALSE(test, snap_merge_failed(mt.merge));
+	KUNIT_EXPECT_EQ(test, slots(), 0);
+	for (i = 0; i <= c->nr; i++)
+		KUNIT_EXPECT_TRUE(test, ku_disk_holds(mt.origin, 2 * i * c->chunk, c->chunk,
+						      i + 1));
+}
+
+/* Exceptions that are on disk no more, and have stayed in memory: no merge goes on from there. */
+static void list_shorter_than_memory(struct kunit *test)
+{
+	merge_setup(test, 3 * STEP);
+	test_disk_fail(mt.cow, OP_BIT(REQ_OP_WRITE), CHUNK, 1, BLK_STS_IOERR);
+	snap_merge_start(mt.merge, snap());
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(is_over()));
+	KUNIT_ASSERT_TRUE(test, snap_merge_unsure(mt.merge));
+	test_disk_heal(mt.cow);
+
+	mt.merge->unsure_slots = slots() + STEP;
+	snap_merge_start(mt.merge, snap());
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(is_over()));
+	KUNIT_EXPECT_TRUE(test, snap_merge_failed(mt.merge));
+	KUNIT_EXPECT_TRUE(test, snap_merge_unsure(mt.merge));
+	KUNIT_EXPECT_EQ(test, slots(), 3 * STEP);
+	KUNIT_EXPECT_EQ(test, snap_merge_restore(mt.merge), -EUCLEAN);
+}
+
 /* What the block of another area says cannot be read: what is known is merged all the same. */
 static void earlier_block_cannot_be_read(struct kunit *test)
 {
@@ -615,6 +709,8 @@ static struct kunit_case merge_cases[] = {
 	KUNIT_CASE(gives_way),
 	KUNIT_CASE(batch_of_several_areas),
 	KUNIT_CASE(unsure_batch_is_merged_again),
+	KUNIT_CASE_PARAM(unsure_list_is_restored, merge_restored_gen_params),
+	KUNIT_CASE(list_shorter_than_memory),
 	KUNIT_CASE(earlier_block_cannot_be_read),
 	{}
 };

@@ -6,9 +6,42 @@
 #include <linux/kthread.h>
 
 #include "kunit-lib.h"
+#include "dm-scaled-cache.h"
 #include "dm-snap-disk.h"
 
+/* There is no memory but that of reserves, and what was asked for then. */
+static struct {
+	bool on;
+	unsigned int rooms;
+	unsigned int rooms_before_reserve;
+} pending_starved;
+
+static void *pending_try_alloc(struct dm_scaled_cache *cache)
+{
+	return pending_starved.on ? NULL : dm_scaled_cache_try_alloc(cache);
+}
+
+static struct snap_group *pending_room(bool may_wait)
+{
+	pending_starved.rooms += pending_starved.on;
+	return snap_exception_room(may_wait);
+}
+
+static void *pending_reserve(mempool_t *pool, gfp_t gfp)
+{
+	pending_starved.rooms_before_reserve = pending_starved.rooms;
+	return mempool_alloc(pool, gfp);
+}
+
+#define dm_scaled_cache_try_alloc(cache)	pending_try_alloc(cache)
+#define snap_exception_room(may_wait)		pending_room(may_wait)
+#undef mempool_alloc
+#define mempool_alloc(pool, gfp)		pending_reserve(pool, gfp)
+
 #include "dm-snap-pending.c"
+
+#undef dm_scaled_cache_try_alloc
+#undef snap_exception_room
 
 #define READS		OP_BIT(REQ_OP_READ)
 #define WRITES		OP_BIT(REQ_OP_WRITE)
@@ -1465,7 +1498,26 @@ static void copies_are_counted(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, ku_wait_until(!percpu_counter_sum(&f.snap->copies)));
 }
 
+/* Who has one of the reserve, for which others wait, does not wait for memory any more. */
+static void room_comes_before_the_reserve(struct kunit *test)
+{
+	struct fixture f = fixture(test, 8);
+	struct snap_pending *pe;
+
+	memset(&pending_starved, 0, sizeof(pending_starved));
+	pending_starved.on = true;
+	pe = snap_pending_alloc(f.snap, true);
+	pending_starved.on = false;
+	KUNIT_ASSERT_NOT_NULL(test, pe);
+	KUNIT_EXPECT_EQ(test, pending_starved.rooms_before_reserve, 1);
+	KUNIT_EXPECT_EQ(test, pending_starved.rooms, 1);
+	KUNIT_EXPECT_NOT_NULL(test, pe->room);
+	KUNIT_EXPECT_TRUE(test, pe->urgent);
+	snap_pending_free_memory(pe);
+}
+
 static struct kunit_case pending_cases[] = {
+	KUNIT_CASE(room_comes_before_the_reserve),
 	KUNIT_CASE_PARAM(buckets_fit_the_cow_device, bucket_count_gen_params),
 	KUNIT_CASE(first_writer_makes_it),
 	KUNIT_CASE(writers_wait_for_the_copy),

@@ -4,6 +4,7 @@
  * go. Its targets are in no table: what would look at one looks at struct ku_snap instead.
  */
 #include "kunit-lib.h"
+#include "dm-kcopyd-mq-job.h"
 
 static atomic_t events;
 
@@ -287,6 +288,7 @@ struct devices {
 	sector_t cow_sectors;
 	unsigned int chunk_size;
 	const char *error;
+	bool persistent;
 };
 
 static const struct devices device_pairs[] = {
@@ -294,6 +296,9 @@ static const struct devices device_pairs[] = {
 	{ "4 KiB, chunks as large", 4096, 4096, 1024, 8, NULL },
 	{ "origin of 4 KiB, chunks too small", 4096, 512, 1024, 4, "Chunk size too small" },
 	{ "COW device of 4 KiB, chunks too small", 512, 4096, 1024, 4, "Chunk size too small" },
+	{ "COW device of 16 KiB", 512, 16384, 1024, 32, NULL },
+	{ "the same, persistent", 512, 16384, 1024, 32, "Persistent: logical blocks", true },
+	{ "origin of 16 KiB, persistent", 16384, 4096, 1024, 32, NULL, true },
 	{ "empty", 512, 512, 0, 8, NULL },
 	{ "as many chunks as can be counted", 512, 512, (1ULL << 51) - 1, 8, NULL },
 	{ "one more", 512, 512, 1ULL << 51, 8, "COW device has too many chunks" },
@@ -314,9 +319,19 @@ static void checks_the_devices(struct kunit *test)
 					   ku_fake_bdev(test, d->cow_sectors, d->cow_block),
 					   d->chunk_size);
 
+	ks->t.persistent = d->persistent;
 	KUNIT_EXPECT_EQ(test, snap_check_devices(&ks->t), d->error ? -EINVAL : 0);
 	if (d->error)
 		expect_error(test, ks->ti.error, d->error);
+}
+
+/* Copies go on without memory, and none is shorter than a block. */
+static void copies_have_room_for_a_block(struct kunit *test)
+{
+	struct ku_snap *ks = ku_snap(test, ku_fake_bdev(test, 1024, 512),
+				     ku_fake_bdev(test, 1024, SZ_32K), 64);
+
+	KUNIT_EXPECT_EQ(test, ks->t.snap->kcopyd->reserve.size, SZ_32K / PAGE_SIZE);
 }
 
 static void refuses_one_device_for_both(struct kunit *test)
@@ -512,7 +527,7 @@ static void set_merges(struct kunit *test, struct ku_snap *ks)
 	ks->ti.type = &snap_merge_target_type;
 	ks->t.persistent = true;
 	ks->t.merges = true;
-	ks->t.new_merge = snap_merge_create();
+	ks->t.new_merge = snap_merge_create(ks->t.cow_dev->bdev, ks->t.origin_dev->bdev);
 	KUNIT_ASSERT_NOT_NULL(test, ks->t.new_merge);
 }
 
@@ -520,8 +535,10 @@ static void set_merges(struct kunit *test, struct ku_snap *ks)
 static void unsure_batch_is_remembered(struct kunit *test)
 {
 	struct test_disk *origin = ku_disk(test, 2048, 0), *cow = ku_disk(test, 2048, 0);
-	struct ku_snap *ks = ku_snap_persistent(test, origin, cow, 8), *first, *second, *last;
+	struct ku_snap *ks = ku_snap_persistent(test, origin, cow, 8), *first, *second;
 	struct dm_snapshot *snap = ks->t.snap;
+	struct ku_snap *lost, *last;
+	struct snap_disk_exception *block;
 	struct snap_merge *merge;
 	struct ku_bio *kb;
 
@@ -561,15 +578,30 @@ static void unsure_batch_is_remembered(struct kunit *test)
 	snap_merge_presuspend(&second->ti);
 	snap_postsuspend(&second->ti);
 
-	/* A target that does not merge takes no writes. */
+	/* A target that does not merge needs a list that is known, also if it was before. */
+	lost = target_create(test, origin->bdev, cow->bdev, 8);
+	lost->t.persistent = true;
+	KUNIT_ASSERT_EQ(test, target_register(test, lost), 0);
+	snap_resume(&lost->ti);
+	KUNIT_EXPECT_NULL(test, lost->t.snap);
+	KUNIT_EXPECT_EQ(test, lost->t.state, SNAP_TARGET_ORPHANED);
+	KUNIT_EXPECT_PTR_EQ(test, second->t.snap, snap);
 	last = target_create(test, origin->bdev, cow->bdev, 8);
 	last->t.persistent = true;
 	KUNIT_ASSERT_EQ(test, target_register(test, last), 0);
+	KUNIT_EXPECT_EQ(test, snap_preresume(&last->ti), -EIO);
+	KUNIT_EXPECT_TRUE(test, snap_merge_unsure(merge));
+	/* What cleared the exception was told that it had failed, and has arrived. */
+	block = (void *)(cow->store + (8 << SECTOR_SHIFT));
+	memset(block, 0, sizeof(*block));
+	test_disk_heal(cow);
+	KUNIT_EXPECT_EQ(test, snap_preresume(&last->ti), 0);
+	KUNIT_EXPECT_FALSE(test, snap_merge_unsure(merge));
+	KUNIT_EXPECT_EQ(test, (u64)le64_to_cpu(block->old), 2ULL);
 	snap_resume(&last->ti);
-	KUNIT_EXPECT_TRUE(test, snap->overflowed);
+	KUNIT_EXPECT_FALSE(test, snap->overflowed);
 	KUNIT_EXPECT_TRUE(test, snap->attached);
 	KUNIT_EXPECT_NULL(test, last->t.origin->merging);
-	test_disk_heal(cow);
 }
 
 /* Who is to give the snapshot away has to be suspended, and cannot be resumed any more. */
@@ -870,6 +902,7 @@ static struct kunit_case scaled_cases[] = {
 	KUNIT_CASE_PARAM(parses_the_store, store_gen_params),
 	KUNIT_CASE_PARAM(parses_the_chunk_size, chunk_size_gen_params),
 	KUNIT_CASE_PARAM(checks_the_devices, devices_gen_params),
+	KUNIT_CASE(copies_have_room_for_a_block),
 	KUNIT_CASE(refuses_one_device_for_both),
 	KUNIT_CASE(constructor_checks_arguments_first),
 	KUNIT_CASE(one_target_waits_for_a_cow_device),

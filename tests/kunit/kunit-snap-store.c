@@ -375,7 +375,6 @@ static void smaller_batches_take_what_is_left(struct kunit *test)
 
 	if (store->batch_size < batch || !ku_run_elsewhere(persistent_take_elsewhere, store))
 		kunit_skip(test, "one CPU only, or too many");
-	ku_stay_here();
 	persistent_take(test, store);
 	KUNIT_EXPECT_EQ(test, store->next, 2 * batch);
 	/* As when the device has been extended to the size that is just enough. */
@@ -419,7 +418,6 @@ static void runs_take_what_is_left_first(struct kunit *test)
 
 	if (store->batch_size < batch || !ku_run_elsewhere(persistent_take_elsewhere, store))
 		kunit_skip(test, "one CPU only, or too many");
-	ku_stay_here();
 	persistent_take(test, store);
 	store->needed = 2048;
 	while (sum < 2 * batch - 2) {
