@@ -187,6 +187,39 @@ with_errors()
 	dm_remove below
 }
 
+# A merge that could not clear exceptions becomes a snapshot with such chunks again. It is not resumed as long as they
+# cannot be written; then the snapshot is what it was, also after the next load.
+taken_over()
+{
+	local real=$c
+
+	c=$(below below "$real")
+	setup "$1"
+	# What is deferred is written.
+	dmsetup suspend snap
+	dmsetup resume snap
+	tables below writes
+	merge_start "$table"
+	wait_for 20 has_failed
+	dmsetup create snap --notable
+	dmsetup reload snap --table "${table/$(merge)/$snapshot}"
+	dmsetup suspend origin
+	assert_fails dmsetup resume snap
+	tables below ok
+	dmsetup resume snap
+	assert_eq "$(checksum /dev/mapper/snap)" "$sum" "snapshot that got back what was not merged"
+	dmsetup reload origin --table "0 $(sectors "$o") $snapshot_origin $o"
+	dmsetup resume origin
+	put /dev/mapper/origin 3000 2000 p
+	put /dev/mapper/origin 8000 700 q
+	assert_eq "$(checksum /dev/mapper/snap)" "$sum" "snapshot after writes to its origin"
+	dm_remove snap
+	snap_create snap origin "$o" "$c" P "$1"
+	assert_eq "$(checksum /dev/mapper/snap)" "$sum" "snapshot that was loaded anew"
+	dm_remove snap origin below
+	c=$real
+}
+
 has_failed()
 {
 	[[ $(snap_usage origin) == "Merge failed" ]]
@@ -229,4 +262,9 @@ run_test()
 	# A chunk of the COW device cannot be read: the first one behind the header and the first area of exceptions, which
 	# is the origin's first one.
 	with_errors c 16 8 1
+	# Stock has no such way back.
+	if is_ours; then
+		taken_over 1
+		taken_over 8
+	fi
 }

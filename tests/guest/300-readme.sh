@@ -43,7 +43,8 @@ run_test()
 	# packages is run by tests/host/162-debian-packages.sh, bench by tests/host/131-bench.sh.
 	blocks=$(sed -n 's/^<!-- test: \(.*\) -->$/\1/p' "$opt/README.md" | paste -sd' ')
 	assert_eq "$blocks" "packages build install devices origin snapshot status remove persistent merge merged $(
-		)redirect redirect-merge redirect-end redirect-drop takeover clone-devices clone clone-wait clone-end offload offload-switch bench" "the README's blocks"
+		)redirect redirect-merge redirect-end redirect-drop takeover clone-devices clone clone-wait clone-end $(
+		)offload offload-switch bench" "the README's blocks"
 
 	unload_module
 	disk=$(nullb_create size=256)

@@ -48,7 +48,7 @@ cp "$(command -v busybox)" "$pacer/pace" "$pacer/spin" "$root/bin/"
 			for threads in 1 2 4; do
 				# Who gets a lock next is a matter of chance, which takes long to even out.
 				ms=50
-				[[ $mode != lock ]] || ms=$((threads * 375))
+				[[ $mode != lock ]] || ms=$((threads * threads * 375))
 				echo "busybox echo $run \$(spin $mode $threads $ms $phase)"
 				phase=$((phase + 1))
 			done

@@ -101,13 +101,14 @@ bool Model::would_wait(const Operation &operation) const
 			       return target.is_persistent();
 		       });
 	}
-	// A snapshot is activated while its origin is still, and one that goes waits for its
-	// copies. No other resumption waits for I/O, unless the device has to be suspended before.
+	// A snapshot is activated while its origin is still, after what a merge could not clear has
+	// been written again, and one that goes waits for its copies. No other resumption waits for
+	// I/O, unless the device has to be suspended before.
 	if (verb == "resume" && (mapped->suspended || !mapped->inactive) &&
 	    std::ranges::none_of(mapped->live.value_or(Table{}),
 				 [](const Target &target) {
 					 return target.clone ||
-						(target.holder && target.holder->snapshot);
+						(target.holder && !target.holder->over);
 				 }) &&
 	    std::ranges::none_of(mapped->inactive.value_or(Table{}), [](const Target &target) {
 		    return target.is_snapshot() || target.is_clone();
@@ -530,6 +531,10 @@ Answer Model::expect_resume(const Mapped &mapped) const
 
 			if (from == target.holder || (!source.suspended && &source != &mapped))
 				return Answer::bad;
+			// What a merge could not clear must be on its COW device again.
+			if (from->snapshot && from->snapshot->merges && !target.holder->merges &&
+			    health(from->cow) != Answer::good)
+				answer = Answer::either;
 		}
 	}
 	return answer;

@@ -212,8 +212,7 @@ Model::Complaint Model::check_usage(const Holder &holder, const std::string &sta
 		return "status is " + status + ", not Invalid";
 	// A write to the snapshot has found no room. What was there stays.
 	if (status == "Overflow")
-		return (snapshot->may_overflow && snapshot->validity != Validity::valid) ||
-				       snapshot->had_errors
+		return snapshot->may_overflow && snapshot->validity != Validity::valid
 			       ? std::nullopt
 			       : Complaint("status is Overflow, not Invalid");
 	// A merge may have to copy more, of another snapshot, too.
