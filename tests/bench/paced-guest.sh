@@ -28,16 +28,18 @@ kernel_name()
 # run_beside FILE: what others do, from a ramp before what is measured until a ramp after it
 run_beside()
 {
-	local on rw bs depth jobs args=() dev
+	local on rw bs depth jobs rate args=() dev
 
-	IFS=: read -r on rw bs depth jobs <<< "$beside"
+	IFS=: read -r on rw bs depth jobs rate <<< "$beside"
+	jobs=${jobs:-$cpus}
+	[[ ! $rate ]] || args+=(--rate_iops="$((rate / jobs))")
 	dev=$bench_dev
 	if [[ $bench_dev == /dev/mapper/snap1 ]]; then
 		dev=${bench_dev/snap1/$on}
 	elif [[ $on == "$device" ]]; then
 		args+=(--offset="$((disk_gb / 2))g" --size="$((disk_gb / 2))g" --offset_increment=0)
 	fi
-	bench_dev=$dev run_load "${jobs:-$cpus}" "$1" --rw="$rw" --bs="$bs" --iodepth="$depth" --time_based \
+	bench_dev=$dev run_load "$jobs" "$1" --rw="$rw" --bs="$bs" --iodepth="$depth" --time_based \
 		--runtime="$((window + 4 * ramp))ms" --lat_percentiles=1 "${args[@]}"
 }
 

@@ -17,8 +17,8 @@
 #   disk       null: null_blk, which keeps no data; ram: brd, which does, and has no queue
 #   buffered   fio writes through the page cache, of the device, or of a file on a file system, "ext4", and waits after
 #              each $fsync I/Os until all has been written
-#   beside     what others do meanwhile: DEVICE:RW:BS:DEPTH:JOBS, no JOBS: one on each CPU. If it is the device that fio
-#              measures each has one half of it
+#   beside     what others do meanwhile: DEVICE:RW:BS:DEPTH:JOBS:RATE, no JOBS: one on each CPU; RATE: so many I/Os a
+#              second of all of them. If it is the device that fio measures each has one half of it
 #   used_kb    where each job writes if all of that has to be written or discarded before
 #   before     "fill": all of that is written once before, through the origin, in the way of fill_rw; "discard": all
 #              regions of a clone are hydrated before; "discard-used": those that are used
@@ -32,8 +32,9 @@ all_workloads=(cow cow-16k cow-64k cow-2-snapshots cow-4-snapshots cow-softirq c
 	large-snapshot-read large-snapshot-read-half large-snapshot-read-copied large-snapshot-write
 	snapshot-ext4-fsync snapshot-ext4-fsync-no-cache large-write-persistent large-write-128k
 	large-write-64k-random large-write-16k-chunks large-write-64k-chunks
-	large-rewrite-64k-chunks large-snapshot-read-64k-chunks large-clone large-buffered large-ext4 backup
-	write-beside-large merge-used merge-used-merging redirect redirect-16k redirect-16k-partial redirect-4k-of-64k)
+	large-rewrite-64k-chunks large-snapshot-read-64k-chunks large-clone large-buffered large-ext4 backup backup-of-used
+	write-beside-large write-beside-large-persistent merge-used merge-used-merging redirect redirect-16k
+	redirect-16k-partial redirect-4k-of-64k)
 
 # run_name WORKLOAD CPUS [ROUND]: the folder of a run
 run_name()
@@ -104,6 +105,13 @@ describe_workload()
 	redirect-4k-of-64k) device=snap store=P chunk=128 targets=(linear ours) ;;
 	# As dd reads it, while others write to the origin.
 	backup) device=snap rw=read bs=1m depth=1 jobs=1 beside=origin:randwrite:4k:4: targets=(linear stock ours) ;;
+	# The origin's users do not do as much as they can.
+	backup-of-used)
+		describe_workload backup
+		beside+=:1000 ;;
+	write-beside-large-persistent)
+		describe_workload write-beside-large
+		store=P ;;
 	write-beside-large) depth=1 jobs=1 beside=origin:write:1m:4:1 targets=(linear stock ours) ;;
 	large-*)
 		bs=1m depth=4 rw=write used_kb=65536 targets=(linear stock ours)

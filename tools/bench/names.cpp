@@ -44,6 +44,7 @@ std::string title_of_workload(const std::string &workload)
 		{"large-buffered", "first writes through the page cache, 1 MiB"},
 		{"large-ext4", "first writes to a file on ext4, 1 MiB, buffered"},
 		{"backup", "dd's reads of the snapshot during first writes"},
+		{"backup-of-used", "dd's reads of the snapshot during 1,000 first writes a second"},
 		{"write-beside-large", "first writes, 4 KiB, beside a writer of 1 MiB"},
 		{"engine", "the copy engine alone"},
 	};
