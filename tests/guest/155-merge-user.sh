@@ -111,11 +111,12 @@ beside_load()
 	kill "$load"
 	wait "$load" || true
 	dm_remove origin
-	# 1.25 MiB a second and no more: all else would be in somebody's way. A CPU may be late, and so may the timer.
+	# 1.25 MiB a second and no more: all else would be in somebody's way. A CPU may be late, and so may the timer. On the
+	# debug kernel a batch takes longer than it should have with the pause that follows it: it merges half of the time.
 	echo "merged beside load in $took ms"
 	least=$((chunks * 4 * 1000 / 1280))
 	assert_le $((least * 2 / 3)) "$took" "ms, as few"
-	assert_le "$took" $((3 * least)) "ms"
+	assert_le "$took" $(($(slow_or 10 3) * least)) "ms"
 }
 
 run_test()
