@@ -98,20 +98,13 @@ static struct kmem_cache *clone_batch_slab;
 static bool clone_others_are_busy(struct clone *clone, u64 now)
 {
 	struct clone_hydrator *h = &clone->hydrator;
-	unsigned long begun = 0, ended = 0;
-	unsigned int cpu;
-	bool busy;
+	unsigned long begun;
+	bool under_way, busy;
 
 	lockdep_assert_held(&h->lock);
 
-	/* In this order what ends meanwhile counts as under way. */
-	for_each_possible_cpu(cpu)
-		ended += READ_ONCE(per_cpu_ptr(clone->cpus, cpu)->ended);
-	smp_rmb(); /* A bio is counted as begun long before it is as ended. */
-	for_each_possible_cpu(cpu)
-		begun += READ_ONCE(per_cpu_ptr(clone->cpus, cpu)->begun);
-
-	busy = begun != h->begun || begun != ended;
+	begun = dm_scaled_bios_begun(&clone->cpus->bios, &under_way);
+	busy = begun != h->begun || under_way;
 	if (busy) {
 		h->step = min_t(sector_t, CLONE_STEP_SECTORS, h->ceiling);
 		h->calm_at = now + CLONE_CALM;
@@ -122,7 +115,7 @@ static bool clone_others_are_busy(struct clone *clone, u64 now)
 		h->trickle_at = max(h->trickle_at, h->calm_at);
 	h->others = busy;
 	h->begun = begun;
-	return begun != ended;
+	return under_way;
 }
 
 /* The smallest step; a region at least, whatever its size. */

@@ -713,7 +713,7 @@ int clone_map(struct dm_target *ti, struct bio *bio)
 	cb->clone = clone;
 	cb->state = CLONE_BIO_PLAIN;
 	cb->flushes = false;
-	this_cpu_inc(clone->cpus->begun);
+	this_cpu_inc(clone->cpus->bios.begun);
 
 	if (unlikely(bio->bi_opf & REQ_PREFLUSH))
 		return clone_map_flush(clone, bio);
@@ -725,7 +725,7 @@ int clone_map(struct dm_target *ti, struct bio *bio)
 	r = unlikely(mode == CLONE_LOST) ? clone_map_lost(clone, bio) : clone_map_data(clone, bio);
 	/* Device-mapper does not tell of its end. */
 	if (unlikely(r == DM_MAPIO_KILL))
-		this_cpu_inc(clone->cpus->ended);
+		this_cpu_inc(clone->cpus->bios.ended);
 	return r;
 }
 
@@ -762,6 +762,6 @@ int clone_end_io(struct dm_target *ti, struct bio *bio, blk_status_t *error)
 	}
 	if (cb->state > CLONE_BIO_FILLED && !clone_fill_ended(clone, bio, error))
 		return DM_ENDIO_INCOMPLETE;
-	this_cpu_inc(clone->cpus->ended);
+	this_cpu_inc(clone->cpus->bios.ended);
 	return DM_ENDIO_DONE;
 }

@@ -23,6 +23,7 @@
 #include "compat.h"
 #include "dm-clone-bitmap.h"
 #include "dm-kcopyd-mq.h"
+#include "dm-scaled-bios.h"
 #include "dm-scaled-devices.h"
 
 struct clone_waiters;
@@ -70,13 +71,11 @@ enum clone_failure {
 
 /**
  * struct clone_cpu - what a CPU counts
- * @begun:  bios that were mapped
- * @ended:  bios that have ended; as each may do so elsewhere, only sums mean something
+ * @bios:   of the clone
  * @filled: regions whose filling, by whatever it is, has begun, less those where it has ended
  */
 struct clone_cpu {
-	unsigned long begun;
-	unsigned long ended;
+	struct dm_scaled_bios bios;
 	long filled;
 };
 

@@ -34,6 +34,7 @@
 #include <linux/sort.h>
 #include <linux/workqueue.h>
 
+#include "dm-scaled-bios.h"
 #include "dm-scaled-delay.h"
 #include "dm-snap-bucket.h"
 #include "dm-snap-disk.h"
@@ -71,19 +72,9 @@ struct snap_merge_chunk {
 };
 
 /**
- * struct snap_merge_cpu - bios of the merging target, as a CPU has counted them
- * @begun: bios that were mapped
- * @ended: bios that have ended; as each may do so elsewhere, only sums mean something
- */
-struct snap_merge_cpu {
-	unsigned long begun;
-	unsigned long ended;
-};
-
-/**
  * struct snap_merge - the merge of a snapshot
- * @cpus:    what each CPU counts; written for each bio, and nothing else is, so that CPUs share no
- *           line that changes: what is behind @work changes with each batch
+ * @users:   bios of the merging target; written for each of them, and nothing else is, so that CPUs
+ *           share no line that changes: what is behind @work changes with each batch
  * @kcopyd:  copies batches
  * @work:    merges batch after batch, as long as nobody else does I/O
  * @wq:      for @work
@@ -123,7 +114,7 @@ struct snap_merge_cpu {
  * @bios:    writes that wait for the batch; while there are any its copies are urgent
  */
 struct snap_merge {
-	struct snap_merge_cpu __percpu *cpus;
+	struct dm_scaled_bios __percpu *users;
 	struct dm_kcopyd_mq_client *kcopyd;
 	struct delayed_work work ____cacheline_aligned_in_smp;
 	struct workqueue_struct *wq;
@@ -334,12 +325,12 @@ static void snap_merge_drain(struct snap_merge *merge)
 
 void snap_merge_bio_begins(struct snap_merge *merge)
 {
-	this_cpu_inc(merge->cpus->begun);
+	this_cpu_inc(merge->users->begun);
 }
 
 void snap_merge_bio_ends(struct snap_merge *merge)
 {
-	this_cpu_inc(merge->cpus->ended);
+	this_cpu_inc(merge->users->ended);
 }
 
 /*
@@ -348,18 +339,11 @@ void snap_merge_bio_ends(struct snap_merge *merge)
  */
 static bool snap_merge_others_are_busy(struct snap_merge *merge, u64 now)
 {
-	unsigned long begun = 0, ended = 0;
-	unsigned int cpu;
-	bool busy;
+	unsigned long begun;
+	bool under_way, busy;
 
-	/* In this order what ends meanwhile counts as under way. */
-	for_each_possible_cpu(cpu)
-		ended += READ_ONCE(per_cpu_ptr(merge->cpus, cpu)->ended);
-	smp_rmb(); /* A bio is counted as begun long before it is as ended. */
-	for_each_possible_cpu(cpu)
-		begun += READ_ONCE(per_cpu_ptr(merge->cpus, cpu)->begun);
-
-	busy = begun != merge->begun || begun != ended;
+	begun = dm_scaled_bios_begun(merge->users, &under_way);
+	busy = begun != merge->begun || under_way;
 	if (busy) {
 		merge->step = SNAP_MERGE_STEP;
 		merge->calm_at = now + SNAP_MERGE_CALM;
@@ -369,7 +353,7 @@ static bool snap_merge_others_are_busy(struct snap_merge *merge, u64 now)
 		merge->trickle_at = max(merge->trickle_at, merge->calm_at);
 	merge->others = busy;
 	merge->begun = begun;
-	return begun != ended;
+	return under_way;
 }
 
 /* ns until it has to be looked whether a batch may begin; 0 if it may now. */
@@ -916,11 +900,11 @@ struct snap_merge *snap_merge_create(struct block_device *from, struct block_dev
 	merge->kcopyd = snap_create_client(from, to, true);
 	if (IS_ERR(merge->kcopyd))
 		goto bad_kcopyd;
-	merge->cpus = alloc_percpu(struct snap_merge_cpu);
+	merge->users = alloc_percpu(struct dm_scaled_bios);
 	merge->table = kmalloc(SNAP_MAX_BLOCK, GFP_KERNEL);
 	merge->ahead = kmalloc(SNAP_MAX_BLOCK, GFP_KERNEL);
 	merge->wq = alloc_workqueue("dm_snap_merge", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
-	if (!merge->cpus || !merge->table || !merge->ahead || !merge->wq) {
+	if (!merge->users || !merge->table || !merge->ahead || !merge->wq) {
 		snap_merge_destroy(merge);
 		return NULL;
 	}
@@ -936,7 +920,7 @@ void snap_merge_destroy(struct snap_merge *merge)
 	if (merge->wq)
 		destroy_workqueue(merge->wq);
 	dm_kcopyd_mq_client_destroy(merge->kcopyd);
-	free_percpu(merge->cpus);
+	free_percpu(merge->users);
 	kfree(merge->spare);
 	kfree(merge->ahead);
 	kfree(merge->table);

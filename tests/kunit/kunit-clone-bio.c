@@ -239,7 +239,7 @@ static void nothing_is_filled_read_only(struct kunit *test)
 	rb = kr_mapped(test, f, REQ_OP_READ, 5 * REGION, 1, 0, DM_MAPIO_REMAPPED);
 	kr_expect_ended(test, rb, BLK_STS_OK);
 	KUNIT_EXPECT_EQ(test, rb->kb->data[0], 's');
-	KUNIT_EXPECT_EQ(test, kr_counters(f).begun, 4UL);
+	KUNIT_EXPECT_EQ(test, kr_counters(f).bios.begun, 4UL);
 
 	/* And nothing at all when it is not known what is where. */
 	f->clone.mode = CLONE_FAIL;
@@ -472,7 +472,7 @@ static void flush_waits_for_a_commit(struct kunit *test)
 
 	kr_commit(test, f);
 	kr_expect_ended(test, flush_of(test, f, DM_MAPIO_REMAPPED), BLK_STS_OK);
-	KUNIT_EXPECT_EQ(test, kr_counters(f).ended, 3UL);
+	KUNIT_EXPECT_EQ(test, kr_counters(f).bios.ended, 3UL);
 }
 
 /* The region of a durable write must be found after a crash, or the write is not. */
@@ -525,7 +525,7 @@ static void fua_that_fills(struct kunit *test)
 	KUNIT_ASSERT_TRUE(test, kr_soon(kr_commits(f) == 1));
 	KUNIT_EXPECT_TRUE(test, kr_is_hydrated(f, 5));
 	KUNIT_EXPECT_FALSE(test, kr_has_ended(rb));
-	KUNIT_EXPECT_EQ(test, kr_counters(f).ended, 0UL);
+	KUNIT_EXPECT_EQ(test, kr_counters(f).bios.ended, 0UL);
 	kr_commit_ended(f, BLK_STS_OK);
 	kr_expect_ended(test, rb, BLK_STS_OK);
 	KUNIT_EXPECT_EQ(test, test_disk_nr_records(f->dest), 1U);

@@ -283,8 +283,8 @@ static void hydrate(struct fixture *f, unsigned long first, unsigned long last)
 /* Bios of others. */
 static void others(struct fixture *f, unsigned int begun, unsigned int ended)
 {
-	this_cpu_add(f->clone.cpus->begun, begun);
-	this_cpu_add(f->clone.cpus->ended, ended);
+	this_cpu_add(f->clone.cpus->bios.begun, begun);
+	this_cpu_add(f->clone.cpus->bios.ended, ended);
 }
 
 static void hydrate_exit(struct kunit *test)
@@ -1021,13 +1021,13 @@ static void counts_all_cpus(struct kunit *test)
 
 	f->clone.hydrator.trickle_at = f->ns + NSEC_PER_SEC;
 	for_each_possible_cpu(cpu) {
-		per_cpu_ptr(f->clone.cpus, cpu)->begun = 100 + cpu;
+		per_cpu_ptr(f->clone.cpus, cpu)->bios.begun = 100 + cpu;
 		nr += 100 + cpu;
 	}
-	this_cpu_add(f->clone.cpus->ended, nr - 1);
+	this_cpu_add(f->clone.cpus->bios.ended, nr - 1);
 	work(f);
 	KUNIT_EXPECT_EQ(test, f->nr_copies, 0U);
-	this_cpu_inc(f->clone.cpus->ended);
+	this_cpu_inc(f->clone.cpus->bios.ended);
 	work(f);
 	KUNIT_EXPECT_GT(test, f->nr_copies, 0U);
 }

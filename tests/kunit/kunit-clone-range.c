@@ -122,7 +122,7 @@ static void ends_with_the_last_part(struct kunit *test)
 	expect_written(test, f);
 	test_disk_release(f->dest);
 	kr_expect_ended(test, waiter, BLK_STS_OK);
-	KUNIT_EXPECT_EQ(test, kr_counters(f).ended, 2UL);
+	KUNIT_EXPECT_EQ(test, kr_counters(f).bios.ended, 2UL);
 }
 
 /*

@@ -75,8 +75,8 @@ static void writer_waits_until_filled(struct kunit *test)
 	ku_pause();
 	KUNIT_EXPECT_FALSE(test, kr_has_ended(rb));
 	KUNIT_EXPECT_EQ(test, test_disk_nr_records(f->dest), 0U);
-	KUNIT_EXPECT_EQ(test, kr_counters(f).begun, 1UL);
-	KUNIT_EXPECT_EQ(test, kr_counters(f).ended, 0UL);
+	KUNIT_EXPECT_EQ(test, kr_counters(f).bios.begun, 1UL);
+	KUNIT_EXPECT_EQ(test, kr_counters(f).bios.ended, 0UL);
 
 	clone_region_filled(&f->clone, 5, BLK_STS_OK);
 	kr_expect_ended(test, rb, BLK_STS_OK);

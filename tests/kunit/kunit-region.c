@@ -323,8 +323,8 @@ struct clone_cpu kr_counters(struct kr_fixture *f)
 
 	for_each_possible_cpu(cpu) {
 		c = per_cpu_ptr(f->clone.cpus, cpu);
-		sum.begun += READ_ONCE(c->begun);
-		sum.ended += READ_ONCE(c->ended);
+		sum.bios.begun += READ_ONCE(c->bios.begun);
+		sum.bios.ended += READ_ONCE(c->bios.ended);
 		sum.filled += READ_ONCE(c->filled);
 	}
 	return sum;
@@ -359,7 +359,7 @@ static void expect_quiet(struct kunit *test, struct kr_fixture *f)
 		if (atomic_read(&rb->ends) >= 0)
 			KUNIT_EXPECT_EQ(test, atomic_read(&rb->ends), 1);
 	sum = kr_counters(f);
-	KUNIT_EXPECT_EQ(test, sum.begun, sum.ended);
+	KUNIT_EXPECT_EQ(test, sum.bios.begun, sum.bios.ended);
 	KUNIT_EXPECT_EQ(test, sum.filled, 0L);
 	KUNIT_EXPECT_FALSE(test, f->wrong_cut);
 }
