@@ -349,7 +349,6 @@ static struct snap_pending *snap_pending_alloc(struct dm_snapshot *snap, bool ma
 {
 	struct snap_pending *pe = dm_scaled_cache_try_alloc(&snap_pending_cache);
 	struct snap_group *room = NULL;
-	bool may_wait_for_room = may_wait;
 
 	if (may_wait)
 		snap_may_wait(snap);
@@ -366,14 +365,13 @@ static struct snap_pending *snap_pending_alloc(struct dm_snapshot *snap, bool ma
 		if (!pe)
 			return NULL;
 		pe->urgent = true;
-		may_wait_for_room = false;
 		/* What comes from a pool or a slab has none. */
 		pe->room = room;
 	}
 	pe->snap = snap;
 	/* One that was at hand may still have some. */
 	if (!pe->room)
-		pe->room = snap_exception_room(may_wait_for_room);
+		pe->room = snap_exception_room(may_wait && !pe->urgent);
 	if (unlikely(!pe->room)) {
 		if (!may_wait) {
 			snap_pending_free_memory(pe);
