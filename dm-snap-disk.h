@@ -93,10 +93,16 @@ static inline u64 snap_area_chunk(unsigned int area_shift, u64 area)
 	return SNAP_HEADER_CHUNKS + area * ((1ULL << area_shift) + 1);
 }
 
+/* Chunks of metadata of a list of exceptions: the area in which it ends is one of them. */
+static inline u64 snap_metadata_chunks(unsigned int area_shift, u64 exceptions)
+{
+	return SNAP_HEADER_CHUNKS + 1 + (exceptions >> area_shift);
+}
+
 /* The chunk of data with an index. */
 static inline u64 snap_data_chunk(unsigned int area_shift, u64 index)
 {
-	return SNAP_HEADER_CHUNKS + 1 + index + (index >> area_shift);
+	return snap_metadata_chunks(area_shift, index) + index;
 }
 
 /* The index of a chunk; false if it is not one of data. */

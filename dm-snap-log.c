@@ -981,13 +981,6 @@ u64 snap_log_slots(struct snap_log *log)
 	return slots;
 }
 
-sector_t snap_log_metadata(struct snap_log *log)
-{
-	/* What is deferred takes room as if it was on disk: the status is as with commit=write. */
-	return (SNAP_HEADER_CHUNKS + 1 + (snap_log_exceptions(log) >> log->store->area_shift)) <<
-	       log->store->chunk_shift;
-}
-
 /*
  *------------------------------------------------------------
  * Shortening the list

@@ -244,7 +244,8 @@ int snap_log_restore(struct snap_log *log, const struct snap_disk_exception *tab
  * @log: the log
  *
  * Context: process context.
- * Return: their number. A copy for a write to the origin counts when it is in the list.
+ * Return: their number. A copy for a write to the origin counts when it is in the list. What is
+ * deferred takes room as if it was on disk: the status is as with commit=write.
  */
 u64 snap_log_exceptions(struct snap_log *log);
 
@@ -271,13 +272,5 @@ int snap_log_invalidate(struct snap_log *log);
  * Context: any.
  */
 void snap_log_queue_work(struct snap_log *log, struct work_struct *work);
-
-/**
- * snap_log_metadata() - tell how much of the device is metadata
- * @log: the log
- *
- * Return: sectors.
- */
-sector_t snap_log_metadata(struct snap_log *log);
 
 #endif /* DM_SNAP_LOG_H */

@@ -965,9 +965,9 @@ static void snap_merge_presuspend_undo(struct dm_target *ti)
 static void snap_status_info(struct dm_snapshot *snap, bool merges, char *result,
 			     unsigned int maxlen)
 {
-	sector_t allocated, total, metadata;
+	sector_t allocated, total, metadata = 0;
 	unsigned int sz = 0;
-	u64 slots;
+	u64 exceptions = 0;
 
 	if (!snap || !READ_ONCE(snap->valid)) {
 		DMEMIT("Invalid");
@@ -981,19 +981,19 @@ static void snap_status_info(struct dm_snapshot *snap, bool merges, char *result
 		DMEMIT("Overflow");
 		return;
 	}
-	metadata = snap->log ? snap_log_metadata(snap->log) : 0;
+	if (snap->log) {
+		exceptions = snap_log_exceptions(snap->log);
+		metadata = snap_metadata_chunks(snap->store.area_shift, exceptions) <<
+			   snap->store.chunk_shift;
+	}
 	snap_store_usage(&snap->store, &allocated, &total);
 	/*
 	 * Nothing is added any more, and what has been merged no longer counts. Both numbers are of
 	 * one moment: they are equal when it is over, and not before.
 	 */
-	if (merges) {
-		slots = snap_log_exceptions(snap->log);
-		allocated = snap_data_chunk(snap->store.area_shift, slots) <<
+	if (merges)
+		allocated = snap_data_chunk(snap->store.area_shift, exceptions) <<
 			    snap->store.chunk_shift;
-		metadata = (SNAP_HEADER_CHUNKS + 1 + (slots >> snap->store.area_shift)) <<
-			   snap->store.chunk_shift;
-	}
 	DMEMIT("%llu/%llu %llu", (unsigned long long)allocated, (unsigned long long)total,
 	       (unsigned long long)metadata);
 }
