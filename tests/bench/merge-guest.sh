@@ -7,14 +7,6 @@ set -euo pipefail
 # shellcheck source=tests/bench/turns-guest.sh
 . "$(dirname "$0")/turns-guest.sh"
 
-is_merged()
-{
-	local usage
-
-	usage=$(snap_usage m)
-	[[ ${usage%%/*} == "${usage##* }" ]]
-}
-
 # devices [ATTRIBUTE=VALUE...]: of the origin and of the COW device. Of both, only the lists of exceptions are kept,
 # each of which has 256 chunks of data behind it: copying in memory would be what an emulated CPU does most of the
 # time.
@@ -60,7 +52,7 @@ merge()
 	dmsetup reload m --table "0 $size $target $origin $cow P 8"
 	begin=$EPOCHREALTIME
 	dmsetup resume m
-	until is_merged; do
+	until is_merged m; do
 		sleep 0.02
 	done
 	result "$1" "$4" "$(elapsed "$begin")" seconds

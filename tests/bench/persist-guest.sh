@@ -7,14 +7,6 @@ set -euo pipefail
 # shellcheck source=tests/bench/turns-guest.sh
 . "$(dirname "$0")/turns-guest.sh"
 
-is_merged()
-{
-	local usage
-
-	usage=$(snap_usage m)
-	[[ ${usage%%/*} == "${usage##* }" ]]
-}
-
 # activate WHAT TARGET: a snapshot with many exceptions
 activate()
 {
@@ -36,7 +28,7 @@ merge()
 	dmsc-cow "$cow" --exceptions "$merged"
 	begin=$EPOCHREALTIME
 	dm_create m "0 $size $target $origin $cow P 8"
-	until is_merged; do
+	until is_merged m; do
 		sleep 0.05
 	done
 	result merge "$1" "$(elapsed "$begin")" seconds

@@ -26,3 +26,12 @@ elapsed()
 {
 	awk -v a="$1" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.4f", b - a }'
 }
+
+# is_merged NAME: no exception is left: what is in use is metadata. Needs lib.sh.
+is_merged()
+{
+	local usage
+
+	usage=$(snap_usage "$1")
+	[[ ${usage%%/*} == "${usage##* }" ]]
+}

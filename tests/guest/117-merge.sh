@@ -59,6 +59,15 @@ simple()
 	dm_remove snap origin
 }
 
+# "snap" takes the snapshot over from the merge of "origin", which becomes an origin again.
+got_back()
+{
+	dmsetup resume snap
+	assert_eq "$(checksum /dev/mapper/snap)" "$sum" "snapshot that got back what was not merged"
+	dmsetup reload origin --table "0 $(sectors "$o") $snapshot_origin $o"
+	dmsetup resume origin
+}
+
 # The merge begins with the table, as when a machine is started; it is interrupted again and again.
 interrupted()
 {
@@ -91,10 +100,7 @@ interrupted()
 		dmsetup create snap --notable
 		dmsetup reload snap --table "${table/$(merge)/$snapshot}"
 		dmsetup suspend origin
-		dmsetup resume snap
-		assert_eq "$(checksum /dev/mapper/snap)" "$sum" "snapshot that got back what was not merged"
-		dmsetup reload origin --table "0 $(sectors "$o") $snapshot_origin $o"
-		dmsetup resume origin
+		got_back
 		put /dev/mapper/origin 3000 2000 p
 		assert_eq "$(checksum /dev/mapper/snap)" "$sum" "snapshot after a write to its origin"
 		dm_remove snap origin
@@ -206,10 +212,7 @@ taken_over()
 	dmsetup suspend origin
 	assert_fails dmsetup resume snap
 	tables below ok
-	dmsetup resume snap
-	assert_eq "$(checksum /dev/mapper/snap)" "$sum" "snapshot that got back what was not merged"
-	dmsetup reload origin --table "0 $(sectors "$o") $snapshot_origin $o"
-	dmsetup resume origin
+	got_back
 	put /dev/mapper/origin 3000 2000 p
 	put /dev/mapper/origin 8000 700 q
 	assert_eq "$(checksum /dev/mapper/snap)" "$sum" "snapshot after writes to its origin"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 # Redirecting, on top of snap.sh: "data" is what the application uses, of the origin $o, and writes to the snapshot of
-# it on $c for a while. The commands are those of docs/snapshots.md.
+# it on $c for a while. The commands are those of the README and docs/redirect.md.
 
 # swap TABLE: of "data", which may be mounted: a file system is quiet and whole meanwhile
 swap()
