@@ -117,11 +117,14 @@ void Model::write(const std::string &device, std::uint64_t sector, Io &io)
 }
 
 // To a device that may be an origin: snapshots copy before, if the write goes through a target that
-// tells them. If it does not, they may show it.
+// tells them. If it does not, they may show it. A write to a merging device may stay in the merging
+// snapshot instead, and others copy when that is merged.
 void Model::write_origin(const std::string &origin, std::uint64_t sector, Io &io,
 			 const Snapshot *merging, bool protect)
 {
 	const std::size_t places = io.places.size();
+	const bool may_stay = merging != nullptr && merging->validity != Validity::invalid &&
+			      merging->chunks[sector / merging->chunk] == Chunk::maybe;
 	bool may_be_merged = false;
 
 	for (const SnapshotPtr &snapshot : snapshots_of(origin)) {
@@ -137,8 +140,9 @@ void Model::write_origin(const std::string &origin, std::uint64_t sector, Io &io
 		may_be_merged = may_be_merged || (snapshot->merging && chunk == Chunk::maybe);
 		// Outside of what it shows it may copy, or not.
 		if (is_told && chunk == Chunk::none)
-			copy(snapshot, number, true, is_shown ? &io : nullptr);
-		else if (copies && (chunk == Chunk::maybe || !snapshot->durable_chunks[number]))
+			copy(snapshot, number, true, is_shown && !may_stay ? &io : nullptr);
+		else if (copies && !may_stay &&
+			 (chunk == Chunk::maybe || !snapshot->durable_chunks[number]))
 			need(snapshot, number, true, io);
 		if (!copies && chunk == Chunk::maybe)
 			snapshot->contents[sector].add(io.values, kBegin);

@@ -357,6 +357,19 @@ bool settles_in_a_merge()
 	       !story.may_hold("v2", 0, kOfA);
 }
 
+// What is written to a chunk that is not merged yet stays in the snapshot, and others copy later.
+bool copies_when_it_merges()
+{
+	Story story = snapshot_of("a0 P 16");
+
+	story.write("v1 64 8", 100)("create v2")("load v2 0 1024 snapshot a a1 N 16")("resume v2");
+	story("load v0 0 1024 merge a a0 P 16")("suspend v1")("suspend v0")("resume v0");
+	story.write("v0 64 8", 101);
+	return story.is_good() && story.may_show("v2", "snapshot", "a a1 N 16", "0/1056 0") &&
+	       story.may_show("v2", "snapshot", "a a1 N 16", "16/1056 0") &&
+	       story.may_hold("v2", 64, kOfA) && !story.may_hold("v2", 64, 101);
+}
+
 // A merge goes on, and another snapshot may have no room for what that has to copy.
 bool may_overflow_by_a_merge()
 {
@@ -541,6 +554,7 @@ bool self_test(std::ostream &out)
 	check("when writes are durable is asked for", knows_commit());
 	check("it is handed over from a suspended device only", hands_over());
 	check("a persistent one comes back", comes_back());
+	check("a write to a merge is copied for others later", copies_when_it_merges());
 	check("a merge takes the room of another snapshot", may_overflow_by_a_merge());
 	check("a merge shows at once, and never to others", merges());
 	check("what would wait is known", knows_who_waits());
