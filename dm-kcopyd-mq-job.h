@@ -383,7 +383,8 @@ void kmq_throttle_finish(struct dm_kcopyd_mq_throttle *t, unsigned int now);
  *
  * Context: any; in an RCU read section.
  * Return: true if the worker is going to be started, false if the caller has to start it: the
- * submitter is not running here, or is not one that pauses.
+ * submitter is not running here, or is not one that pauses, or another task would have the CPU
+ * when it does.
  */
 bool kmq_kick_lazily(struct kmq_cpu *kcc) __must_hold(RCU);
 

@@ -16,6 +16,10 @@
  * priority of a thread that has been preempted would not help: CFS has it wait until all others
  * have caught up with the time that it has used, which counts 68 times at nice 19.)
  *
+ * If another task wants the CPU as well, it gets it when the submitter sleeps, and the thread does
+ * not: what is copied for one user would wait until the other one, a backup perhaps, sleeps, too.
+ * Then the worker is woken at once. It gets its share of the CPU before a task that always runs.
+ *
  * A submitter that does not sleep, but computes or polls for its completions, must not be waited
  * for. A timer finds it out, starts the worker, and from then on workers are woken at once: for
  * some time, which doubles each time that the timer finds it out again, and halves each time that
@@ -25,6 +29,7 @@
 #include <linux/percpu.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
+#include <linux/sched/stat.h>
 #include <linux/smpboot.h>
 #include <linux/timer.h>
 
@@ -141,10 +146,13 @@ bool kmq_kick_lazily(struct kmq_cpu *kcc)
 	}
 
 	preempt_disable();
+	lazy = this_cpu_ptr(&kmq_lazy);
 	here = kcc->cpu == smp_processor_id();
+	/* If the list is not empty, who else is running may be the thread. */
+	if (here && llist_empty(&lazy->list) && !single_task_running())
+		here = false;
 	if (here && !xchg(&kcc->lazy, true)) {
 		WRITE_ONCE(kcc->lazy_since, jiffies);
-		lazy = this_cpu_ptr(&kmq_lazy);
 		if (llist_add(&kcc->lazy_node, &lazy->list)) {
 			wake_up_process(__this_cpu_read(kmq_lazy_thread));
 			if (!timer_pending(&lazy->timer))

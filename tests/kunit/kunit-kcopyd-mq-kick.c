@@ -5,7 +5,14 @@
  */
 #include "kunit-lib.h"
 
+#include <linux/sched/stat.h>
+
+/* Whether another task wants the CPU is what a case says, not what happens to run there. */
+static bool kick_is_alone;
+
+#define single_task_running() kick_is_alone
 #include "dm-kcopyd-mq-kick.c"
+#undef single_task_running
 
 /* A CPU's part of a client, with a worker that counts. */
 struct part {
@@ -32,6 +39,7 @@ static int kick_init(struct kunit *test)
 	INIT_WORK(&p->kcc.work, part_work);
 	p->kcc.kc = &p->kc;
 	p->kcc.submitter = current;
+	kick_is_alone = true;
 	ku_stay_here();
 	p->kcc.cpu = raw_smp_processor_id();
 	test->priv = p;
@@ -127,6 +135,27 @@ static void only_on_its_cpu(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, lazily(p));
 	KUNIT_EXPECT_FALSE(test, p->kcc.lazy);
 	p->kcc.cpu--;
+}
+
+/* If another task wants the CPU, the worker does not wait for that one to sleep. */
+static void only_if_nobody_else_wants_the_cpu(struct kunit *test)
+{
+	struct part *p = test->priv;
+	bool again;
+
+	kick_is_alone = false;
+	KUNIT_EXPECT_FALSE(test, lazily(p));
+	KUNIT_EXPECT_FALSE(test, p->kcc.lazy);
+
+	/* What has been left to the thread, which then wants the CPU itself, stays with it. */
+	local_irq_disable();
+	kick_is_alone = true;
+	KUNIT_EXPECT_TRUE(test, lazily(p));
+	kick_is_alone = false;
+	again = lazily(p);
+	local_irq_enable();
+	KUNIT_EXPECT_TRUE(test, again);
+	KUNIT_EXPECT_TRUE(test, ku_wait_until(atomic_read(&p->runs)));
 }
 
 static void hasty_for_a_while(struct kunit *test)
@@ -290,6 +319,7 @@ static struct kunit_case kick_cases[] = {
 	KUNIT_CASE_PARAM(learns, judgement_gen_params),
 	KUNIT_CASE(only_for_the_submitter),
 	KUNIT_CASE(only_on_its_cpu),
+	KUNIT_CASE(only_if_nobody_else_wants_the_cpu),
 	KUNIT_CASE(hasty_for_a_while),
 	KUNIT_CASE(starts_when_the_submitter_sleeps),
 	KUNIT_CASE(timer_finds_out_who_does_not_sleep),
