@@ -37,7 +37,7 @@ void dm_scaled_refs_reinit(struct dm_scaled_refs *refs)
 	WRITE_ONCE(refs->draining, false);
 }
 
-void dm_scaled_refs_drain(struct dm_scaled_refs *refs)
+void dm_scaled_refs_stop(struct dm_scaled_refs *refs)
 {
 	long counted = 0;
 	int cpu;
@@ -48,6 +48,12 @@ void dm_scaled_refs_drain(struct dm_scaled_refs *refs)
 	for_each_possible_cpu(cpu)
 		counted += *per_cpu_ptr(refs->counts, cpu);
 	/* Until here @left cannot have become 0. */
-	if (atomic_long_add_return(counted - DM_SCALED_REFS_BIAS, &refs->left))
-		wait_for_completion(&refs->drained);
+	if (!atomic_long_add_return(counted - DM_SCALED_REFS_BIAS, &refs->left))
+		complete_all(&refs->drained);
+}
+
+void dm_scaled_refs_drain(struct dm_scaled_refs *refs)
+{
+	dm_scaled_refs_stop(refs);
+	wait_for_completion(&refs->drained);
 }

@@ -21,7 +21,7 @@
  * @counts:   references got less those put on each CPU, while not @draining
  * @draining: from now on references are counted in @left
  * @left:     DM_SCALED_REFS_BIAS until all of @counts has been added
- * @drained:  completed when @left has become 0
+ * @drained:  completed for all when @left has become 0
  */
 struct dm_scaled_refs {
 	long __percpu *counts;
@@ -40,7 +40,8 @@ int dm_scaled_refs_init(struct dm_scaled_refs *refs);
 
 /**
  * dm_scaled_refs_exit() - free what a count needs
- * @refs: the count; it has been drained, and a grace period of RCU has passed since then
+ * @refs: the count; there are no references, and who has put the last one has left its read section
+ *        of RCU: a grace period of it has passed, or it is known otherwise
  */
 void dm_scaled_refs_exit(struct dm_scaled_refs *refs);
 
@@ -53,6 +54,15 @@ void dm_scaled_refs_exit(struct dm_scaled_refs *refs);
  * Context: process context, sleeps.
  */
 void dm_scaled_refs_drain(struct dm_scaled_refs *refs);
+
+/**
+ * dm_scaled_refs_stop() - begin what dm_scaled_refs_drain() does, and do not wait
+ * @refs: the count. When there are no references @drained is completed, and stays so. From now on
+ *        dm_scaled_refs_tryget() gets none
+ *
+ * Context: process context, sleeps.
+ */
+void dm_scaled_refs_stop(struct dm_scaled_refs *refs);
 
 /**
  * dm_scaled_refs_reinit() - count again
@@ -77,6 +87,25 @@ static inline void dm_scaled_refs_get(struct dm_scaled_refs *refs)
 }
 
 /**
+ * dm_scaled_refs_tryget() - get a reference unless nobody is to get one any more
+ * @refs: the count
+ *
+ * Context: any but NMI.
+ * Return: whether there is one more reference.
+ */
+static inline bool dm_scaled_refs_tryget(struct dm_scaled_refs *refs)
+{
+	bool counted;
+
+	rcu_read_lock();
+	counted = !READ_ONCE(refs->draining);
+	if (counted)
+		this_cpu_inc(*refs->counts);
+	rcu_read_unlock();
+	return counted;
+}
+
+/**
  * dm_scaled_refs_put() - put a reference
  * @refs: the count
  *
@@ -88,7 +117,7 @@ static inline void dm_scaled_refs_put(struct dm_scaled_refs *refs)
 	if (likely(!READ_ONCE(refs->draining)))
 		this_cpu_dec(*refs->counts);
 	else if (atomic_long_dec_and_test(&refs->left))
-		complete(&refs->drained);
+		complete_all(&refs->drained);
 	rcu_read_unlock();
 }
 

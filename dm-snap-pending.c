@@ -269,7 +269,8 @@ static void snap_bucket_add(struct snap_bucket *bucket, struct snap_pending *pe)
 		link = pe->log.old < snap_pending_of(parent)->log.old ? &parent->rb_left :
 									&parent->rb_right;
 	}
-	rb_link_node(&pe->node, parent, link);
+	/* snap_buckets_are_empty() looks at the root without a lock. */
+	rb_link_node_rcu(&pe->node, parent, link);
 	rb_insert_color(&pe->node, &bucket->pending);
 }
 
@@ -466,13 +467,19 @@ static bool snap_pending_replace(struct snap_pending *pe)
 {
 	struct dm_snapshot *snap = pe->snap;
 
+	bool right;
+
 	lockdep_assert_held(&snap_bucket_of(snap, pe->log.old)->lock);
 	/* Nobody would submit them any more. */
 	WARN_ON_ONCE(!bio_list_empty(&pe->snapshot_bios));
 
+	right = !pe->copied || !snap_exception_add(&snap->exceptions, pe->log.old, pe->log.new,
+						   pe->log.nr, &pe->room);
+	dm_scaled_delay("snap-pending:erase");
+	/* Pairs with the barrier in snap_buckets_are_empty(): it sees one or the other. */
+	smp_wmb();
 	rb_erase(&pe->node, &snap_bucket_of(snap, pe->log.old)->pending);
-	if (likely(!pe->copied || !snap_exception_add(&snap->exceptions, pe->log.old, pe->log.new,
-						      pe->log.nr, &pe->room)))
+	if (likely(right))
 		return true;
 	DMERR_LIMIT("Chunk %llu, or one of %u from it on, was copied twice",
 		    (unsigned long long)pe->log.old, pe->log.nr);
@@ -665,6 +672,24 @@ bool snap_pending_lookup(struct dm_snapshot *snap, u64 chunk, u64 *nr, u64 *new)
 			return false;
 	}
 	return copied;
+}
+
+/*
+ * An exception that has been completed is put in the table before it leaves the bucket: see
+ * snap_pending_replace().
+ */
+bool snap_buckets_are_empty(struct dm_snapshot *snap, u64 chunk, u64 nr)
+{
+	u64 some, end = chunk + nr;
+
+	for (; chunk < end; chunk += some) {
+		some = snap_bucket_chunks(snap, chunk, end - chunk);
+		if (READ_ONCE(snap_bucket_of(snap, chunk)->pending.rb_node))
+			return false;
+	}
+	/* Pairs with the barrier in snap_pending_replace(). */
+	smp_rmb();
+	return true;
 }
 
 bool snap_read_track(struct dm_snapshot *snap, u64 chunk, u64 *nr, struct snap_bio *sb, u64 *new)

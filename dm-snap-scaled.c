@@ -635,14 +635,33 @@ static int snap_map_discard(struct snap_target *t, struct bio *bio, u64 chunk)
 	return DM_MAPIO_SUBMITTED;
 }
 
+/*
+ * Whether a read of what turns out not to be in the table need not be tracked, nor looked for in
+ * the bucket: nobody has written to the origin yet, and no write to the snapshot is under way there
+ * or is not in the table yet. To be asked before the table is looked at.
+ */
+static bool snap_read_is_simple(const struct snap_target *t, const struct bio *bio, u64 chunk,
+				u64 nr)
+{
+	if (bio_data_dir(bio) != READ || READ_ONCE(t->origin->tracks_reads))
+		return false;
+	dm_scaled_delay("snap-scaled:is-read-simple");
+	if (!snap_buckets_are_empty(t->snap, chunk, nr))
+		return false;
+	dm_scaled_delay("snap-scaled:read");
+	return true;
+}
+
 static int snap_map(struct dm_target *ti, struct bio *bio)
 {
 	struct snap_target *t = ti->private;
 	struct dm_snapshot *snap = t->snap;
 	struct snap_bio *sb = dm_per_bio_data(bio, sizeof(*sb));
 	u64 chunk, new, nr;
+	bool simple;
 
 	sb->nr = 0;
+	sb->is_counted = false;
 
 	if (unlikely(bio->bi_opf & REQ_PREFLUSH)) {
 		if (snap && snap->log && snap_log_flush(snap->log, &sb->flush, bio))
@@ -667,7 +686,9 @@ static int snap_map(struct dm_target *ti, struct bio *bio)
 		return snap_map_discard(t, bio, chunk);
 	}
 
-	if (snap_lookup(snap, chunk, snap_bio_chunks(snap, bio), &new, &nr)) {
+	nr = snap_bio_chunks(snap, bio);
+	simple = snap_read_is_simple(t, bio, chunk, nr);
+	if (snap_lookup(snap, chunk, nr, &new, &nr)) {
 		snap_cut(snap, bio, chunk, nr);
 		snap_remap(snap, bio, new);
 		return DM_MAPIO_REMAPPED;
@@ -677,6 +698,13 @@ static int snap_map(struct dm_target *ti, struct bio *bio)
 		if (unlikely(snap_copies_exceeded(snap)))
 			snap_copies_wait(snap);
 		return snap_pending_write(snap, chunk, bio);
+	}
+
+	if (simple && dm_scaled_refs_tryget(&t->origin->reads)) {
+		sb->is_counted = true;
+		bio_set_dev(bio, t->origin_dev->bdev);
+		snap_cut(snap, bio, chunk, nr);
+		return DM_MAPIO_REMAPPED;
 	}
 
 	if (snap_read_track(snap, chunk, &nr, sb, &new)) {
@@ -694,11 +722,17 @@ static int snap_end_io(struct dm_target *ti, struct bio *bio, blk_status_t *erro
 	struct snap_bio *sb = dm_per_bio_data(bio, sizeof(*sb));
 	struct snap_target *t = ti->private;
 
-	if (!sb->nr)
+	if (sb->is_counted)
+		dm_scaled_refs_put(&t->origin->reads);
+	else if (sb->nr)
+		snap_read_done(t->snap, sb);
+	else
 		return DM_ENDIO_DONE;
 
-	snap_read_done(t->snap, sb);
-	/* The origin may have been written, without a copy, since the snapshot became invalid. */
+	/*
+	 * Since the snapshot became invalid the origin may have been written without a copy, and
+	 * what was written to the snapshot, but not flushed, may have been forgotten.
+	 */
 	if (unlikely(!READ_ONCE(t->snap->valid)) && !*error)
 		*error = BLK_STS_IOERR;
 	return DM_ENDIO_DONE;
@@ -826,6 +860,9 @@ static int snap_preresume(struct dm_target *ti)
 	}
 	spin_unlock(&snap_registry_lock);
 
+	/* It is going to write to the origin. */
+	if (!r && t->merges)
+		r = snap_origin_track_reads(t->origin);
 	if (unlikely(snap)) {
 		r = snap_merge_restore(snap->merge);
 		if (r == -EUCLEAN)

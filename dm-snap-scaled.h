@@ -143,8 +143,13 @@ struct dm_snapshot {
  * @merging:    snapshot whose target merges it, from the target's resumption to its end, or NULL
  * @copies:     chunks that were copied while there was one
  * @copied:     woken up when @copies changes, or who waits for that has to look again
+ * @reads:      reads by snapshots that are in no bucket: nobody writes to the origin until there
+ *              are none, and from then on there are none
+ * @tracks_reads: no such read begins any more; under @track_lock
+ * @track_lock: protects @tracks_reads; held while the last of @reads end
  *
- * All but @snapshots, @split, @copies and @copied is protected by snap_registry_lock.
+ * All but @snapshots, @split, @copies, @copied and the last three is protected by
+ * snap_registry_lock.
  */
 struct snap_origin {
 	struct block_device *bdev;
@@ -159,6 +164,9 @@ struct snap_origin {
 	struct dm_snapshot *merging;
 	atomic_t copies;
 	wait_queue_head_t copied;
+	struct dm_scaled_refs reads;
+	bool tracks_reads;
+	struct mutex track_lock;	/* protects @tracks_reads */
 };
 
 /**
@@ -237,12 +245,14 @@ struct snap_target {
 /**
  * struct snap_bio - what a snapshot target remembers of a bio
  * @nr:    number of chunks; 0 if the bio is not in a bucket
+ * @is_counted: it has one of snap_origin.reads, and is in no bucket
  * @node:  in snap_bucket.reads
  * @chunk: first chunk that is read from the origin, or written on the COW device during a merge
  * @flush: of a flush, which is in no bucket
  */
 struct snap_bio {
 	unsigned int nr;
+	bool is_counted;
 	union {
 		struct {
 			struct hlist_node node;
@@ -472,6 +482,19 @@ int snap_pending_write(struct dm_snapshot *snap, u64 chunk, struct bio *bio);
 bool snap_pending_lookup(struct dm_snapshot *snap, u64 chunk, u64 *nr, u64 *new);
 
 /**
+ * snap_buckets_are_empty() - whether nothing is pending for any of some chunks
+ * @snap:  snapshot
+ * @chunk: first chunk of the origin
+ * @nr:    number of chunks
+ *
+ * If it is so, snap_lookup() finds, afterwards, all exceptions that any write has made which ended
+ * before this was asked.
+ *
+ * Context: any, without a lock.
+ */
+bool snap_buckets_are_empty(struct dm_snapshot *snap, u64 chunk, u64 nr);
+
+/**
  * snap_read_track() - remember that chunks are read from the origin
  * @snap:  snapshot
  * @chunk: first chunk of the origin
@@ -580,6 +603,18 @@ struct snap_origin *snap_origin_get(struct block_device *bdev);
  * Context: process context, may sleep; must not hold snap_registry_lock.
  */
 void snap_origin_put(struct snap_origin *origin);
+
+/**
+ * snap_origin_track_reads() - get ready for writes to an origin
+ * @origin: origin, which a target is going to write to when this has returned 0
+ *
+ * Reads by snapshots were only counted before. Those that are under way end first, and from now on
+ * all are tracked. Nothing is to be done the next time.
+ *
+ * Context: process context, waits for reads of the origin's device.
+ * Return: 0, or -EINTR if the task was killed meanwhile.
+ */
+int snap_origin_track_reads(struct snap_origin *origin);
 
 /**
  * snap_origin_attach() - let an origin's writes be seen by a snapshot

@@ -423,12 +423,14 @@ cleanup_devices()
 	done
 	# Our test kernels have their programs on an ext4 disk.
 	awk '$2 != "/" && ($3 == "ext4" || $3 == "xfs") { print $2 }' /proc/mounts | xargs -r umount
-	# Removing one waits for its I/O to those below, which a test that failed may have left suspended.
-	dm_names | xargs -rn1 dmsetup resume 2>/dev/null || true
+	# Removing one waits for its I/O to those below, which a test that failed may have left suspended; resuming an
+	# origin waits for reads by its snapshots.
+	dmsetup ls --target delay | awk '!/^No devices/ { print $1 }' | xargs -rn1 dmsetup resume 2>/dev/null || true
 	# Nor does what it has had delayed for ever end by itself.
 	for name in $(dmsetup ls --target delay | awk '!/^No devices/ { print $1 }'); do
 		dm_reload "$name" "$(dmsetup table "$name" | awk '{ for (i = 6; i <= NF; i += 3) $i = 0; print }')"
 	done
+	dm_names | xargs -rn1 dmsetup resume 2>/dev/null || true
 	# Devices stand on one another: take what can be taken until nothing is left.
 	for n in 1 2 3 4 5 6 7 8; do
 		[[ $(dm_names) ]] || break

@@ -100,6 +100,31 @@ static void last_reference_ends_it(struct kunit *test)
 	refs_end(rt);
 }
 
+/* Who holds none gets none when it has been stopped; and all who wait are told, however late. */
+static void none_after_the_stop(struct kunit *test)
+{
+	struct refs_test *rt = refs_test(test);
+
+	KUNIT_EXPECT_TRUE(test, dm_scaled_refs_tryget(&rt->refs));
+	KUNIT_EXPECT_TRUE(test, dm_scaled_refs_tryget(&rt->refs));
+	dm_scaled_refs_stop(&rt->refs);
+	KUNIT_EXPECT_FALSE(test, dm_scaled_refs_tryget(&rt->refs));
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&rt->refs.left), 2);
+	dm_scaled_refs_put(&rt->refs);
+	KUNIT_EXPECT_FALSE(test, completion_done(&rt->refs.drained));
+	dm_scaled_refs_put(&rt->refs);
+	wait_for_completion(&rt->refs.drained);
+	wait_for_completion(&rt->refs.drained);
+	KUNIT_EXPECT_FALSE(test, dm_scaled_refs_tryget(&rt->refs));
+
+	dm_scaled_refs_reinit(&rt->refs);
+	KUNIT_EXPECT_TRUE(test, dm_scaled_refs_tryget(&rt->refs));
+	dm_scaled_refs_put(&rt->refs);
+	dm_scaled_refs_stop(&rt->refs);
+	KUNIT_EXPECT_TRUE(test, completion_done(&rt->refs.drained));
+	refs_end(rt);
+}
+
 #define REFS_ROUNDS	20U
 
 struct refs_race {
@@ -157,6 +182,7 @@ static void nothing_is_lost_in_a_race(struct kunit *test)
 static struct kunit_case refs_cases[] = {
 	KUNIT_CASE(no_reference_is_waited_for),
 	KUNIT_CASE(last_reference_ends_it),
+	KUNIT_CASE(none_after_the_stop),
 	KUNIT_CASE(nothing_is_lost_in_a_race),
 	{}
 };

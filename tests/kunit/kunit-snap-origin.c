@@ -80,6 +80,52 @@ static void one_origin_for_a_device(struct kunit *test)
 }
 
 /*
+ * Reads that are only counted.
+ */
+
+struct tracker {
+	struct snap_origin *origin;
+	struct completion ended;
+	int result;
+};
+
+static int track_reads(void *arg)
+{
+	struct tracker *tracker = arg;
+
+	tracker->result = snap_origin_track_reads(tracker->origin);
+	complete(&tracker->ended);
+	return 0;
+}
+
+/* A target that may write waits until they have ended, and after that there are none. */
+static void writers_wait_for_counted_reads(struct kunit *test)
+{
+	struct tracker *tracker = kunit_kzalloc(test, sizeof(*tracker), GFP_KERNEL);
+	struct task_struct *task;
+
+	KUNIT_ASSERT_NOT_NULL(test, tracker);
+	tracker->origin = snap_origin_get(ku_fake_bdev(test, 64, 512));
+	KUNIT_ASSERT_NOT_NULL(test, tracker->origin);
+	init_completion(&tracker->ended);
+	KUNIT_EXPECT_TRUE(test, dm_scaled_refs_tryget(&tracker->origin->reads));
+	task = kthread_run(track_reads, tracker, "kunit-track");
+	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(READ_ONCE(tracker->origin->tracks_reads)));
+	ku_pause();
+	KUNIT_EXPECT_FALSE(test, completion_done(&tracker->ended));
+	KUNIT_EXPECT_FALSE(test, dm_scaled_refs_tryget(&tracker->origin->reads));
+
+	dm_scaled_refs_put(&tracker->origin->reads);
+	wait_for_completion(&tracker->ended);
+	KUNIT_EXPECT_EQ(test, tracker->result, 0);
+	/* The next one has nothing to wait for. */
+	KUNIT_EXPECT_EQ(test, snap_origin_track_reads(tracker->origin), 0);
+	KUNIT_EXPECT_FALSE(test, dm_scaled_refs_tryget(&tracker->origin->reads));
+	snap_origin_put(tracker->origin);
+}
+
+/*
  * The order of snapshots.
  */
 
@@ -910,6 +956,7 @@ static void origin_exit(struct kunit *test)
 
 static struct kunit_case origin_cases[] = {
 	KUNIT_CASE(one_origin_for_a_device),
+	KUNIT_CASE(writers_wait_for_counted_reads),
 	KUNIT_CASE_PARAM(largest_chunks_come_first, order_gen_params),
 	KUNIT_CASE(equal_chunks_stand_together),
 	KUNIT_CASE(constructor_wants_one_argument),

@@ -435,6 +435,26 @@ static void read_of_a_range_holds_up_its_copies(struct kunit *test)
  * Reads of the origin by the snapshot.
  */
 
+/* A read needs no lock where nothing is pending: in no bucket that it touches. */
+static void empty_buckets_are_seen_without_a_lock(struct kunit *test)
+{
+	struct fixture f = fixture(test, 64);
+	struct snap_pending *pe;
+
+	f.snap->bucket_shift = 4;
+	KUNIT_EXPECT_TRUE(test, snap_buckets_are_empty(f.snap, 0, 128));
+	pe = pending(test, f.snap, 40, NULL);
+	KUNIT_EXPECT_TRUE(test, snap_buckets_are_empty(f.snap, 0, 32));
+	KUNIT_EXPECT_FALSE(test, snap_buckets_are_empty(f.snap, 31, 2));
+	KUNIT_EXPECT_FALSE(test, snap_buckets_are_empty(f.snap, 47, 1));
+	KUNIT_EXPECT_TRUE(test, snap_buckets_are_empty(f.snap, 48, 16));
+	KUNIT_EXPECT_FALSE(test, snap_buckets_are_empty(f.snap, 0, 128));
+
+	snap_pending_start(pe);
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(snap_buckets_are_empty(f.snap, 0, 128)));
+	KUNIT_EXPECT_TRUE(test, has_exception(f.snap, 40));
+}
+
 /* One that has ended before the copy does not matter to it. */
 static void read_that_has_ended_is_forgotten(struct kunit *test)
 {
@@ -1528,6 +1548,7 @@ static struct kunit_case pending_cases[] = {
 	KUNIT_CASE(range_ends_with_the_cow_device),
 	KUNIT_CASE(range_is_limited),
 	KUNIT_CASE(read_of_a_range_holds_up_its_copies),
+	KUNIT_CASE(empty_buckets_are_seen_without_a_lock),
 	KUNIT_CASE(read_that_has_ended_is_forgotten),
 	KUNIT_CASE(origin_is_not_written_under_a_read),
 	KUNIT_CASE(reads_of_other_chunks_do_not_matter),

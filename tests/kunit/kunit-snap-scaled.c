@@ -5,6 +5,7 @@
  */
 #include "kunit-lib.h"
 #include "dm-kcopyd-mq-job.h"
+#include "dm-snap-bucket.h"
 
 static atomic_t events;
 
@@ -807,28 +808,71 @@ static void maps_what_was_copied(struct kunit *test)
 	expect_remapped(test, &m, ku_bio(test, m.origin, REQ_OP_WRITE, 20, 4, 'x'), m.cow, 4);
 }
 
+/*
+ * Of an origin that nobody writes they are counted; not where something is pending, and not from
+ * then on when somebody may write.
+ */
+static void counts_reads_of_an_unwritten_origin(struct kunit *test)
+{
+	struct mapped m = mapped(test);
+	struct ku_bio *kb = ku_bio(test, m.origin, REQ_OP_READ, 24, 8, 0);
+	struct snap_origin *origin = m.ks->t.origin;
+	struct snap_bucket *bucket = snap_bucket_of(m.ks->t.snap, 3);
+	blk_status_t error = BLK_STS_OK;
+	struct rb_node node;
+
+	expect_remapped(test, &m, kb, m.origin, 24);
+	KUNIT_EXPECT_EQ(test, kb->sb.nr, 0);
+	KUNIT_EXPECT_TRUE(test, kb->sb.is_counted);
+	KUNIT_EXPECT_TRUE(test, hlist_empty(&bucket->reads));
+	dm_scaled_refs_stop(&origin->reads);
+	KUNIT_EXPECT_FALSE(test, completion_done(&origin->reads.drained));
+	KUNIT_EXPECT_EQ(test, snap_end_io(&m.ks->ti, &kb->bio, &error), DM_ENDIO_DONE);
+	KUNIT_EXPECT_EQ(test, (int)error, (int)BLK_STS_OK);
+	KUNIT_EXPECT_TRUE(test, completion_done(&origin->reads.drained));
+	dm_scaled_refs_reinit(&origin->reads);
+
+	/* What was copied is not read from the origin. */
+	kb = ku_bio(test, m.origin, REQ_OP_READ, 16, 8, 0);
+	kb->sb.is_counted = true;
+	expect_remapped(test, &m, kb, m.cow, 0);
+	KUNIT_EXPECT_FALSE(test, kb->sb.is_counted);
+
+	kb = ku_bio(test, m.origin, REQ_OP_READ, 24, 8, 0);
+	bucket->pending.rb_node = &node;
+	KUNIT_EXPECT_FALSE(test, snap_read_is_simple(&m.ks->t, &kb->bio, 3, 1));
+	bucket->pending.rb_node = NULL;
+	KUNIT_EXPECT_TRUE(test, snap_read_is_simple(&m.ks->t, &kb->bio, 3, 1));
+
+	KUNIT_EXPECT_EQ(test, snap_origin_track_reads(origin), 0);
+	KUNIT_EXPECT_FALSE(test, snap_read_is_simple(&m.ks->t, &kb->bio, 3, 1));
+}
+
 static void maps_reads_of_the_origin(struct kunit *test)
 {
 	struct mapped m = mapped(test);
 	struct ku_bio *kb = ku_bio(test, m.origin, REQ_OP_READ, 24, 8, 0);
 	blk_status_t error = BLK_STS_OK;
 
+	KUNIT_EXPECT_EQ(test, snap_origin_track_reads(m.ks->t.origin), 0);
 	expect_remapped(test, &m, kb, m.origin, 24);
 	KUNIT_EXPECT_EQ(test, kb->sb.nr, 1);
 	KUNIT_EXPECT_EQ(test, snap_end_io(&m.ks->ti, &kb->bio, &error), DM_ENDIO_DONE);
 	KUNIT_EXPECT_EQ(test, (int)error, (int)BLK_STS_OK);
 }
 
-/* The origin may have been written without a copy: an invalid snapshot never gives new data. */
-static void late_reads_of_an_invalid_snapshot_fail(struct kunit *test)
+static void late_reads_fail(struct kunit *test, bool tracked)
 {
 	struct mapped m = mapped(test);
 	struct ku_bio *kb = ku_bio(test, m.origin, REQ_OP_READ, 24, 8, 0), *bad;
 	blk_status_t error = BLK_STS_OK;
 
 	bad = ku_bio(test, m.origin, REQ_OP_READ, 32, 8, 0);
+	if (tracked)
+		KUNIT_EXPECT_EQ(test, snap_origin_track_reads(m.ks->t.origin), 0);
 	expect_remapped(test, &m, kb, m.origin, 24);
 	expect_remapped(test, &m, bad, m.origin, 32);
+	KUNIT_EXPECT_EQ(test, kb->sb.is_counted, !tracked);
 	snap_invalidate(m.ks->t.snap, "of a test");
 	KUNIT_EXPECT_EQ(test, snap_end_io(&m.ks->ti, &kb->bio, &error), DM_ENDIO_DONE);
 	KUNIT_EXPECT_EQ(test, (int)error, (int)BLK_STS_IOERR);
@@ -837,6 +881,21 @@ static void late_reads_of_an_invalid_snapshot_fail(struct kunit *test)
 	error = BLK_STS_MEDIUM;
 	KUNIT_EXPECT_EQ(test, snap_end_io(&m.ks->ti, &bad->bio, &error), DM_ENDIO_DONE);
 	KUNIT_EXPECT_EQ(test, (int)error, (int)BLK_STS_MEDIUM);
+}
+
+/* The origin may have been written without a copy: an invalid snapshot never gives new data. */
+static void late_reads_of_an_invalid_snapshot_fail(struct kunit *test)
+{
+	late_reads_fail(test, true);
+}
+
+/*
+ * A write that ended, but was not flushed, may have been forgotten when the snapshot became
+ * invalid: nor does it ever give older data.
+ */
+static void late_counted_reads_of_an_invalid_snapshot_fail(struct kunit *test)
+{
+	late_reads_fail(test, false);
 }
 
 static void refuses_bios_of_an_invalid_snapshot(struct kunit *test)
@@ -918,8 +977,10 @@ static struct kunit_case scaled_cases[] = {
 	KUNIT_CASE(tells_what_may_be_discarded),
 	KUNIT_CASE_PARAM(remaps_inside_the_chunk, remap_gen_params),
 	KUNIT_CASE(maps_what_was_copied),
+	KUNIT_CASE(counts_reads_of_an_unwritten_origin),
 	KUNIT_CASE(maps_reads_of_the_origin),
 	KUNIT_CASE(late_reads_of_an_invalid_snapshot_fail),
+	KUNIT_CASE(late_counted_reads_of_an_invalid_snapshot_fail),
 	KUNIT_CASE(refuses_bios_of_an_invalid_snapshot),
 	KUNIT_CASE(maps_discards),
 	KUNIT_CASE(failed_discard_is_an_error),
