@@ -100,11 +100,22 @@ merge_begins()
 table_comes_first()
 {
 	begin
-	delay_set snap-pending:erase 1000 1000 1
-	put /dev/mapper/s1 480 8 c
-	sync -d /dev/mapper/s1 & wait_for 60 delay_was_hit snap-pending:erase
-	assert_holds /dev/mapper/s1 480 8 c
-	wait $!
+	sync -d /dev/mapper/s1
+	put /dev/mapper/s1 480 64 c
+	: > "$read_sum"
+	: > /tmp/is-reading
+	while [[ -e /tmp/is-reading ]]; do
+		get /dev/mapper/s1 480 64 >> "$read_sum"
+	done & reader=$!
+	wait_for 60 test -s "$read_sum"
+	# It spins, with a lock.
+	delay_set snap-pending:erase 2000 1000 1
+	soon sync -d /dev/mapper/s1
+	wait_for 60 delay_was_hit snap-pending:erase
+	sleep 2
+	rm /tmp/is-reading
+	wait "$reader"
+	assert_eq "$(sort -u "$read_sum")" "$(head -c $((64 * 512)) "$(pattern c)" | sha256sum | cut -d' ' -f1)"
 	delays_off
 	dm_remove s1 slow
 }
