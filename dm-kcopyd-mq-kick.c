@@ -128,6 +128,15 @@ void kmq_kick_idle(struct kmq_cpu *kcc)
 		queue_work_on(kcc->cpu, kcc->kc->wq, &kcc->work);
 }
 
+/* Whether nobody else wants this CPU. The list of @lazy is empty. */
+static bool kmq_is_alone(const struct kmq_lazy *lazy)
+{
+	/* The thread may count for a while when it has nothing to do: EEVDF dequeues it late. */
+	return single_task_running() ||
+	       (llist_empty(&lazy->idle) &&
+		READ_ONCE(__this_cpu_read(kmq_lazy_thread)->on_rq));
+}
+
 bool kmq_kick_lazily(struct kmq_cpu *kcc)
 	__must_hold(RCU)
 {
@@ -149,7 +158,7 @@ bool kmq_kick_lazily(struct kmq_cpu *kcc)
 	lazy = this_cpu_ptr(&kmq_lazy);
 	here = kcc->cpu == smp_processor_id();
 	/* If the list is not empty, who else is running may be the thread. */
-	if (here && llist_empty(&lazy->list) && !single_task_running())
+	if (here && llist_empty(&lazy->list) && !kmq_is_alone(lazy))
 		here = false;
 	if (here && !xchg(&kcc->lazy, true)) {
 		WRITE_ONCE(kcc->lazy_since, jiffies);

@@ -8,7 +8,7 @@
 #include <linux/sched/stat.h>
 
 /* Whether another task wants the CPU is what a case says, not what happens to run there. */
-static bool kick_is_alone;
+static bool kick_is_alone = true;
 
 #define single_task_running() kick_is_alone
 #include "dm-kcopyd-mq-kick.c"
@@ -50,6 +50,7 @@ static void kick_exit(struct kunit *test)
 {
 	struct part *p = test->priv;
 
+	kick_is_alone = true;
 	if (!p)
 		return;
 	kmq_kick_all();
@@ -140,9 +141,11 @@ static void only_on_its_cpu(struct kunit *test)
 /* If another task wants the CPU, the worker does not wait for that one to sleep. */
 static void only_if_nobody_else_wants_the_cpu(struct kunit *test)
 {
+	struct task_struct *thread = per_cpu(kmq_lazy_thread, raw_smp_processor_id());
 	struct part *p = test->priv;
 	bool again;
 
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(!READ_ONCE(thread->on_rq)));
 	kick_is_alone = false;
 	KUNIT_EXPECT_FALSE(test, lazily(p));
 	KUNIT_EXPECT_FALSE(test, p->kcc.lazy);
