@@ -365,6 +365,9 @@ private:
 		bool mode_changed = false;
 		// Which way it takes is not known.
 		bool open = false;
+		// While it is looked for where that leads: it may stay in a snapshot that is being
+		// merged instead, and what is below is copied, and written, when it is.
+		bool may_stay = false;
 		Time begun_at = 0;
 		Answer answer = Answer::good;
 		Contents allowed;

@@ -117,14 +117,13 @@ void Model::write(const std::string &device, std::uint64_t sector, Io &io)
 }
 
 // To a device that may be an origin: snapshots copy before, if the write goes through a target that
-// tells them. If it does not, they may show it. A write to a merging device may stay in the merging
-// snapshot instead, and others copy when that is merged.
+// tells them. If it does not, they may show it.
 void Model::write_origin(const std::string &origin, std::uint64_t sector, Io &io,
 			 const Snapshot *merging, bool protect)
 {
 	const std::size_t places = io.places.size();
-	const bool may_stay = merging != nullptr && merging->validity != Validity::invalid &&
-			      merging->chunks[sector / merging->chunk] == Chunk::maybe;
+	// Nobody asks what has ended when it has.
+	Io later;
 	bool may_be_merged = false;
 
 	for (const SnapshotPtr &snapshot : snapshots_of(origin)) {
@@ -140,8 +139,11 @@ void Model::write_origin(const std::string &origin, std::uint64_t sector, Io &io
 		may_be_merged = may_be_merged || (snapshot->merging && chunk == Chunk::maybe);
 		// Outside of what it shows it may copy, or not.
 		if (is_told && chunk == Chunk::none)
-			copy(snapshot, number, true, is_shown && !may_stay ? &io : nullptr);
-		else if (copies && !may_stay &&
+			copy(snapshot, number, true,
+			     !is_shown     ? nullptr
+			     : io.may_stay ? &later
+					   : &io);
+		else if (copies && !io.may_stay &&
 			 (chunk == Chunk::maybe || !snapshot->durable_chunks[number]))
 			need(snapshot, number, true, io);
 		if (!copies && chunk == Chunk::maybe)
@@ -215,8 +217,11 @@ void Model::write_snapshot(const SnapshotPtr &snapshot, std::uint64_t sector, Io
 	// What is not in the snapshot any more, or was never, is the origin's when it merges.
 	if (merges && chunk != Chunk::copied) {
 		const std::size_t places = io.places.size();
+		const bool before = io.may_stay;
 
+		io.may_stay = before || chunk == Chunk::maybe;
 		write_origin(snapshot->origin, sector, io, snapshot.get(), true);
+		io.may_stay = before;
 		if (chunk == Chunk::none)
 			return;
 		// Perhaps it is in the snapshot still.
@@ -225,9 +230,11 @@ void Model::write_snapshot(const SnapshotPtr &snapshot, std::uint64_t sector, Io
 		own(snapshot, io);
 		return;
 	}
+	Io later;
+
 	if (chunk == Chunk::none)
-		copy(snapshot, number, false, &io);
-	else if (chunk == Chunk::maybe && !merges)
+		copy(snapshot, number, false, io.may_stay ? &later : &io);
+	else if (chunk == Chunk::maybe && !merges && !io.may_stay)
 		need(snapshot, number, false, io);
 	if (snapshot->defers && chunk != Chunk::copied && io.verb.empty())
 		snapshot->deferred = kNever;

@@ -367,6 +367,7 @@ bool copies_when_it_merges()
 	story.write("v0 64 8", 101);
 	return story.is_good() && story.may_show("v2", "snapshot", "a a1 N 16", "0/1056 0") &&
 	       story.may_show("v2", "snapshot", "a a1 N 16", "16/1056 0") &&
+	       !story.may_show("v2", "snapshot", "a a1 N 16", "64/1056 0") &&
 	       story.may_hold("v2", 64, kOfA) && !story.may_hold("v2", 64, 101);
 }
 
