@@ -269,8 +269,7 @@ static void snap_bucket_add(struct snap_bucket *bucket, struct snap_pending *pe)
 		link = pe->log.old < snap_pending_of(parent)->log.old ? &parent->rb_left :
 									&parent->rb_right;
 	}
-	/* snap_buckets_are_empty() looks at the root without a lock. */
-	rb_link_node_rcu(&pe->node, parent, link);
+	rb_link_node(&pe->node, parent, link);
 	rb_insert_color(&pe->node, &bucket->pending);
 }
 
@@ -684,7 +683,8 @@ bool snap_buckets_are_empty(struct dm_snapshot *snap, u64 chunk, u64 nr)
 
 	for (; chunk < end; chunk += some) {
 		some = snap_bucket_chunks(snap, chunk, end - chunk);
-		if (READ_ONCE(snap_bucket_of(snap, chunk)->pending.rb_node))
+		/* One that is being linked does not matter: its write has not ended. */
+		if (data_race(READ_ONCE(snap_bucket_of(snap, chunk)->pending.rb_node)))
 			return false;
 	}
 	/* Pairs with the barrier in snap_pending_replace(). */
