@@ -60,9 +60,18 @@ void dm_scaled_refs_drain(struct dm_scaled_refs *refs);
  * @refs: the count. When there are no references @drained is completed, and stays so. From now on
  *        dm_scaled_refs_tryget() gets none
  *
- * Context: process context, sleeps.
+ * Context: process context, sleeps. Once: see dm_scaled_refs_are_stopped().
  */
 void dm_scaled_refs_stop(struct dm_scaled_refs *refs);
+
+/**
+ * dm_scaled_refs_are_stopped() - whether dm_scaled_refs_stop() has been called, or is at work
+ * @refs: the count
+ */
+static inline bool dm_scaled_refs_are_stopped(const struct dm_scaled_refs *refs)
+{
+	return READ_ONCE(refs->draining);
+}
 
 /**
  * dm_scaled_refs_reinit() - count again

@@ -12,9 +12,9 @@
  *
  * An origin that nobody writes (but by discards that a snapshot passes down, which wait for no read
  * anyhow), the base of many micro-VMs perhaps, has snapshots that read it with no lock and no list.
- * They count their reads, each on its CPU. The first target through which the
- * origin can be written has the counting end before it is resumed, and waits for those that have
- * been counted; from then on reads are tracked in the buckets, and that never ends again.
+ * They count their reads, each on its CPU. The first target through which the origin can be written
+ * has the counting end before it is resumed, and waits for those that have been counted; from then
+ * on reads are tracked in the buckets, and that never ends again.
  */
 #define DM_MSG_PREFIX "origin-scaled"
 
@@ -160,11 +160,9 @@ int snap_origin_track_reads(struct snap_origin *origin)
 	r = mutex_lock_killable(&origin->track_lock);
 	if (r)
 		return r;
-	if (!origin->tracks_reads) {
+	if (!dm_scaled_refs_are_stopped(&origin->reads))
 		dm_scaled_refs_stop(&origin->reads);
-		dm_scaled_delay("snap-origin:track");
-		WRITE_ONCE(origin->tracks_reads, true);
-	}
+	dm_scaled_delay("snap-origin:track");
 	/* Who has to wait longer than for a device to answer can be killed, and try again. */
 	r = wait_for_completion_killable(&origin->reads.drained);
 	mutex_unlock(&origin->track_lock);

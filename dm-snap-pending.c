@@ -465,7 +465,6 @@ static bool snap_pending_replace(struct snap_pending *pe)
 	__must_hold(&snap_bucket_of(pe->snap, pe->log.old)->lock)
 {
 	struct dm_snapshot *snap = pe->snap;
-
 	bool right;
 
 	lockdep_assert_held(&snap_bucket_of(snap, pe->log.old)->lock);

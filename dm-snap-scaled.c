@@ -643,7 +643,7 @@ static int snap_map_discard(struct snap_target *t, struct bio *bio, u64 chunk)
 static bool snap_read_is_simple(const struct snap_target *t, const struct bio *bio, u64 chunk,
 				u64 nr)
 {
-	if (bio_data_dir(bio) != READ || READ_ONCE(t->origin->tracks_reads))
+	if (bio_data_dir(bio) != READ || dm_scaled_refs_are_stopped(&t->origin->reads))
 		return false;
 	dm_scaled_delay("snap-scaled:is-read-simple");
 	if (!snap_buckets_are_empty(t->snap, chunk, nr))
@@ -700,14 +700,8 @@ static int snap_map(struct dm_target *ti, struct bio *bio)
 		return snap_pending_write(snap, chunk, bio);
 	}
 
-	if (simple && dm_scaled_refs_tryget(&t->origin->reads)) {
-		sb->is_counted = true;
-		bio_set_dev(bio, t->origin_dev->bdev);
-		snap_cut(snap, bio, chunk, nr);
-		return DM_MAPIO_REMAPPED;
-	}
-
-	if (snap_read_track(snap, chunk, &nr, sb, &new)) {
+	sb->is_counted = simple && dm_scaled_refs_tryget(&t->origin->reads);
+	if (sb->is_counted || snap_read_track(snap, chunk, &nr, sb, &new)) {
 		bio_set_dev(bio, t->origin_dev->bdev);
 		snap_cut(snap, bio, chunk, nr);
 	} else {

@@ -143,12 +143,11 @@ struct dm_snapshot {
  * @merging:    snapshot whose target merges it, from the target's resumption to its end, or NULL
  * @copies:     chunks that were copied while there was one
  * @copied:     woken up when @copies changes, or who waits for that has to look again
- * @reads:      reads by snapshots that are in no bucket: nobody writes to the origin until there
- *              are none, and from then on there are none
- * @tracks_reads: no such read begins any more; under @track_lock
- * @track_lock: protects @tracks_reads; held while the last of @reads end
+ * @reads:      reads by snapshots that are in no bucket; stopped for good, and none is left, before
+ *              anybody writes to the origin
+ * @track_lock: serializes who stops @reads; held while the last of them end
  *
- * All but @snapshots, @split, @copies, @copied and the last three is protected by
+ * All but @snapshots, @split, @copies, @copied and the last two is protected by
  * snap_registry_lock.
  */
 struct snap_origin {
@@ -165,8 +164,7 @@ struct snap_origin {
 	atomic_t copies;
 	wait_queue_head_t copied;
 	struct dm_scaled_refs reads;
-	bool tracks_reads;
-	struct mutex track_lock;	/* protects @tracks_reads */
+	struct mutex track_lock;	/* serializes who stops @reads */
 };
 
 /**

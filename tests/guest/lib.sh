@@ -425,9 +425,9 @@ cleanup_devices()
 	awk '$2 != "/" && ($3 == "ext4" || $3 == "xfs") { print $2 }' /proc/mounts | xargs -r umount
 	# Removing one waits for its I/O to those below, which a test that failed may have left suspended; resuming an
 	# origin waits for reads by its snapshots.
-	dmsetup ls --target delay | awk '!/^No devices/ { print $1 }' | xargs -rn1 dmsetup resume 2>/dev/null || true
 	# Nor does what it has had delayed for ever end by itself.
 	for name in $(dmsetup ls --target delay | awk '!/^No devices/ { print $1 }'); do
+		dmsetup resume "$name" 2>/dev/null || true
 		dm_reload "$name" "$(dmsetup table "$name" | awk '{ for (i = 6; i <= NF; i += 3) $i = 0; print }')"
 	done
 	dm_names | xargs -rn1 dmsetup resume 2>/dev/null || true

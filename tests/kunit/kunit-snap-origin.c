@@ -111,7 +111,7 @@ static void writers_wait_for_counted_reads(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, dm_scaled_refs_tryget(&tracker->origin->reads));
 	task = kthread_run(track_reads, tracker, "kunit-track");
 	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
-	KUNIT_ASSERT_TRUE(test, ku_wait_until(READ_ONCE(tracker->origin->tracks_reads)));
+	KUNIT_ASSERT_TRUE(test, ku_wait_until(dm_scaled_refs_are_stopped(&tracker->origin->reads)));
 	ku_pause();
 	KUNIT_EXPECT_FALSE(test, completion_done(&tracker->ended));
 	KUNIT_EXPECT_FALSE(test, dm_scaled_refs_tryget(&tracker->origin->reads));
